@@ -1,0 +1,1 @@
+//! Benchmarks of Gastown, as ratios measured side by side.

@@ -1,0 +1,120 @@
+//! Convoys: issues that belong together (spec 1.4, 3.5).
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::ConvoyMergeMode;
+use crate::ids::RigId;
+use crate::time::Timestamp;
+
+/// The landing of a convoy in one rig.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Landing {
+    /// Landing reviews made so far.
+    pub attempts: u32,
+    /// When the last one was made.
+    pub last_attempt_at: Option<Timestamp>,
+    /// When the work was on the default branch.
+    pub landed_at: Option<Timestamp>,
+}
+
+/// How far the feature branch of one rig is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BranchState {
+    /// Not asked for.
+    None,
+    /// Asked for.
+    Asked,
+    /// There.
+    Created,
+    /// Could not be created.
+    Failed,
+}
+
+/// The feature branch of one rig.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvoyBranch {
+    /// How far it is.
+    pub state: BranchState,
+    /// Since when.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
+    /// How often it was asked for.
+    #[serde(default)]
+    pub tries: u32,
+}
+
+/// What a convoy bead adds to a bead (spec 1.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Convoy {
+    /// Its issues.
+    #[serde(default)]
+    pub total: u32,
+    /// Those that are terminal.
+    #[serde(default)]
+    pub closed: u32,
+    /// How its work reaches the default branch.
+    #[serde(default = "review_then_land")]
+    pub merge_mode: ConvoyMergeMode,
+    /// The branch that its issues go to.
+    #[serde(default)]
+    pub feature_branch: Option<String>,
+    /// Waits for `start_convoy`.
+    #[serde(default)]
+    pub staged: bool,
+    /// All its work is on the feature branch.
+    #[serde(default)]
+    pub ready_to_land: bool,
+    /// A person ordered to land what is closed although some failed.
+    #[serde(default)]
+    pub landing_ordered: bool,
+    /// The landing of a convoy of one rig, in its short form; folded into `landings`.
+    #[serde(default)]
+    pub landing: Landing,
+    /// The landing per rig.
+    #[serde(default)]
+    pub landings: BTreeMap<RigId, Landing>,
+    /// The feature branch per rig; absent means created.
+    #[serde(default)]
+    pub branches: BTreeMap<RigId, ConvoyBranch>,
+    /// When an issue last joined or left.
+    #[serde(default)]
+    pub changed_at: Option<Timestamp>,
+    /// When all of it was on the default branch.
+    #[serde(default)]
+    pub landed_at: Option<Timestamp>,
+}
+
+fn review_then_land() -> ConvoyMergeMode {
+    ConvoyMergeMode::ReviewThenLand
+}
+
+impl Convoy {
+    /// The landing of `rig`: its own record, else the short form of a convoy of one rig.
+    #[must_use]
+    pub fn landing_of(&self, rig: &RigId) -> &Landing {
+        self.landings.get(rig).unwrap_or(&self.landing)
+    }
+
+    /// The record of `rig`'s landing, taking over the short form at its first use.
+    pub(crate) fn landing_of_mut(&mut self, rig: &RigId) -> &mut Landing {
+        let short = &self.landing;
+        self.landings
+            .entry(rig.clone())
+            .or_insert_with(|| short.clone())
+    }
+
+    /// Whether the feature branch of `rig` is there; absent means yes.
+    #[must_use]
+    pub fn branch_created(&self, rig: &RigId) -> bool {
+        self.branches
+            .get(rig)
+            .is_none_or(|branch| branch.state == BranchState::Created)
+    }
+}

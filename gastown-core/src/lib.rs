@@ -1,0 +1,98 @@
+//! The pure rules engine of Gastown: towns of coding agents, decided by state and time.
+#![no_std]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod agent;
+mod agent_runtime;
+mod bead;
+mod breaker;
+mod condition;
+mod config;
+mod convoy;
+mod drain;
+mod effect;
+mod escalation;
+mod event;
+mod forge;
+mod ids;
+mod mail;
+mod nudge;
+mod policy;
+mod reason;
+mod review;
+mod rig;
+mod secret;
+mod store;
+mod tagged;
+mod time;
+pub mod wire;
+pub mod work;
+
+pub use agent::{Agent, AgentStatus, Role};
+pub use agent_runtime::{AgentMessage, AgentRuntime, AgentRuntimeError, SessionId, StartRequest};
+pub use bead::{Bead, BeadKind, BeadStatus, BeadType, CreatedBy, Failure, Priority};
+pub use breaker::{Breaker, BreakerState, Probe, StartFailure};
+pub use condition::{Condition, ConditionKind, ConditionSubject};
+pub use config::{
+    AutoMergeDelay, ConfigError, ConvoyMergeMode, GitAuth, MergeMethod, MergeStrategy, PerRole,
+    RefineryConfig, ReviewMode, RigConfig, Settings, TokenSource, TownConfig,
+};
+pub use convoy::{BranchState, Convoy, ConvoyBranch, Landing};
+pub use drain::{Container, Drain};
+pub use effect::{Effect, EffectKey, EffectKind};
+pub use escalation::{Escalation, Severity};
+pub use event::{Event, EventKind, Observed};
+pub use forge::{Forge, ForgeError, MergeOutcome, Observation, VerifyOutcome};
+pub use ids::{AgentId, BeadId, EventId, ID_BYTES_MAX, IdError, IdProblem, NudgeId, RigId, TownId};
+pub use mail::Mail;
+pub use nudge::{Nudge, NudgeMode, NudgePriority, NudgeTier};
+pub use policy::{FailedBlocker, Policy};
+pub use reason::{Reason, ReasonCode};
+pub use review::Review;
+pub use rig::{Repository, Rig};
+pub use secret::{REDACTED, Secret};
+pub use store::{
+    BackendFailure, ChangeSet, Commit, Committed, Finish, HistoryEntry, HistoryFilter, HistoryKind,
+    Lease, Loaded, Row, RowKey, Store, StoreError, StoredHistory,
+};
+pub use time::{Timestamp, TimestampError};
+pub use work::Work;
+
+/// Data of the effects, one struct per kind (spec 2.4).
+pub mod effects {
+    pub use crate::effect::{
+        CreateBranch, DeliverNudge, MergePr, NotifyMayor, PollPr, RefreshContainerToken,
+        RenewLlmToken, StartAgent, StopAgent, StopContainer, VerifyMerge,
+    };
+}
+
+/// Data of the events, one struct per type (spec 8.2).
+pub mod events {
+    pub use crate::event::{
+        AgentDone, AgentExited, AgentGone, AgentStarted, AgentStopped, BranchCreated,
+        ContainerEviction, ContainerReady, ContainerStatus, DispatchFailed, DispatchOutcome,
+        EffectOutcome, ExitStatus, Heartbeat, MayorPrompted, MayorWaiting, MergeAttempted,
+        MergeVerified, Notified, NudgeDelivered, ObservationGap, PrObserved, ProcessStatus,
+        TokenKind, TokenRefreshed, Webhook,
+    };
+}
+
+/// What forges are asked and answer (spec 4.2, 4.5).
+pub mod forges {
+    pub use crate::forge::{
+        ApiBudget, Checks, ChecksState, CreateBranchRequest, Decision, Feedback, MergeQueue,
+        MergeRequest, Mergeable, ObserveRequest, PrState, RepositoryRef, VerifyRequest,
+    };
+}
+
+/// The parts of a review (spec 1.4).
+pub mod reviews {
+    pub use crate::review::{
+        AgentSession, Approval, AutoMerge, Certificate, CertifiedCondition, Conflict, MergeAttempt,
+        Poll, RepairRounds, ReviewOutcome, Reviewed, Seen, Verify, Waiting,
+    };
+}

@@ -1,0 +1,329 @@
+//! The review-and-merge life of one branch: what an MR bead adds (spec 1.4, part 4).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::MergeMethod;
+use crate::forge::{Decision, Observation};
+use crate::ids::{AgentId, BeadId, RigId};
+use crate::time::Timestamp;
+
+/// How a closed MR bead ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewOutcome {
+    /// Its work is on its target.
+    Merged,
+    /// Another review of the same source was merged.
+    Superseded,
+    /// A person closed it.
+    Withdrawn,
+}
+
+/// A refinery passed a head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reviewed {
+    /// The head that it passed; none when it named none.
+    #[serde(default)]
+    pub head_sha: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An agent in one of its sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSession {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Its session.
+    pub session: u64,
+}
+
+/// A merge that was asked for and has no outcome yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MergeAttempt {
+    /// Its number; part of the effect's key.
+    pub number: u64,
+    /// The head that it names.
+    pub head_sha: String,
+    /// When it was asked for.
+    pub at: Timestamp,
+}
+
+/// The clock and the budget of merging by the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AutoMerge {
+    /// Since when the pull request has been green.
+    pub ready_since: Option<Timestamp>,
+    /// The head that has been green.
+    pub head_sha: Option<String>,
+    /// Green for the delay: to be merged.
+    pub pending: bool,
+    /// A merge under way.
+    pub attempt: Option<MergeAttempt>,
+    /// Merges asked for so far; only grows.
+    pub attempts: u64,
+    /// When it was last seen green.
+    pub last_green_at: Option<Timestamp>,
+    /// Refusals for this head.
+    pub refusals: u32,
+    /// The forge's words at the last refusal.
+    pub last_refusal: Option<String>,
+    /// The head for which the engine no longer merges; `unseen` when none was known.
+    pub off_for_head: Option<String>,
+}
+
+/// The record of looking at a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Poll {
+    /// When it was last asked.
+    pub last_at: Option<Timestamp>,
+    /// How often it was asked; only grows.
+    pub attempts: u64,
+    /// When it was last answered.
+    pub last_ok_at: Option<Timestamp>,
+    /// When anything observed last changed.
+    pub changed_at: Option<Timestamp>,
+    /// Something says that a look is worth it now.
+    pub due_now: bool,
+    /// Errors of this pull request since the last good look.
+    pub pr_errors: u32,
+    /// Errors of server or network since the last good look.
+    pub transient_errors: u32,
+    /// Answers that were not understood since the last good look.
+    pub invalid_responses: u32,
+    /// What the last error said.
+    pub last_error: Option<String>,
+}
+
+/// A direct merge that has to be verified.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Verify {
+    /// Its number; part of the effect's key; only grows.
+    pub number: u64,
+    /// When it was last asked.
+    pub asked_at: Option<Timestamp>,
+    /// The commit that the refinery says carries the work.
+    pub merge_commit: Option<String>,
+    /// How often it was asked.
+    pub tries: u32,
+}
+
+/// What the mayor was told about a pull request that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    /// When.
+    pub told_at: Timestamp,
+    /// How often.
+    pub times: u32,
+}
+
+/// A conflict with the target, or a head that is out of date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conflict {
+    /// Since when.
+    pub since: Timestamp,
+    /// When the last repair of it closed.
+    #[serde(default)]
+    pub last_repair_closed_at: Option<Timestamp>,
+}
+
+/// An approval that is awaited or given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Approval {
+    /// Since when it is awaited.
+    pub awaiting_since: Option<Timestamp>,
+    /// What the reviewers last decided.
+    pub decision: Option<Decision>,
+}
+
+/// The last good look, with its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// When it was taken.
+    pub at: Timestamp,
+    /// What was seen.
+    pub observation: Observation,
+}
+
+/// Repairs made so far, per cause (spec 4.4).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RepairRounds {
+    /// For comments and failing checks.
+    pub feedback: u32,
+    /// For conflicts.
+    pub conflict: u32,
+    /// For a head that is out of date.
+    pub behind: u32,
+    /// For changes that a refinery asked for.
+    pub rework: u32,
+}
+
+/// One condition of *green*, as it was seen (spec 4.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertifiedCondition {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// The head that it was seen for.
+    pub head_sha: String,
+    /// When it was seen.
+    pub observed_at: Timestamp,
+}
+
+/// Why a merge is allowed; carried by `merge_pr` and stored (spec 4.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The head that was green for the whole delay.
+    pub head_sha: String,
+    /// The branch that it goes to.
+    pub base_branch: String,
+    /// The rig.
+    pub rig_id: RigId,
+    /// `owner/name` of the rig's repository.
+    pub repository: String,
+    /// The configured method.
+    pub method: MergeMethod,
+    /// The configured delay in seconds.
+    pub delay: u64,
+    /// Since when the head has been green.
+    pub ready_since: Timestamp,
+    /// The head that the refinery passed, where code review is on.
+    #[serde(default)]
+    pub reviewed: Option<String>,
+    /// Every condition of green.
+    pub conditions: Vec<CertifiedCondition>,
+    /// A digest of the configuration that it was judged by.
+    pub config_hash: String,
+}
+
+/// What an MR bead adds to a bead (spec 1.4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// The branch under review.
+    pub branch: String,
+    /// The branch that it goes to.
+    pub target_branch: String,
+    /// The issue or convoy whose work it is.
+    pub source: BeadId,
+    /// The agent that made it.
+    #[serde(default)]
+    pub source_agent: Option<AgentId>,
+    /// The convoy that it lands, for a landing MR.
+    #[serde(default)]
+    pub convoy: Option<BeadId>,
+    /// The rig in which it lands the convoy.
+    #[serde(default)]
+    pub landing_rig: Option<RigId>,
+    /// The pull request; none for a direct merge.
+    #[serde(default)]
+    pub pr_url: Option<String>,
+    /// The commit on the target, once merged.
+    #[serde(default)]
+    pub merge_commit: Option<String>,
+    /// How it ended, once closed; absent means merged.
+    #[serde(default)]
+    pub outcome: Option<ReviewOutcome>,
+    /// The refinery passed this head.
+    #[serde(default)]
+    pub reviewed: Option<Reviewed>,
+    /// The session that asked for changes.
+    #[serde(default)]
+    pub changes_requested_in: Option<AgentSession>,
+    /// Merging by the engine.
+    #[serde(default)]
+    pub auto_merge: AutoMerge,
+    /// Looking at the pull request.
+    #[serde(default)]
+    pub poll: Poll,
+    /// A direct merge that has to be verified.
+    #[serde(default)]
+    pub verify: Option<Verify>,
+    /// Verifications so far; only grows, so that keys never repeat.
+    #[serde(default)]
+    pub verifications: u64,
+    /// What the mayor was told about the wait.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
+    /// The head last seen.
+    #[serde(default)]
+    pub head_sha: Option<String>,
+    /// When it was first seen.
+    #[serde(default)]
+    pub head_seen_at: Option<Timestamp>,
+    /// Whether it was a draft.
+    #[serde(default)]
+    pub is_draft: bool,
+    /// A conflict with its target.
+    #[serde(default)]
+    pub conflict: Option<Conflict>,
+    /// An approval that is awaited.
+    #[serde(default)]
+    pub approval: Option<Approval>,
+    /// The last good look.
+    #[serde(default)]
+    pub observation: Option<Seen>,
+    /// Repairs made so far.
+    #[serde(default)]
+    pub repair_rounds: RepairRounds,
+    /// Why the last merge was allowed.
+    #[serde(default)]
+    pub certificate: Option<Certificate>,
+}
+
+impl Review {
+    /// A review that nobody has looked at yet.
+    #[must_use]
+    pub fn new(branch: String, target_branch: String, source: BeadId) -> Self {
+        Self {
+            branch,
+            target_branch,
+            source,
+            source_agent: None,
+            convoy: None,
+            landing_rig: None,
+            pr_url: None,
+            merge_commit: None,
+            outcome: None,
+            reviewed: None,
+            changes_requested_in: None,
+            auto_merge: AutoMerge::default(),
+            poll: Poll::default(),
+            verify: None,
+            verifications: 0,
+            waiting: None,
+            head_sha: None,
+            head_seen_at: None,
+            is_draft: false,
+            conflict: None,
+            approval: None,
+            observation: None,
+            repair_rounds: RepairRounds::default(),
+            certificate: None,
+        }
+    }
+
+    /// Whether it lands a convoy.
+    #[must_use]
+    pub fn is_landing(&self) -> bool {
+        self.convoy.is_some()
+    }
+}

@@ -1,0 +1,86 @@
+//! A text that never shows itself (spec 1.9, invariant I17).
+
+use alloc::string::String;
+use core::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What a secret prints wherever it is shown.
+pub const REDACTED: &str = "[redacted]";
+
+/// A credential. It prints `[redacted]` in `Debug`, `Display` and every serialized form; only
+/// [`Secret::expose`] gives the text.
+///
+/// A secret that was read back from its redacted form has no text: the value was not there.
+///
+/// ```
+/// use gastown_core::Secret;
+/// let token = Secret::new("ghp_0123456789abcdef");
+/// assert_eq!(format!("{token} {token:?}"), "[redacted] [redacted]");
+/// assert_eq!(token.masked(), "****cdef");
+/// assert_eq!(token.expose(), Some("ghp_0123456789abcdef"));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Option<String>);
+
+impl Secret {
+    /// Takes a text into custody. The redacted form itself is no text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self((text != REDACTED).then_some(text))
+    }
+
+    /// The text, unless only the redacted form was ever seen.
+    #[must_use]
+    pub fn expose(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// Four asterisks and the last four characters, for settings pages. Of a text with fewer than
+    /// twelve characters nothing is shown.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let mut out = String::from("****");
+        if let Some(text) = &self.0 {
+            let count = text.chars().count();
+            if count >= 12 {
+                out.extend(text.chars().skip(count.saturating_sub(4)));
+            }
+        }
+        out
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(REDACTED)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input).map(Self::new)
+    }
+}
+
+impl schemars::JsonSchema for Secret {
+    fn schema_name() -> alloc::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "writeOnly": true, "format": "password"})
+    }
+}

@@ -1,0 +1,393 @@
+//! The port to storage (spec 6.1). The town is the unit of consistency.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::effect::{Effect, EffectKey};
+use crate::event::Event;
+use crate::ids::{EventId, TownId};
+use crate::time::Timestamp;
+
+/// Names one stored row of a town. A new kind of entity changes no adapter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RowKey {
+    /// The kind of entity, for example `bead`; never empty.
+    pub kind: String,
+    /// The entity within its kind; never empty.
+    pub id: String,
+}
+
+/// One stored entity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its name.
+    pub key: RowKey,
+    /// Whether [`Store::load`] returns it. History stays behind.
+    pub working: bool,
+    /// Its record: one JSON object.
+    pub body: String,
+}
+
+/// What a mutation of a town changed (spec 2).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ChangeSet {
+    /// Rows that are new or have a new body.
+    pub put: Vec<Row>,
+    /// Rows that are gone.
+    pub delete: Vec<RowKey>,
+    /// What happened, for people and replay; appended to the history.
+    pub history: Vec<HistoryEntry>,
+}
+
+impl ChangeSet {
+    /// Nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.delete.is_empty() && self.history.is_empty()
+    }
+}
+
+/// What a history entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HistoryKind {
+    /// A change of one bead.
+    BeadEvent,
+    /// One tick: its inputs and its actions.
+    Tick,
+    /// A command with its receipt.
+    Command,
+}
+
+impl HistoryKind {
+    /// The kind as it is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            HistoryKind::BeadEvent => "bead_event",
+            HistoryKind::Tick => "tick",
+            HistoryKind::Command => "command",
+        }
+    }
+}
+
+/// One line of a town's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// What it is about.
+    pub kind: HistoryKind,
+    /// The bead, for bead events; else none.
+    pub subject: Option<String>,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Its record: one JSON object.
+    pub body: String,
+}
+
+/// A history entry with its place in the town's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredHistory {
+    /// Grows with every entry of the town; never reused.
+    pub sequence: u64,
+    /// The entry.
+    pub entry: HistoryEntry,
+}
+
+/// A page of history to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HistoryFilter {
+    /// Only this kind.
+    pub kind: Option<HistoryKind>,
+    /// Only this subject.
+    pub subject: Option<String>,
+    /// Only entries after this sequence.
+    pub after: Option<u64>,
+    /// At most this many; 0 reads none.
+    pub limit: usize,
+}
+
+/// A town as it was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The rows of its working set, by key.
+    pub rows: Vec<Row>,
+    /// The version that a commit must name.
+    pub version: u64,
+}
+
+/// Whoever may drive a town; a later lease has a larger token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it.
+    pub holder: String,
+    /// Grows with every holder; a commit with an older one is refused.
+    pub token: u64,
+    /// When it ends, unless taken again.
+    pub expires_at: Timestamp,
+}
+
+/// Everything that one tick or command changes: all of it or nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// The version that the change set was made from; 0 creates the town.
+    pub expected_version: u64,
+    /// The fencing token of the lease under which it was made, if one was taken.
+    pub lease_token: Option<u64>,
+    /// What changed.
+    pub changes: ChangeSet,
+    /// Events that were observed; they are no longer pending.
+    pub consumed: Vec<EventId>,
+    /// Effects that were asked for; they are pending until finished. A key that the outbox has
+    /// already is left as it is.
+    pub effects: Vec<Effect>,
+    /// The time of the commit, for pruning.
+    pub at: Timestamp,
+}
+
+/// The proof that a commit is durable: the only way to its effects.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "effects run only after they are committed"]
+pub struct Committed {
+    version: u64,
+    effects: Vec<Effect>,
+}
+
+impl Committed {
+    /// Made by an adapter once everything is durable.
+    pub fn new(version: u64, effects: Vec<Effect>) -> Self {
+        Self { version, effects }
+    }
+
+    /// The town's new version.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The effects that may now be performed.
+    #[must_use]
+    pub fn into_effects(self) -> Vec<Effect> {
+        self.effects
+    }
+}
+
+/// How a finished effect ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// It ran, and its result was appended as an event.
+    Done,
+    /// The town no longer wanted it.
+    Withdrawn,
+}
+
+/// What could not be done to a store, and whether a retry can help.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Somebody else committed first. Nothing was written; load again.
+    #[error("town {town}: commit at version {expected} refused, the store is at {actual}")]
+    Conflict {
+        /// The town.
+        town: TownId,
+        /// The version that the commit named.
+        expected: u64,
+        /// The version that the store has.
+        actual: u64,
+    },
+    /// Another holder took the lease since. Nothing was written.
+    #[error("town {town}: commit with lease token {token} refused, token {current} is in force")]
+    Fenced {
+        /// The town.
+        town: TownId,
+        /// The token that the commit named.
+        token: u64,
+        /// The token in force.
+        current: u64,
+    },
+    /// The town is not there.
+    #[error("town {town}: not in this store")]
+    UnknownTown {
+        /// The town.
+        town: TownId,
+    },
+    /// Another holder has the lease.
+    #[error("town {town}: leased to {holder} until {until}")]
+    Leased {
+        /// The town.
+        town: TownId,
+        /// Who has it.
+        holder: String,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The stored data is of a newer format than this program knows.
+    #[error(
+        "{place}: schema {found} is newer than {supported}, the newest that this program knows"
+    )]
+    TooNew {
+        /// The file or database.
+        place: String,
+        /// The schema found.
+        found: i64,
+        /// The newest schema known.
+        supported: i64,
+    },
+    /// Something that the contract forbids was asked for. Nothing was written.
+    #[error("{operation}: refused: {reason}")]
+    Refused {
+        /// The operation.
+        operation: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The medium failed. Nothing was written, unless `outcome_unknown`.
+    #[error("{operation} failed on {place}: {class}")]
+    Backend {
+        /// The operation.
+        operation: &'static str,
+        /// The file or database.
+        place: String,
+        /// What sort of failure it is.
+        class: BackendFailure,
+        /// Whether the change may have been written all the same.
+        outcome_unknown: bool,
+        /// What the medium said.
+        #[source]
+        source: Option<Box<dyn core::error::Error + Send + Sync>>,
+    },
+}
+
+impl StoreError {
+    /// Whether the same operation may succeed later without anybody's help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            StoreError::Conflict { .. } | StoreError::Leased { .. } => true,
+            StoreError::Backend { class, .. } => match class {
+                BackendFailure::Busy | BackendFailure::Full => true,
+                BackendFailure::ReadOnly
+                | BackendFailure::Corrupt
+                | BackendFailure::Unavailable
+                | BackendFailure::Other => false,
+            },
+            StoreError::Fenced { .. }
+            | StoreError::UnknownTown { .. }
+            | StoreError::TooNew { .. }
+            | StoreError::Refused { .. } => false,
+        }
+    }
+}
+
+/// What sort of failure a medium had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendFailure {
+    /// Somebody else holds it.
+    #[error("it is busy")]
+    Busy,
+    /// There is no room left.
+    #[error("there is no room left")]
+    Full,
+    /// It can't be written.
+    #[error("it can't be written")]
+    ReadOnly,
+    /// What is stored is damaged, or not ours.
+    #[error("what is stored is damaged or not a gastown store")]
+    Corrupt,
+    /// It can't be opened or reached.
+    #[error("it can't be opened")]
+    Unavailable,
+    /// Anything else.
+    #[error("it reported an error")]
+    Other,
+}
+
+/// The port to storage, town by town (spec 6.1).
+///
+/// # To ensure correctness
+/// - `commit` writes all of its parts or none; after it returns `Ok` they survive a crash.
+/// - `commit` at another version than the store's is refused with [`StoreError::Conflict`] and
+///   writes nothing; version 0 creates a town that is not there yet. Each commit raises the
+///   version by one.
+/// - `commit` with a lease token smaller than the one in force is refused with
+///   [`StoreError::Fenced`] and writes nothing.
+/// - `append_events` is durable when it returns, allowed for many writers at once, raises no
+///   version, and ignores events whose id the town has seen (pending or consumed and not pruned).
+/// - `pending_events` returns what was appended and not consumed, by (at, id).
+/// - `pending_effects` returns what was committed and not finished, in the order of commit.
+/// - `finish_effect` is idempotent; a finished key never becomes pending again. The results that
+///   it appends become pending in the same transaction.
+/// - History is in the order of commit and never changes.
+/// - `prune` removes consumed events and finished effects of commits before the given time, nothing else.
+/// - Operations on one town never see or touch another's data.
+/// - A dropped future may still take effect; a caller that does not know loads again.
+///
+/// # Errors
+/// Every operation may fail with [`StoreError::Backend`]; those on a town that is not there with
+/// [`StoreError::UnknownTown`].
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The towns that are there, by id.
+    async fn towns(&self) -> Result<Vec<TownId>, StoreError>;
+
+    /// The town's working set and its version; terminal history stays behind.
+    async fn load(&self, town: &TownId) -> Result<Loaded, StoreError>;
+
+    /// Rows by key, whether they are in the working set or not; keys that are not there are left
+    /// out.
+    async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError>;
+
+    /// Writes all of `commit`, or nothing.
+    async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError>;
+
+    /// Adds events to the inbox; returns how many were new.
+    async fn append_events(&self, town: &TownId, events: Vec<Event>) -> Result<usize, StoreError>;
+
+    /// Up to `limit` events that are not consumed, by (at, id).
+    async fn pending_events(&self, town: &TownId, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// Effects that are not finished, in the order of commit.
+    async fn pending_effects(&self, town: &TownId) -> Result<Vec<Effect>, StoreError>;
+
+    /// Marks an effect as finished and appends its results to the inbox, both or neither.
+    async fn finish_effect(
+        &self,
+        town: &TownId,
+        key: &EffectKey,
+        finish: Finish,
+        results: Vec<Event>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// A page of history, in order.
+    async fn history(
+        &self,
+        town: &TownId,
+        filter: HistoryFilter,
+    ) -> Result<Vec<StoredHistory>, StoreError>;
+
+    /// Removes consumed events and finished effects of before `before`; returns how many.
+    async fn prune(&self, town: &TownId, before: Timestamp) -> Result<usize, StoreError>;
+
+    /// Takes or extends the lease of a town until `now` + `ttl`. A holder that has it keeps its
+    /// token; a new holder of an expired or released lease gets a larger one.
+    ///
+    /// # Errors
+    /// [`StoreError::Leased`] while another holder has it.
+    async fn lease(
+        &self,
+        town: &TownId,
+        holder: &str,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError>;
+
+    /// Gives a lease back; one that is not held any more is left alone.
+    async fn release(&self, town: &TownId, holder: &str) -> Result<(), StoreError>;
+}

@@ -1,0 +1,143 @@
+//! Wire formats: how things are written and read (spec 8).
+//!
+//! Commands, events, actions and effects are their own wire form; a snapshot has forms of its own.
+//! Every reader refuses unknown fields and tags, and says where and what was expected.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::effect::{Effect, EffectKind};
+use crate::event::{Event, EventKind};
+
+/// Where a JSON text can't be taken, and why (spec 8).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct WireError {
+    /// The JSON path, for example `beads[3].review.poll.last_at`; `.` is the whole text.
+    pub path: String,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+impl WireError {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+
+    /// The same error, seen from one level up.
+    pub(crate) fn under(self, prefix: &str) -> Self {
+        let path = match self.path.as_str() {
+            "." => prefix.to_string(),
+            path if path.starts_with('[') => format!("{prefix}{path}"),
+            path => format!("{prefix}.{path}"),
+        };
+        Self {
+            path,
+            message: self.message,
+        }
+    }
+}
+
+/// Reads a value that was parsed already.
+pub(crate) fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, WireError> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| WireError::new(error.path().to_string(), error.inner().to_string()))
+}
+
+/// Parses a JSON text.
+pub(crate) fn parse(text: &str) -> Result<Value, WireError> {
+    serde_json::from_str(text).map_err(|error| WireError::new(".", error.to_string()))
+}
+
+/// Takes the field `name` out of an object and reads it; absent reads as null.
+pub(crate) fn take<T: DeserializeOwned>(
+    object: &mut Map<String, Value>,
+    name: &str,
+) -> Result<T, WireError> {
+    let absent = !object.contains_key(name);
+    read_value(object.remove(name).unwrap_or(Value::Null)).map_err(|error| {
+        let error = error.under(name);
+        if absent {
+            WireError::new(error.path, format!("missing field `{name}`"))
+        } else {
+            error
+        }
+    })
+}
+
+fn object_of(value: Value) -> Result<Map<String, Value>, WireError> {
+    match value {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(WireError::new(".", "expected an object"))
+        }
+    }
+}
+
+/// Reads an event from JSON that was parsed already (spec 8.2).
+///
+/// # Errors
+/// [`WireError`] names the path and what was expected.
+pub fn event_from_value(value: Value) -> Result<Event, WireError> {
+    let mut object = object_of(value)?;
+    let id = take(&mut object, "id")?;
+    let at = take(&mut object, "at")?;
+    let key = take(&mut object, "key")?;
+    let type_name: String = take(&mut object, "type")?;
+    let kind = EventKind::from_object(&type_name, object)?;
+    if let EventKind::PrObserved(observed) = &kind
+        && observed.observation.is_some() == observed.error.is_some()
+    {
+        return Err(WireError::new(
+            ".",
+            "expected exactly one of `observation` and `error`",
+        ));
+    }
+    Ok(Event { id, at, key, kind })
+}
+
+/// Reads an effect from JSON that was parsed already (spec 2.4).
+///
+/// # Errors
+/// [`WireError`] names the path and what was expected.
+pub fn effect_from_value(value: Value) -> Result<Effect, WireError> {
+    let mut object = object_of(value)?;
+    let key = take(&mut object, "key")?;
+    let type_name: String = take(&mut object, "type")?;
+    Ok(Effect {
+        key,
+        kind: EffectKind::from_object(&type_name, object)?,
+    })
+}
+
+macro_rules! read_from_text {
+    ($(#[$doc:meta])* $name:ident, $type:ty, $from_value:path) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`WireError`] names the path and what was expected.
+        pub fn $name(text: &str) -> Result<$type, WireError> {
+            $from_value(parse(text)?)
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+                $from_value(Value::deserialize(input)?).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+read_from_text!(
+    /// Reads an event (spec 8.2).
+    event_from_str, Event, event_from_value);
+read_from_text!(
+    /// Reads an effect (spec 2.4).
+    effect_from_str, Effect, effect_from_value);

@@ -1,0 +1,1 @@
+//! The loop that runs Gastown towns: ticks, effects, agent sessions.

@@ -1,0 +1,1 @@
+//! A Gastown store in memory.

@@ -1,0 +1,1 @@
+//! Generators, conformance suites and doubles for hosts of Gastown.
