@@ -1,5 +1,6 @@
 //! What can go wrong when this crate is used, apart from what a forge answers.
 
+use crate::transport::Cause;
 use crate::url::UrlFault;
 
 /// A failure of this crate, named after what was attempted.
@@ -26,5 +27,26 @@ pub enum Error {
     ConfigureHost {
         /// What is wrong with it.
         why: UrlFault,
+    },
+    /// The HTTP client was to be made.
+    #[error("cannot make the HTTP client")]
+    BuildTransport {
+        /// What failed.
+        #[source]
+        source: Cause,
+    },
+    /// The private key of a GitHub App was to be read.
+    #[error("cannot read the private key of the GitHub App; it must be an RSA key in PEM form")]
+    ReadAppKey {
+        /// What failed.
+        #[source]
+        source: Cause,
+    },
+    /// A request was to be built from parts that make no address.
+    #[error("cannot build the request")]
+    BuildRequest {
+        /// What failed.
+        #[source]
+        source: Cause,
     },
 }

@@ -1,0 +1,551 @@
+//! GitHub App identities and installation tokens (facts 1.9; spec 4.7).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use http::{Request, Response};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::{Deserialize, Serialize};
+
+use super::{CredentialSource, Rejection, Token, TokenScope};
+use crate::classify;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::error_body::ErrorBody;
+use crate::observation::ForgeError;
+use crate::rate_limit::server_date;
+use crate::redirect::{Redirect, redirect};
+use crate::request;
+use crate::transport::Transport;
+use crate::url::ForgeHost;
+
+/// How far in the past a JWT is said to be issued, against clocks that differ a little.
+const ISSUED_AGO: TimeDelta = TimeDelta::seconds(60);
+/// How long a JWT is good for. GitHub accepts ten minutes at most, by its own clock.
+const JWT_LIFE: TimeDelta = TimeDelta::seconds(540);
+/// How long before its end an installation token is no longer handed out.
+const TOKEN_MARGIN: TimeDelta = TimeDelta::seconds(300);
+/// For how many accounts tokens are kept.
+const ACCOUNTS_MAX: usize = 1024;
+
+/// A GitHub App: its id (or client id) and its private key.
+#[derive(Clone)]
+pub struct AppIdentity {
+    issuer: String,
+    key: EncodingKey,
+}
+
+impl std::fmt::Debug for AppIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppIdentity")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iat: i64,
+    exp: i64,
+    iss: &'a str,
+}
+
+impl AppIdentity {
+    /// Reads the private key as GitHub hands it out, and tries it.
+    ///
+    /// # Errors
+    /// [`Error::ReadAppKey`] if it is no RSA key in PEM form, or too short to sign with.
+    pub fn from_pem(issuer: impl Into<String>, pem: &str) -> Result<Self, Error> {
+        // The JWT crate panics at the first signature if nobody chose its cryptography. A choice
+        // that the host made before stays.
+        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        let fault = |source| Error::ReadAppKey {
+            source: Box::new(source),
+        };
+        let key = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(fault)?;
+        let identity = Self {
+            issuer: issuer.into(),
+            key,
+        };
+        identity.sign(DateTime::<Utc>::UNIX_EPOCH).map_err(fault)?;
+        Ok(identity)
+    }
+
+    /// A JWT for the App itself, at this time of the *server*.
+    ///
+    /// # Errors
+    /// [`Error::ReadAppKey`] if the key cannot sign.
+    pub fn jwt(&self, server_now: DateTime<Utc>) -> Result<Option<Token>, Error> {
+        let text = self.sign(server_now).map_err(|source| Error::ReadAppKey {
+            source: Box::new(source),
+        })?;
+        Ok(Token::new(text))
+    }
+
+    fn sign(&self, server_now: DateTime<Utc>) -> Result<String, jsonwebtoken::errors::Error> {
+        let second = server_now.timestamp();
+        let claims = Claims {
+            iat: second.saturating_sub(ISSUED_AGO.num_seconds()),
+            exp: second.saturating_add(JWT_LIFE.num_seconds()),
+            iss: &self.issuer,
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
+    }
+}
+
+/// Which installation of the App is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installation {
+    /// This one.
+    Number(u64),
+    /// The one that the repository's account has; looked up and remembered per account.
+    OfRepository,
+}
+
+/// Fresh installation tokens, kept until shortly before they expire.
+///
+/// # Guarantees
+/// - For one account at most one token is being fetched; other callers wait for that one.
+/// - If GitHub's clock differs from ours so much that it refuses the JWT, the difference is
+///   learnt from its answer and the request made once more.
+pub struct InstallationTokens {
+    name: String,
+    identity: AppIdentity,
+    host: ForgeHost,
+    installation: Installation,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    skew_seconds: AtomicI64,
+    accounts: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Account>>>>,
+}
+
+impl std::fmt::Debug for InstallationTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InstallationTokens")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Account {
+    installation: Option<u64>,
+    kept: Option<(Token, DateTime<Utc>)>,
+}
+
+#[derive(Deserialize)]
+struct FoundInstallation {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct MintedToken {
+    token: String,
+    expires_at: String,
+}
+
+impl InstallationTokens {
+    /// A source of that name for one host.
+    pub fn new(
+        name: impl Into<String>,
+        identity: AppIdentity,
+        host: ForgeHost,
+        installation: Installation,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            identity,
+            host,
+            installation,
+            transport,
+            clock,
+            skew_seconds: AtomicI64::new(0),
+            accounts: Mutex::default(),
+        }
+    }
+
+    /// Drops every kept token and remembered installation; for the webhooks `installation` and
+    /// `installation_repositories`.
+    pub fn forget_all(&self) {
+        self.accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    fn account(&self, scope: &TokenScope) -> Arc<tokio::sync::Mutex<Account>> {
+        let key = match self.installation {
+            Installation::Number(number) => number.to_string(),
+            Installation::OfRepository => scope.repository.owner().to_ascii_lowercase(),
+        };
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounts.len() >= ACCOUNTS_MAX && !accounts.contains_key(&key) {
+            accounts.pop_first();
+        }
+        accounts.entry(key).or_default().clone()
+    }
+
+    fn server_now(&self) -> DateTime<Utc> {
+        let skew = TimeDelta::seconds(self.skew_seconds.load(Ordering::Relaxed));
+        let now = self.clock.now();
+        now.checked_add_signed(skew).unwrap_or(now)
+    }
+
+    async fn find(&self, scope: &TokenScope) -> Result<Option<u64>, ForgeError> {
+        if let Installation::Number(number) = self.installation {
+            return Ok(Some(number));
+        }
+        let request = request::repository_installation(&self.host, &scope.repository);
+        let answer = self.ask(request.map_err(|it| cannot_ask(&it))?).await?;
+        match answer.status().as_u16() {
+            200 => decode::<FoundInstallation>(&answer, "installation").map(|it| Some(it.id)),
+            404 => Ok(None),
+            _ => Err(refusal(&answer)),
+        }
+    }
+
+    async fn mint(&self, installation: u64) -> Result<Option<MintedToken>, ForgeError> {
+        let request = request::installation_token(&self.host, installation);
+        let answer = self.ask(request.map_err(|it| cannot_ask(&it))?).await?;
+        match answer.status().as_u16() {
+            201 | 200 => decode(&answer, "installation token").map(Some),
+            404 => Ok(None),
+            _ => Err(refusal(&answer)),
+        }
+    }
+
+    /// Asks as the App, once more if only the clocks disagree.
+    async fn ask(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ForgeError> {
+        let answer = self.send(request.clone()).await?;
+        if answer.status().as_u16() == 401 && self.learn_skew(&answer) {
+            return self.send(request).await;
+        }
+        if let Redirect::Follow(next) = redirect(&self.host, &request, &answer) {
+            return self.send(*next).await;
+        }
+        Ok(answer)
+    }
+
+    async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, ForgeError> {
+        let jwt = self
+            .identity
+            .jwt(self.server_now())
+            .map_err(|it| cannot_ask(&it))?;
+        if let Some(value) = jwt.and_then(|it| it.header()) {
+            request
+                .headers_mut()
+                .insert(http::header::AUTHORIZATION, value);
+        }
+        let answer = self.transport.send(request).await;
+        answer.map_err(|it| ForgeError::Network {
+            what: super::redact(&it.describe()),
+        })
+    }
+
+    /// Whether the refusal is about the time of the JWT, and the clocks are now known to differ.
+    fn learn_skew(&self, answer: &Response<Bytes>) -> bool {
+        let message = ErrorBody::read(answer.body()).message.to_ascii_lowercase();
+        let about_time = ["'iat'", "'exp'", "'issued at'", "expir"];
+        let Some(server) = server_date(answer.headers()) else {
+            return false;
+        };
+        if !about_time.iter().any(|it| message.contains(it)) {
+            return false;
+        }
+        let skew = server.signed_duration_since(self.clock.now()).num_seconds();
+        self.skew_seconds.swap(skew, Ordering::Relaxed) != skew
+    }
+}
+
+#[async_trait]
+impl CredentialSource for InstallationTokens {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn token(&self, scope: &TokenScope) -> Result<Option<Token>, ForgeError> {
+        if scope.host != self.host {
+            return Ok(None);
+        }
+        let account = self.account(scope);
+        // Held while asking: this is what makes others wait instead of asking too.
+        let mut account = account.lock().await;
+        let now = self.server_now();
+        let usable = |until: &DateTime<Utc>| until.signed_duration_since(now) > TOKEN_MARGIN;
+        if let Some((token, _)) = account.kept.as_ref().filter(|(_, until)| usable(until)) {
+            return Ok(Some(token.clone()));
+        }
+        let found = match account.installation {
+            Some(number) => Some(number),
+            None => self.find(scope).await?,
+        };
+        let Some(installation) = found else {
+            return Ok(None);
+        };
+        let minted = self.mint(installation).await?;
+        // Gone: uninstalled. Another one may be found next time.
+        account.installation = minted.is_some().then_some(installation);
+        let fresh = minted.and_then(|it| {
+            let token = Token::new(&it.token)?.owned_by(format!("installation {installation}"));
+            // A token of unknown life is used once and not kept.
+            let until = DateTime::parse_from_rfc3339(&it.expires_at).map_or(now, |it| it.to_utc());
+            Some((token, until))
+        });
+        account.kept.clone_from(&fresh);
+        Ok(fresh.map(|(token, _)| token))
+    }
+
+    async fn rejected(&self, scope: &TokenScope, token: &Token) -> Rejection {
+        let account = self.account(scope);
+        let mut account = account.lock().await;
+        // Someone else may have replaced it already; that one is not to be dropped.
+        let same = |it: &(Token, DateTime<Utc>)| it.0.fingerprint() == token.fingerprint();
+        if account.kept.as_ref().is_some_and(same) {
+            account.kept = None;
+        }
+        Rejection::AskAgain
+    }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(
+    answer: &Response<Bytes>,
+    what: &str,
+) -> Result<T, ForgeError> {
+    // The text of a serde error can quote the input, which here is a credential.
+    serde_json::from_slice(answer.body()).map_err(|it| ForgeError::InvalidResponse {
+        why: format!("{what}: {:?}", it.classify()),
+    })
+}
+
+fn refusal(answer: &Response<Bytes>) -> ForgeError {
+    let body = ErrorBody::read(answer.body());
+    classify::forge_error(answer.status(), answer.headers(), &body, None)
+}
+
+fn cannot_ask(error: &Error) -> ForgeError {
+    ForgeError::Network {
+        what: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::TransportError;
+    use crate::url::RepositoryName;
+    use std::time::Duration;
+
+    const PEM: &str = include_str!("../../tests/data/test-only-app-key.pem");
+
+    struct FixedClock(Mutex<DateTime<Utc>>);
+
+    #[async_trait]
+    impl Clock for FixedClock {
+        fn now(&self) -> DateTime<Utc> {
+            *self.0.lock().unwrap()
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    /// A GitHub that gives out `t1`, `t2`, …, each good for an hour of its own clock.
+    struct FakeApp {
+        skew: i64,
+        clock: Arc<FixedClock>,
+        minted: Mutex<u32>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl FakeApp {
+        fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
+            let server_now = self.clock.now() + TimeDelta::seconds(self.skew);
+            let date = server_now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            let (status, body) = if !self.accepts(request, server_now) {
+                let text = "'Expiration time' claim ('exp') is too far in the future";
+                (401, serde_json::json!({ "message": text }))
+            } else if request.uri().path().ends_with("/installation") {
+                let found = request.uri().path().contains("/o/");
+                (
+                    if found { 200 } else { 404 },
+                    serde_json::json!({"id": 5, "other": []}),
+                )
+            } else {
+                let mut minted = self.minted.lock().unwrap();
+                *minted += 1;
+                let expires = (server_now + TimeDelta::hours(1)).to_rfc3339();
+                (
+                    201,
+                    serde_json::json!({"token": format!("t{minted}"), "expires_at": expires}),
+                )
+            };
+            let body = Bytes::from(body.to_string());
+            Response::builder()
+                .status(status)
+                .header("date", date)
+                .body(body)
+                .unwrap()
+        }
+
+        fn accepts(&self, request: &Request<Bytes>, server_now: DateTime<Utc>) -> bool {
+            let jwt = request.headers()["authorization"].to_str().unwrap();
+            let claims = jwt.trim_start_matches("Bearer ").split('.').nth(1).unwrap();
+            let claims: serde_json::Value = serde_json::from_slice(&base64_url(claims)).unwrap();
+            assert_eq!(claims["iss"], "77");
+            let (iat, exp) = (
+                claims["iat"].as_i64().unwrap(),
+                claims["exp"].as_i64().unwrap(),
+            );
+            let now = server_now.timestamp();
+            iat <= now && exp > now && exp <= now + 600
+        }
+    }
+
+    fn base64_url(text: &str) -> Vec<u8> {
+        let value = |byte: u8| match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'-' => 62,
+            _ => 63,
+        };
+        let (mut bits, mut held, mut out) = (0_u32, 0, Vec::new());
+        for byte in text.bytes() {
+            bits = (bits << 6 | u32::from(value(byte))) & 0xffff;
+            held += 6;
+            if held >= 8 {
+                held -= 8;
+                out.push((bits >> held & 0xff) as u8);
+            }
+        }
+        out
+    }
+
+    #[async_trait]
+    impl Transport for FakeApp {
+        async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+            self.asked
+                .lock()
+                .unwrap()
+                .push(request.uri().path().to_owned());
+            tokio::task::yield_now().await;
+            Ok(self.answer(&request))
+        }
+    }
+
+    fn source(skew: i64) -> (InstallationTokens, Arc<FakeApp>, Arc<FixedClock>) {
+        let clock = Arc::new(FixedClock(Mutex::new(at(0))));
+        let app = Arc::new(FakeApp {
+            skew,
+            clock: clock.clone(),
+            minted: Mutex::default(),
+            asked: Mutex::default(),
+        });
+        let source = InstallationTokens::new(
+            "platform integration",
+            AppIdentity::from_pem("77", PEM).unwrap(),
+            ForgeHost::github_com(),
+            Installation::OfRepository,
+            app.clone(),
+            clock.clone(),
+        );
+        (source, app, clock)
+    }
+
+    fn scope(repository: &str) -> TokenScope {
+        TokenScope {
+            host: ForgeHost::github_com(),
+            repository: RepositoryName::parse(repository).unwrap(),
+        }
+    }
+
+    async fn text(source: &InstallationTokens, repository: &str) -> Option<String> {
+        source
+            .token(&scope(repository))
+            .await
+            .unwrap()
+            .map(|it| it.expose().to_owned())
+    }
+
+    #[test]
+    fn a_key_that_cannot_sign_is_refused_at_once() {
+        assert!(AppIdentity::from_pem("1", "no key").is_err());
+        let identity = AppIdentity::from_pem("77", PEM).unwrap();
+        assert!(!format!("{identity:?}").contains("PRIVATE"));
+    }
+
+    #[tokio::test]
+    async fn a_token_is_kept_until_shortly_before_its_end() {
+        let (source, app, clock) = source(0);
+        assert_eq!(text(&source, "o/r").await.as_deref(), Some("t1"));
+        assert_eq!(text(&source, "O/other").await.as_deref(), Some("t1"));
+        *clock.0.lock().unwrap() = at(3299);
+        assert_eq!(text(&source, "o/r").await.as_deref(), Some("t1"));
+        *clock.0.lock().unwrap() = at(3300);
+        assert_eq!(text(&source, "o/r").await.as_deref(), Some("t2"));
+        let asked = app.asked.lock().unwrap().clone();
+        let mint = "/app/installations/5/access_tokens";
+        assert_eq!(asked, ["/repos/o/r/installation", mint, mint]);
+    }
+
+    #[tokio::test]
+    async fn many_cold_callers_make_one_token() {
+        let (source, app, _) = source(0);
+        let source = Arc::new(source);
+        let scope = scope("o/r");
+        let (a, b, c) = tokio::join!(
+            source.token(&scope),
+            source.token(&scope),
+            source.token(&scope)
+        );
+        for token in [a, b, c] {
+            assert_eq!(token.unwrap().unwrap().expose(), "t1");
+        }
+        assert_eq!(*app.minted.lock().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_off_by_an_hour_is_corrected_once() {
+        for skew in [3600, -3600] {
+            let (source, app, _) = source(skew);
+            assert_eq!(text(&source, "o/r").await.as_deref(), Some("t1"));
+            // The look-up was refused once; the next request already knew the difference.
+            assert_eq!(app.asked.lock().unwrap().len(), 3, "{skew}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_replaced_and_a_newer_one_is_not_dropped() {
+        let (source, _, _) = source(0);
+        let old = source.token(&scope("o/r")).await.unwrap().unwrap();
+        assert_eq!(
+            source.rejected(&scope("o/r"), &old).await,
+            Rejection::AskAgain
+        );
+        assert_eq!(text(&source, "o/r").await.as_deref(), Some("t2"));
+        source.rejected(&scope("o/r"), &old).await;
+        assert_eq!(text(&source, "o/r").await.as_deref(), Some("t2"));
+        source.forget_all();
+        assert_eq!(text(&source, "o/r").await.as_deref(), Some("t3"));
+    }
+
+    #[tokio::test]
+    async fn an_account_without_the_app_and_another_host_are_misses() {
+        let (source, app, _) = source(0);
+        assert_eq!(text(&source, "stranger/r").await, None);
+        let asked = app.asked.lock().unwrap().len();
+        let mut elsewhere = scope("o/r");
+        elsewhere.host = ForgeHost::named("ghe.example.com").unwrap();
+        assert!(source.token(&elsewhere).await.unwrap().is_none());
+        assert_eq!(app.asked.lock().unwrap().len(), asked);
+    }
+}

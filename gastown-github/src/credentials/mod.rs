@@ -1,0 +1,319 @@
+//! Where tokens come from: a chain of sources, first hit wins (spec 4.7).
+
+mod redact;
+mod token;
+
+#[cfg(feature = "app")]
+pub mod app;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::redact::redact;
+pub use self::token::{Fingerprint, Token};
+use crate::observation::ForgeError;
+use crate::url::{ForgeHost, RepositoryName};
+
+/// For what a token is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenScope {
+    /// The host that will receive it.
+    pub host: ForgeHost,
+    /// The repository that is to be read or changed.
+    pub repository: RepositoryName,
+}
+
+/// What a source does about a token that the forge did not accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It had kept the token and can get a newer one; ask it once more.
+    AskAgain,
+    /// It has no other; go on to the next source.
+    MoveOn,
+}
+
+/// One place that tokens come from.
+///
+/// # To ensure correctness
+/// - `name` says where it looks, in words for people; it holds no part of a token.
+/// - `token` answers `None` if it has none for this scope, and an error only if it could not
+///   find out. Either moves the chain on.
+/// - `token` never returns a token for a host that the token was not made for.
+#[async_trait]
+pub trait CredentialSource: Send + Sync {
+    /// Where it looks, for example `git_auth.github_token`.
+    fn name(&self) -> &str;
+
+    /// The token to use now.
+    ///
+    /// # Errors
+    /// A [`ForgeError`] if it could not find out whether there is one.
+    async fn token(&self, scope: &TokenScope) -> Result<Option<Token>, ForgeError>;
+
+    /// The forge answered 401 to this token.
+    async fn rejected(&self, scope: &TokenScope, token: &Token) -> Rejection {
+        let _ = (scope, token);
+        Rejection::MoveOn
+    }
+}
+
+/// A token that is simply known, for one host.
+#[derive(Clone, Debug)]
+pub struct KnownToken {
+    name: String,
+    host: String,
+    token: Option<Token>,
+}
+
+impl KnownToken {
+    /// A source of that name for the host of that web name. No token, or a blank one, is a miss.
+    pub fn new(name: impl Into<String>, host: &ForgeHost, token: Option<Token>) -> Self {
+        Self {
+            name: name.into(),
+            host: host.web().to_owned(),
+            token,
+        }
+    }
+}
+
+#[async_trait]
+impl CredentialSource for KnownToken {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn token(&self, scope: &TokenScope) -> Result<Option<Token>, ForgeError> {
+        Ok(self.token.clone().filter(|_| scope.host.web() == self.host))
+    }
+}
+
+/// Sources in the order in which they are asked, `token_order` of spec 4.7.
+#[derive(Clone, Default)]
+pub struct CredentialChain {
+    sources: Vec<Arc<dyn CredentialSource>>,
+}
+
+impl std::fmt::Debug for CredentialChain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.sources.iter().map(|it| it.name().to_owned()))
+            .finish()
+    }
+}
+
+impl CredentialChain {
+    /// Asks them in this order.
+    pub fn new(sources: impl IntoIterator<Item = Arc<dyn CredentialSource>>) -> Self {
+        Self {
+            sources: sources.into_iter().collect(),
+        }
+    }
+
+    /// Begins one walk along the chain, for one request.
+    #[must_use]
+    pub fn walk(&self) -> ChainWalk<'_> {
+        ChainWalk {
+            rest: self.sources.iter(),
+            current: None,
+            misses: Misses::default(),
+        }
+    }
+}
+
+/// Why no source of a walk served.
+#[derive(Debug, Default)]
+struct Misses {
+    tried: Vec<String>,
+    refused: bool,
+    failed: Option<ForgeError>,
+}
+
+impl Misses {
+    /// The one error that a person can act on. A refused token weighs most, because the person
+    /// gave it; a source that could not be reached weighs more than one that had nothing.
+    fn into_error(self) -> ForgeError {
+        match (self.refused, self.failed) {
+            (true, _) => ForgeError::Unauthorized,
+            (false, Some(error)) => error,
+            (false, None) => ForgeError::NoToken { tried: self.tried },
+        }
+    }
+}
+
+/// One walk along the chain: each step gives the next token to try.
+pub struct ChainWalk<'a> {
+    rest: std::slice::Iter<'a, Arc<dyn CredentialSource>>,
+    current: Option<(&'a Arc<dyn CredentialSource>, Token, bool)>,
+    misses: Misses,
+}
+
+impl std::fmt::Debug for ChainWalk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainWalk")
+            .field("misses", &self.misses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ChainWalk<'_> {
+    /// The next token. Being called again means that the forge did not accept the last one.
+    ///
+    /// # Errors
+    /// The reason why there is none left.
+    pub async fn next(&mut self, scope: &TokenScope) -> Result<Token, ForgeError> {
+        if let Some((source, token, first)) = self.current.take() {
+            self.misses.refused = true;
+            tracing::debug!(
+                source = source.name(),
+                "the forge does not accept the token"
+            );
+            let rejection = source.rejected(scope, &token).await;
+            if first
+                && rejection == Rejection::AskAgain
+                && let Some(fresh) = self.ask(source, scope).await
+            {
+                self.current = Some((source, fresh.clone(), false));
+                return Ok(fresh);
+            }
+        }
+        while let Some(source) = self.rest.next() {
+            if let Some(token) = self.ask(source, scope).await {
+                self.current = Some((source, token.clone(), true));
+                return Ok(token);
+            }
+        }
+        Err(std::mem::take(&mut self.misses).into_error())
+    }
+
+    async fn ask(
+        &mut self,
+        source: &Arc<dyn CredentialSource>,
+        scope: &TokenScope,
+    ) -> Option<Token> {
+        match source.token(scope).await {
+            Ok(Some(token)) => Some(token),
+            Ok(None) => {
+                self.misses.tried.push(source.name().to_owned());
+                None
+            }
+            Err(error) => {
+                tracing::warn!(source = source.name(), %error, "no token from this source");
+                self.misses.tried.push(source.name().to_owned());
+                self.misses.failed.get_or_insert(error);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn scope() -> TokenScope {
+        TokenScope {
+            host: ForgeHost::github_com(),
+            repository: RepositoryName::parse("o/r").unwrap(),
+        }
+    }
+
+    fn known(name: &str, token: &str) -> Arc<dyn CredentialSource> {
+        Arc::new(KnownToken::new(
+            name,
+            &ForgeHost::github_com(),
+            Token::new(token),
+        ))
+    }
+
+    struct Failing;
+
+    #[async_trait]
+    impl CredentialSource for Failing {
+        fn name(&self) -> &str {
+            "failing"
+        }
+
+        async fn token(&self, _: &TokenScope) -> Result<Option<Token>, ForgeError> {
+            Err(ForgeError::Server { status: 500 })
+        }
+    }
+
+    /// Gives `t1`, `t2`, … a new one after each rejection.
+    #[derive(Default)]
+    struct Renewing(AtomicUsize);
+
+    #[async_trait]
+    impl CredentialSource for Renewing {
+        fn name(&self) -> &str {
+            "renewing"
+        }
+
+        async fn token(&self, _: &TokenScope) -> Result<Option<Token>, ForgeError> {
+            Ok(Token::new(format!("t{}", self.0.load(Ordering::SeqCst))))
+        }
+
+        async fn rejected(&self, _: &TokenScope, _: &Token) -> Rejection {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Rejection::AskAgain
+        }
+    }
+
+    /// The texts of all tokens that a walk yields if each is refused, and how it ends.
+    async fn walked(chain: &CredentialChain) -> (Vec<String>, ForgeError) {
+        let mut walk = chain.walk();
+        let mut texts = Vec::new();
+        loop {
+            match walk.next(&scope()).await {
+                Ok(token) => texts.push(token.expose().to_owned()),
+                Err(error) => return (texts, error),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_hit_wins_and_blank_and_failing_sources_are_passed_over() {
+        let chain = CredentialChain::new([
+            known("blank", "  "),
+            Arc::new(Failing) as Arc<dyn CredentialSource>,
+            known("a", "ta"),
+            known("b", "tb"),
+        ]);
+        let (texts, error) = walked(&chain).await;
+        assert_eq!(texts, ["ta", "tb"]);
+        assert_eq!(error, ForgeError::Unauthorized);
+    }
+
+    #[tokio::test]
+    async fn without_any_the_sources_are_listed_and_never_a_value() {
+        let elsewhere = ForgeHost::named("ghe.example.com").unwrap();
+        let foreign = KnownToken::new("foreign", &elsewhere, Token::new("secret"));
+        let chain = CredentialChain::new([
+            known("blank", ""),
+            Arc::new(foreign) as Arc<dyn CredentialSource>,
+        ]);
+        let (texts, error) = walked(&chain).await;
+        assert!(texts.is_empty());
+        let tried = vec!["blank".to_owned(), "foreign".to_owned()];
+        assert_eq!(error, ForgeError::NoToken { tried });
+    }
+
+    #[tokio::test]
+    async fn a_source_that_could_not_be_asked_is_the_error_if_nothing_else_served() {
+        let chain = CredentialChain::new([
+            Arc::new(Failing) as Arc<dyn CredentialSource>,
+            known("blank", ""),
+        ]);
+        assert_eq!(walked(&chain).await.1, ForgeError::Server { status: 500 });
+    }
+
+    #[tokio::test]
+    async fn a_kept_token_is_renewed_once() {
+        let chain = CredentialChain::new([
+            Arc::new(Renewing::default()) as Arc<dyn CredentialSource>,
+            known("last", "tl"),
+        ]);
+        assert_eq!(walked(&chain).await.0, ["t0", "t1", "tl"]);
+    }
+}
