@@ -1,5 +1,7 @@
 //! The port to storage (spec 6.1). The town is the unit of consistency.
 
+mod limits;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,9 +18,10 @@ use crate::time::Timestamp;
 /// Names one stored row of a town. A new kind of entity changes no adapter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RowKey {
-    /// The kind of entity, for example `bead`; never empty.
+    /// The kind of entity, for example `bead`; not empty, not reserved, no control characters, at
+    /// most [`RowKey::PART_BYTES_MAX`] bytes.
     pub kind: String,
-    /// The entity within its kind; never empty.
+    /// The entity within its kind; as the kind.
     pub id: String,
 }
 
@@ -29,16 +32,17 @@ pub struct Row {
     pub key: RowKey,
     /// Whether [`Store::load`] returns it. History stays behind.
     pub working: bool,
-    /// Its record: one JSON object.
+    /// Its record: one JSON object of at most [`Row::BODY_BYTES_MAX`] bytes; its `rig_id`, if it
+    /// has one, is a rig's identifier or null.
     pub body: String,
 }
 
-/// What a mutation of a town changed (spec 2).
+/// What a mutation of a town changed (spec 2). It names each row at most once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ChangeSet {
     /// Rows that are new or have a new body.
     pub put: Vec<Row>,
-    /// Rows that are gone.
+    /// Rows that are gone; one that is not there is left alone.
     pub delete: Vec<RowKey>,
     /// What happened, for people and replay; appended to the history.
     pub history: Vec<HistoryEntry>,
@@ -136,11 +140,12 @@ pub struct Lease {
 pub struct Commit {
     /// The version that the change set was made from; 0 creates the town.
     pub expected_version: u64,
-    /// The fencing token of the lease under which it was made, if one was taken.
+    /// The fencing token of the lease under which it was made. Without one the version alone
+    /// decides.
     pub lease_token: Option<u64>,
     /// What changed.
     pub changes: ChangeSet,
-    /// Events that were observed; they are no longer pending.
+    /// Events that were observed; they are no longer pending. Each was pending before.
     pub consumed: Vec<EventId>,
     /// Effects that were asked for; they are pending until finished. A key that the outbox has
     /// already is left as it is.
@@ -169,7 +174,7 @@ impl Committed {
         self.version
     }
 
-    /// The effects that may now be performed.
+    /// The effects that may now be performed: those of the commit that the outbox did not have.
     #[must_use]
     pub fn into_effects(self) -> Vec<Effect> {
         self.effects
@@ -311,26 +316,48 @@ pub enum BackendFailure {
 /// The port to storage, town by town (spec 6.1).
 ///
 /// # To ensure correctness
+/// Each sentence has a case in `gastown_testkit::store_suite`, which every adapter passes.
+///
+/// Commits
 /// - `commit` writes all of its parts or none; after it returns `Ok` they survive a crash.
 /// - `commit` at another version than the store's is refused with [`StoreError::Conflict`] and
 ///   writes nothing; version 0 creates a town that is not there yet. Each commit raises the
 ///   version by one.
 /// - `commit` with a lease token smaller than the one in force is refused with
-///   [`StoreError::Fenced`] and writes nothing.
+///   [`StoreError::Fenced`] and writes nothing, whatever its version; with one that was never
+///   given it is refused with [`StoreError::Refused`].
+/// - What [`Commit::validate`] refuses, and the consumption of an event that is not pending, is
+///   refused with [`StoreError::Refused`] and writes nothing.
+/// - An effect whose key the outbox has, pending or finished, is left as it was; the
+///   [`Committed`] has only the others.
+///
+/// The inbox
 /// - `append_events` is durable when it returns, allowed for many writers at once, raises no
 ///   version, and ignores events whose id the town has seen (pending or consumed and not pruned).
 /// - `pending_events` returns what was appended and not consumed, by (at, id).
+///
+/// The outbox
 /// - `pending_effects` returns what was committed and not finished, in the order of commit.
-/// - `finish_effect` is idempotent; a finished key never becomes pending again. The results that
-///   it appends become pending in the same transaction.
+/// - `finish_effect` appends its results in the same transaction; they become pending.
+/// - The first finish of a key counts: a later one changes nothing, its results are dropped. A key
+///   that the outbox does not have is refused with [`StoreError::Refused`].
+/// - A finished key never becomes pending again, until it is pruned.
+///
+/// Leases
+/// - A holder that has the lease keeps its token. A lease that expired (`now` is at or after its
+///   end) or was released goes to whoever asks, with a larger token.
+/// - Tokens only grow, over releases and restarts.
+///
+/// The rest
 /// - History is in the order of commit and never changes.
-/// - `prune` removes consumed events and finished effects of commits before the given time, nothing else.
+/// - `prune` removes events that a commit at an earlier time consumed and effects that were
+///   finished at an earlier time, nothing else.
 /// - Operations on one town never see or touch another's data.
 /// - A dropped future may still take effect; a caller that does not know loads again.
 ///
 /// # Errors
 /// Every operation may fail with [`StoreError::Backend`]; those on a town that is not there with
-/// [`StoreError::UnknownTown`].
+/// [`StoreError::UnknownTown`], `commit` at version 0 excepted.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The towns that are there, by id.
@@ -339,8 +366,8 @@ pub trait Store: Send + Sync {
     /// The town's working set and its version; terminal history stays behind.
     async fn load(&self, town: &TownId) -> Result<Loaded, StoreError>;
 
-    /// Rows by key, whether they are in the working set or not; keys that are not there are left
-    /// out.
+    /// Rows by key, whether they are in the working set or not, each once and in order of key;
+    /// keys that are not there are left out.
     async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError>;
 
     /// Writes all of `commit`, or nothing.
@@ -355,7 +382,8 @@ pub trait Store: Send + Sync {
     /// Effects that are not finished, in the order of commit.
     async fn pending_effects(&self, town: &TownId) -> Result<Vec<Effect>, StoreError>;
 
-    /// Marks an effect as finished and appends its results to the inbox, both or neither.
+    /// Marks an effect as finished and appends its results to the inbox, both or neither; of one
+    /// that is finished already, neither.
     async fn finish_effect(
         &self,
         town: &TownId,
@@ -376,7 +404,7 @@ pub trait Store: Send + Sync {
     async fn prune(&self, town: &TownId, before: Timestamp) -> Result<usize, StoreError>;
 
     /// Takes or extends the lease of a town until `now` + `ttl`. A holder that has it keeps its
-    /// token; a new holder of an expired or released lease gets a larger one.
+    /// token; who takes an expired or released one gets a larger token.
     ///
     /// # Errors
     /// [`StoreError::Leased`] while another holder has it.

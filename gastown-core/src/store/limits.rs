@@ -1,0 +1,287 @@
+//! What every store refuses, so that no adapter decides it for itself.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use serde_json::{Map, Value};
+
+use super::{ChangeSet, Commit, HistoryEntry, Lease, Row, RowKey, StoreError};
+use crate::effect::EffectKey;
+use crate::ids::{RigId, shown};
+
+const OPERATION: &str = "commit";
+const SHOWN_CHARACTERS_MAX: usize = 80;
+
+impl RowKey {
+    /// Longest kind, id, history subject, holder, and part of an effect key, in bytes.
+    pub const PART_BYTES_MAX: usize = 1024;
+}
+
+impl Row {
+    /// Longest body of a row or a history entry, in bytes.
+    pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+}
+
+impl Lease {
+    /// Says whether `holder` may hold a lease; every adapter asks before it looks at its data.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] says what is wrong with it.
+    pub fn validate_holder(holder: &str) -> Result<(), StoreError> {
+        name_problem("holder", holder).map_or(Ok(()), |reason| Err(refused("lease", reason)))
+    }
+}
+
+impl Commit {
+    /// Says whether a store takes this commit; every adapter asks before it looks at its data.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] names the first row, entry or effect that the contract forbids.
+    pub fn validate(&self) -> Result<(), StoreError> {
+        self.first_problem()
+            .map_or(Ok(()), |reason| Err(refused(OPERATION, reason)))
+    }
+
+    fn first_problem(&self) -> Option<String> {
+        let ChangeSet {
+            put,
+            delete,
+            history,
+        } = &self.changes;
+        let mut named = BTreeSet::new();
+        put.iter()
+            .find_map(row_problem)
+            .or_else(|| delete.iter().find_map(key_problem))
+            .or_else(|| {
+                put.iter()
+                    .map(|row| &row.key)
+                    .chain(delete)
+                    .find(|key| !named.insert(*key))
+                    .map(|key| format!("row {} is named twice", shown_key(key)))
+            })
+            .or_else(|| history.iter().find_map(entry_problem))
+            .or_else(|| {
+                self.effects
+                    .iter()
+                    .find_map(|effect| effect_problem(&effect.key))
+            })
+    }
+}
+
+fn refused(operation: &'static str, reason: String) -> StoreError {
+    StoreError::Refused { operation, reason }
+}
+
+fn shown_key(key: &RowKey) -> String {
+    format!(
+        "{}/{}",
+        shown(&key.kind, SHOWN_CHARACTERS_MAX),
+        shown(&key.id, SHOWN_CHARACTERS_MAX)
+    )
+}
+
+/// What keeps `text` from naming something in a store. Unlike identifiers, names may hold spaces,
+/// because topics are sentences.
+fn name_problem(what: &str, text: &str) -> Option<String> {
+    let problem = if text.is_empty() {
+        "is empty".to_string()
+    } else if text.len() > RowKey::PART_BYTES_MAX {
+        format!("is longer than {} bytes", RowKey::PART_BYTES_MAX)
+    } else if text.chars().any(char::is_control) {
+        "holds a control character".to_string()
+    } else if text.len() >= 2 && text.starts_with("__") && text.ends_with("__") {
+        "is a reserved word".to_string()
+    } else {
+        return None;
+    };
+    let text = shown(text, SHOWN_CHARACTERS_MAX);
+    Some(format!("{what} \"{text}\" {problem}"))
+}
+
+fn key_problem(key: &RowKey) -> Option<String> {
+    name_problem("row kind", &key.kind).or_else(|| name_problem("row id", &key.id))
+}
+
+fn row_problem(row: &Row) -> Option<String> {
+    key_problem(&row.key).or_else(|| {
+        body_problem(&row.body).map(|problem| format!("row {}: {problem}", shown_key(&row.key)))
+    })
+}
+
+fn entry_problem(entry: &HistoryEntry) -> Option<String> {
+    entry
+        .subject
+        .as_deref()
+        .and_then(|subject| name_problem("history subject", subject))
+        .or_else(|| {
+            body_problem(&entry.body)
+                .map(|problem| format!("history entry of kind {}: {problem}", entry.kind.as_str()))
+        })
+}
+
+fn effect_problem(key: &EffectKey) -> Option<String> {
+    name_problem("effect subject", &key.subject).or_else(|| name_problem("effect kind", &key.kind))
+}
+
+fn body_problem(body: &str) -> Option<String> {
+    if body.len() > Row::BODY_BYTES_MAX {
+        return Some(format!(
+            "a body of {} bytes is longer than {}",
+            body.len(),
+            Row::BODY_BYTES_MAX
+        ));
+    }
+    match serde_json::from_str::<Map<String, Value>>(body) {
+        Ok(object) => rig_problem(object.get("rig_id")),
+        Err(error) => Some(format!("the body is not a JSON object: {error}")),
+    }
+}
+
+/// "No rig" is null, never a stand-in (spec 5.1, I9).
+fn rig_problem(rig_id: Option<&Value>) -> Option<String> {
+    match rig_id {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => RigId::new(text).err().map(|error| error.to_string()),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Some("`rig_id` is neither a text nor null".to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::effect::Effect;
+    use crate::effect::RefreshContainerToken;
+    use crate::store::HistoryKind;
+    use crate::time::Timestamp;
+
+    fn commit() -> Commit {
+        Commit {
+            expected_version: 0,
+            lease_token: None,
+            changes: ChangeSet::default(),
+            consumed: Vec::new(),
+            effects: Vec::new(),
+            at: Timestamp::MIN,
+        }
+    }
+
+    fn row(kind: &str, id: &str, body: &str) -> Row {
+        Row {
+            key: RowKey {
+                kind: kind.into(),
+                id: id.into(),
+            },
+            working: true,
+            body: body.into(),
+        }
+    }
+
+    fn put(rows: Vec<Row>) -> String {
+        let mut commit = commit();
+        commit.changes.put = rows;
+        match commit.validate() {
+            Ok(()) => "taken".into(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn rows_are_named_and_are_json_objects() {
+        let long = "x".repeat(RowKey::PART_BYTES_MAX + 1);
+        let cases = [
+            (row("bead", "b 1", "{}"), "taken"),
+            (row("bead", "b1", r#"{"rig_id":"r1"}"#), "taken"),
+            (row("bead", "b1", r#"{"rig_id":null}"#), "taken"),
+            (row("", "b1", "{}"), r#"row kind "" is empty"#),
+            (row("bead", "", "{}"), r#"row id "" is empty"#),
+            (row("bead", "__x__", "{}"), "is a reserved word"),
+            (
+                row("bead", "a\nb", "{}"),
+                r#"row id "a\nb" holds a control"#,
+            ),
+            (row("bead", &long, "{}"), "is longer than 1024 bytes"),
+            (
+                row("bead", "b1", "[]"),
+                "row bead/b1: the body is not a JSON object",
+            ),
+            (row("bead", "b1", "{"), "the body is not a JSON object: EOF"),
+            (
+                row("bead", "b1", r#"{"rig_id":""}"#),
+                "not a valid rig id: \"\" is empty",
+            ),
+            (
+                row("bead", "b1", r#"{"rig_id":"__none__"}"#),
+                "is a reserved word",
+            ),
+            (
+                row("bead", "b1", r#"{"rig_id":7}"#),
+                "`rig_id` is neither a text nor null",
+            ),
+        ];
+        for (row, expected) in cases {
+            let name = row.key.id.clone();
+            let said = put(vec![row]);
+            assert!(said.contains(expected), "{name:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn bodies_end_at_their_limit() {
+        let body = |bytes: usize| {
+            let frame = r#"{"t":""}"#.len();
+            format!(r#"{{"t":"{}"}}"#, "x".repeat(bytes - frame))
+        };
+        assert_eq!(
+            put(vec![row("bead", "b1", &body(Row::BODY_BYTES_MAX))]),
+            "taken"
+        );
+        let said = put(vec![row("bead", "b1", &body(Row::BODY_BYTES_MAX + 1))]);
+        assert!(
+            said.contains("a body of 16777217 bytes is longer than 16777216"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_row_is_named_once() {
+        let said = put(vec![row("bead", "b1", "{}"), row("bead", "b1", "{}")]);
+        assert_eq!(said, "commit: refused: row bead/b1 is named twice");
+        let mut both = commit();
+        both.changes.put = vec![row("bead", "b1", "{}")];
+        both.changes.delete = vec![row("bead", "b1", "{}").key];
+        assert!(both.validate().is_err());
+    }
+
+    #[test]
+    fn history_effects_and_holders_are_named() {
+        let mut bad = commit();
+        bad.changes.history = vec![HistoryEntry {
+            kind: HistoryKind::BeadEvent,
+            subject: Some(String::new()),
+            at: Timestamp::MIN,
+            body: "{}".into(),
+        }];
+        assert!(
+            bad.validate()
+                .unwrap_err()
+                .to_string()
+                .contains("history subject")
+        );
+        let mut bad = commit();
+        bad.effects = vec![Effect::new("__none__", 1, RefreshContainerToken {})];
+        assert!(
+            bad.validate()
+                .unwrap_err()
+                .to_string()
+                .contains("effect subject")
+        );
+        assert!(Lease::validate_holder("host 1").is_ok());
+        assert!(Lease::validate_holder("").is_err());
+    }
+}
