@@ -1,0 +1,104 @@
+//! One town's rows and history, and the commit over all of its parts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use gastown_core::{
+    ChangeSet, Commit, Committed, HistoryEntry, HistoryFilter, Loaded, Row, RowKey, StoreError,
+    StoredHistory, TownId,
+};
+
+use crate::inbox::Inbox;
+use crate::lease::Leases;
+use crate::outbox::Outbox;
+
+/// One town. `version` is 0 only before its first commit.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryTown {
+    version: u64,
+    rows: BTreeMap<RowKey, StoredRow>,
+    history: BTreeMap<u64, HistoryEntry>,
+    pub(crate) inbox: Inbox,
+    pub(crate) outbox: Outbox,
+    pub(crate) leases: Leases,
+}
+
+#[derive(Debug)]
+struct StoredRow {
+    working: bool,
+    body: String,
+}
+
+impl MemoryTown {
+    /// Everything is checked before anything is changed.
+    pub(crate) fn commit(&mut self, id: &TownId, commit: Commit) -> Result<Committed, StoreError> {
+        self.leases.check(id, commit.lease_token)?;
+        if commit.expected_version != self.version {
+            return Err(StoreError::Conflict {
+                town: id.clone(),
+                expected: commit.expected_version,
+                actual: self.version,
+            });
+        }
+        let consumed: BTreeSet<_> = commit.consumed.into_iter().collect();
+        self.inbox.check_pending(&consumed)?;
+
+        self.version = self.version.saturating_add(1);
+        self.apply(commit.changes);
+        self.inbox.consume(&consumed, commit.at);
+        let effects = self.outbox.add(commit.effects);
+        Ok(Committed::new(self.version, effects))
+    }
+
+    fn apply(&mut self, changes: ChangeSet) {
+        for Row { key, working, body } in changes.put {
+            self.rows.insert(key, StoredRow { working, body });
+        }
+        for key in changes.delete {
+            self.rows.remove(&key);
+        }
+        for entry in changes.history {
+            let last = self.history.last_key_value().map_or(0, |(last, _)| *last);
+            self.history.insert(last.saturating_add(1), entry);
+        }
+    }
+
+    pub(crate) fn load(&self) -> Loaded {
+        let rows = self.rows.iter().filter(|(_, row)| row.working);
+        Loaded {
+            rows: rows.map(|(key, row)| row.named(key)).collect(),
+            version: self.version,
+        }
+    }
+
+    pub(crate) fn rows(&self, keys: &[RowKey]) -> Vec<Row> {
+        let keys: BTreeSet<&RowKey> = keys.iter().collect();
+        keys.into_iter()
+            .filter_map(|key| self.rows.get(key).map(|row| row.named(key)))
+            .collect()
+    }
+
+    pub(crate) fn history(&self, filter: &HistoryFilter) -> Vec<StoredHistory> {
+        let after = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.history
+            .range((after, Bound::Unbounded))
+            .filter(|(_, entry)| filter.kind.is_none_or(|kind| kind == entry.kind))
+            .filter(|(_, entry)| filter.subject.is_none() || filter.subject == entry.subject)
+            .take(filter.limit)
+            .map(|(sequence, entry)| StoredHistory {
+                sequence: *sequence,
+                entry: entry.clone(),
+            })
+            .collect()
+    }
+}
+
+impl StoredRow {
+    fn named(&self, key: &RowKey) -> Row {
+        Row {
+            key: key.clone(),
+            working: self.working,
+            body: self.body.clone(),
+        }
+    }
+}

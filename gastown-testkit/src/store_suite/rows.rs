@@ -1,0 +1,129 @@
+//! Rows: the working set, what stays behind it, reading by key.
+
+use gastown_core::{Row, Store};
+
+use super::samples::{finished_row, key, new_town, put, row};
+
+/// `load` gives the working set in order of key.
+pub async fn load_is_in_order_of_key(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let unordered = [
+        ("bead", "b2"),
+        ("agent", "z"),
+        ("bead", "B"),
+        ("bead", "b10"),
+        ("bead", "é"),
+    ];
+    let rows = unordered.map(|(kind, id)| row(kind, id, "x")).to_vec();
+    let _put = store.commit(&town, put(1, rows)).await.unwrap();
+    let loaded = store.load(&town).await.unwrap();
+    let order: Vec<_> = loaded.rows.iter().map(|row| row.key.id.as_str()).collect();
+    assert_eq!(order, ["z", "B", "b10", "b2", "é"], "by bytes");
+}
+
+/// A row that is put again has its new body and its new place.
+pub async fn put_replaces(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let steps = [
+        (row("bead", "b1", "first"), true),
+        (finished_row("bead", "b1", "second"), false),
+        (row("bead", "b1", "third"), true),
+    ];
+    for (version, (row, loaded)) in (1..).zip(steps) {
+        let _put = store
+            .commit(&town, put(version, vec![row.clone()]))
+            .await
+            .unwrap();
+        let rows = store.load(&town).await.unwrap().rows;
+        assert_eq!(rows.contains(&row), loaded, "{row:?}");
+        assert_eq!(rows.len(), usize::from(loaded));
+        assert_eq!(
+            store
+                .rows(&town, std::slice::from_ref(&row.key))
+                .await
+                .unwrap(),
+            [row]
+        );
+    }
+}
+
+/// A deleted row is gone; deleting one that is not there does nothing.
+pub async fn delete_removes(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let rows = vec![
+        row("bead", "b1", "x"),
+        row("agent", "b1", "x"),
+        finished_row("bead", "b2", "x"),
+    ];
+    let _put = store.commit(&town, put(1, rows)).await.unwrap();
+    let mut delete = put(2, vec![]);
+    delete.changes.delete = vec![key("bead", "b1"), key("bead", "b2"), key("bead", "b3")];
+    assert_eq!(store.commit(&town, delete).await.unwrap().version(), 3);
+    assert_eq!(
+        store.load(&town).await.unwrap().rows,
+        [row("agent", "b1", "x")]
+    );
+    let gone = [key("bead", "b1"), key("bead", "b2")];
+    assert_eq!(store.rows(&town, &gone).await.unwrap(), []);
+}
+
+/// Rows by key come whether they work or not, once, in order; missing ones are left out.
+pub async fn rows_by_key_come_once_and_in_order(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let stored = vec![
+        row("agent", "a1", "x"),
+        row("bead", "b1", "x"),
+        finished_row("bead", "b2", "x"),
+    ];
+    let _put = store.commit(&town, put(1, stored.clone())).await.unwrap();
+    let asked = [
+        key("bead", "b2"),
+        key("bead", "missing"),
+        key("bead", "b1"),
+        key("bead", "b2"),
+        key("agent", "a1"),
+        key("agent", "b1"),
+    ];
+    assert_eq!(store.rows(&town, &asked).await.unwrap(), stored);
+    assert_eq!(store.rows(&town, &[]).await.unwrap(), []);
+}
+
+/// `load` leaves history behind, however much there is.
+pub async fn load_leaves_finished_rows_behind(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    for batch in 0..5_u64 {
+        let rows = (0..1_000).map(|n| finished_row("bead", &format!("b{batch}-{n}"), "done"));
+        let _put = store
+            .commit(&town, put(1 + batch, rows.collect()))
+            .await
+            .unwrap();
+    }
+    let working: Vec<Row> = vec![row("bead", "b0-5", "open again"), row("bead", "c", "new")];
+    let _put = store.commit(&town, put(6, working.clone())).await.unwrap();
+    assert_eq!(store.load(&town).await.unwrap().rows, working);
+    let behind = [key("bead", "b4-999")];
+    assert_eq!(
+        store.rows(&town, &behind).await.unwrap(),
+        [finished_row("bead", "b4-999", "done")]
+    );
+}
+
+/// Bodies come back byte by byte, white space and number forms included.
+pub async fn bodies_come_back_byte_by_byte(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let bodies = [
+        "{ }",
+        "{\n  \"b\": 1.0,\t\"a\" : 1e2}",
+        r#"{"n":18446744073709551615,"f":0.1,"u":"\u00e9\u0000"}"#,
+        r#"{"twice":1,"twice":2}"#,
+    ];
+    let rows: Vec<Row> = (0..)
+        .zip(bodies)
+        .map(|(n, body)| Row {
+            body: body.into(),
+            ..row("bead", &format!("b{n}"), "")
+        })
+        .collect();
+    let _put = store.commit(&town, put(1, rows.clone())).await.unwrap();
+    assert_eq!(store.load(&town).await.unwrap().rows, rows);
+}
