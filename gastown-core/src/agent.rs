@@ -168,6 +168,9 @@ pub struct Agent {
     /// The session that the engine asked to stop.
     #[serde(default)]
     pub stop_asked: Option<u64>,
+    /// When a stop that failed is asked for again.
+    #[serde(default)]
+    pub stop_retry_at: Option<Timestamp>,
     /// When its latest session ended.
     #[serde(default)]
     pub exited_at: Option<Timestamp>,
@@ -221,6 +224,7 @@ impl Agent {
             last_bead: None,
             done_session: None,
             stop_asked: None,
+            stop_retry_at: None,
             exited_at: None,
             prompted_at: None,
             told: BTreeMap::new(),

@@ -67,6 +67,8 @@ pub struct Breaker {
     pub probed_rigs: BTreeMap<RigId, Timestamp>,
     /// When a person was told that it is open.
     pub told_at: Option<Timestamp>,
+    /// The probe's session has reported: the breaker closes.
+    pub probe_started: bool,
     /// A person asked for one probe more.
     pub probe_asked: bool,
 }

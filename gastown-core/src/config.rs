@@ -445,6 +445,35 @@ impl TownConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_shared(self.max_polecats_per_rig, &self.custom_instructions)
     }
+
+    /// Every secret by its path, in the clear: the only way in which they are ever written.
+    #[must_use]
+    pub fn exposed_secrets(&self) -> BTreeMap<String, String> {
+        let secrets = [
+            ("github_cli_pat", &self.github_cli_pat),
+            ("llm_token", &self.llm_token),
+            ("git_auth.github_token", &self.git_auth.github_token),
+        ];
+        let exposed = |secret: &Option<Secret>| Some(secret.as_ref()?.expose()?.into());
+        secrets
+            .iter()
+            .filter_map(|(path, s)| Some(((*path).into(), exposed(s)?)))
+            .collect()
+    }
+
+    /// Puts secrets back that were written apart.
+    pub(crate) fn restore_secrets(&mut self, exposed: &BTreeMap<String, String>) {
+        let slots = [
+            ("github_cli_pat", &mut self.github_cli_pat),
+            ("llm_token", &mut self.llm_token),
+            ("git_auth.github_token", &mut self.git_auth.github_token),
+        ];
+        for (path, slot) in slots {
+            if let Some(text) = exposed.get(path) {
+                *slot = Some(Secret::new(text.as_str()));
+            }
+        }
+    }
 }
 
 impl RigConfig {

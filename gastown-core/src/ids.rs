@@ -181,6 +181,17 @@ pub(crate) enum IdKind {
 }
 
 impl IdKind {
+    pub(crate) const ALL: [IdKind; 8] = [
+        Self::Agent,
+        Self::Bead,
+        Self::MergeRequest,
+        Self::Convoy,
+        Self::Escalation,
+        Self::Molecule,
+        Self::Message,
+        Self::Nudge,
+    ];
+
     const fn letter(self) -> char {
         match self {
             IdKind::Agent => 'a',

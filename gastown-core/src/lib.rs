@@ -6,14 +6,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod action;
 mod agent;
 mod agent_runtime;
+mod apply;
 mod bead;
 mod breaker;
 mod condition;
 mod config;
 mod convoy;
 mod drain;
+mod edge;
 mod effect;
 mod escalation;
 mod event;
@@ -21,19 +24,31 @@ mod forge;
 mod ids;
 mod mail;
 mod nudge;
+mod observe;
+mod pass;
 mod policy;
 mod reason;
+mod reconcile;
 mod review;
 mod rig;
+mod rules;
 mod secret;
 mod store;
 mod tagged;
+mod telling;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod time;
+mod town;
+mod verdict;
+mod wakeup;
 pub mod wire;
 pub mod work;
 
+pub use action::{Action, ActionKind};
 pub use agent::{Agent, AgentStatus, Role};
 pub use agent_runtime::{AgentMessage, AgentRuntime, AgentRuntimeError, SessionId, StartRequest};
+pub use apply::ApplyError;
 pub use bead::{Bead, BeadKind, BeadStatus, BeadType, CreatedBy, Failure, Priority};
 pub use breaker::{Breaker, BreakerState, Probe, StartFailure};
 pub use condition::{Condition, ConditionKind, ConditionSubject};
@@ -43,6 +58,7 @@ pub use config::{
 };
 pub use convoy::{BranchState, Convoy, ConvoyBranch, Landing};
 pub use drain::{Container, Drain};
+pub use edge::{Edge, EdgeKind};
 pub use effect::{Effect, EffectKey, EffectKind};
 pub use escalation::{Escalation, Severity};
 pub use event::{Event, EventKind, Observed};
@@ -52,15 +68,33 @@ pub use mail::Mail;
 pub use nudge::{Nudge, NudgeMode, NudgePriority, NudgeTier};
 pub use policy::{FailedBlocker, Policy};
 pub use reason::{Reason, ReasonCode};
+pub use reconcile::{SettleFault, Settled, reconcile, settle};
 pub use review::Review;
 pub use rig::{Repository, Rig};
+pub use rules::{GROUPS, Group, Rule, rules};
 pub use secret::{REDACTED, Secret};
 pub use store::{
     BackendFailure, ChangeSet, Commit, Committed, Finish, HistoryEntry, HistoryFilter, HistoryKind,
     Lease, Loaded, Row, RowKey, Store, StoreError, StoredHistory,
 };
 pub use time::{Timestamp, TimestampError};
+pub use town::{FailedNotice, Lineage, Town, TownState, is_secret_row};
+pub use verdict::{Wait, WaitFor};
+pub use wakeup::next_wakeup;
 pub use work::Work;
+
+/// Data of the actions, one struct per type (spec 2.3).
+pub mod actions {
+    pub use crate::action::{
+        AddDependency, ClearAssignee, ClearCheckpoint, ClearCondition, ClearLabel, CloseConvoy,
+        CreateAgent, CreateBead, CreateBranch, CreateLandingMr, DeleteAgent, DispatchAgent,
+        EndDrain, ExpireNudge, FailConvoy, HookAgent, MarkAutoMerge, MergePr, NotifyMayor, PollPr,
+        ProbeBreaker, ReEscalate, RefreshContainerToken, RenewLlmToken, ResetAttempts,
+        ResetBreaker, SendNudge, SetAssignee, SetCondition, SetLabel, SetReadyToLand, StopAgent,
+        StopIdleContainer, Tell, TransitionAgent, TransitionBead, TripBreaker, UnhookAgent, Untell,
+        UpdateConvoyProgress, VerifyMerge,
+    };
+}
 
 /// Data of the effects, one struct per kind (spec 2.4).
 pub mod effects {

@@ -3,12 +3,20 @@
 //! Commands, events, actions and effects are their own wire form; a snapshot has forms of its own.
 //! Every reader refuses unknown fields and tags, and says where and what was expected.
 
+mod bead;
+pub(crate) mod snapshot;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+pub use self::bead::bead_from_value;
+pub use self::snapshot::{
+    SNAPSHOT_FORMAT, snapshot_from_str, snapshot_from_value, snapshot_to_value,
+};
 
 use crate::effect::{Effect, EffectKind};
 use crate::event::{Event, EventKind};

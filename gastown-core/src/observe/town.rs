@@ -1,0 +1,57 @@
+//! What happens to the place where agents run (spec 1.8, 2.2, 3.1).
+
+use alloc::format;
+use alloc::string::ToString;
+
+use super::Outcome;
+use crate::drain::Drain;
+use crate::event::{ContainerEviction, ContainerReady, ObservationGap};
+use crate::time::Timestamp;
+use crate::town::Town;
+
+impl Town {
+    /// Silence before the end of a gap means nothing. A gap that ends in the future ends now: a
+    /// clock that was ahead must not hold judgement back.
+    pub(super) fn observation_gap(&mut self, event: &ObservationGap, now: Timestamp) -> Outcome {
+        let to = event.to.min(now);
+        if self.state().judge_from.is_some_and(|from| from >= to) {
+            return Err("a later gap is known".to_string());
+        }
+        self.state_mut().judge_from = Some(to);
+        Ok(format!("silence is judged from {to}"))
+    }
+
+    pub(super) fn container_eviction(
+        &mut self,
+        event: &ContainerEviction,
+        now: Timestamp,
+    ) -> Outcome {
+        if self
+            .state()
+            .drain
+            .as_ref()
+            .is_some_and(|drain| drain.nonce == event.nonce)
+        {
+            return Err("this eviction is known".to_string());
+        }
+        let drain = Drain {
+            nonce: event.nonce.clone(),
+            started_at: now,
+        };
+        self.state_mut().drain = Some(drain);
+        Ok("draining".to_string())
+    }
+
+    pub(super) fn container_ready(&mut self, event: &ContainerReady, now: Timestamp) -> Outcome {
+        match &self.state().drain {
+            None => Err("there is no drain".to_string()),
+            Some(drain) if drain.nonce != event.nonce => {
+                Err("the nonce is not that of the eviction".to_string())
+            }
+            Some(_) => {
+                self.end_drain(now);
+                Ok("the drain has ended".to_string())
+            }
+        }
+    }
+}

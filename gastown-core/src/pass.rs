@@ -1,0 +1,373 @@
+//! One pass over an unchanging state: what rules see, and what this pass has planned so far.
+
+mod plan;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+
+pub(crate) use self::plan::Plan;
+
+use crate::action::{
+    ActionKind, CreateBead, StopAgent, Subject, Tell, TransitionAgent, UnhookAgent,
+};
+use crate::agent::{Agent, AgentStatus};
+use crate::bead::{Bead, BeadKind, CreatedBy};
+use crate::config::Settings;
+use crate::escalation::{Escalation, Severity};
+use crate::ids::{AgentId, BeadId, IdKind, NudgeId, RigId, engine_id};
+use crate::policy::Policy;
+use crate::reason::{Reason, ReasonCode};
+use crate::time::Timestamp;
+use crate::town::Town;
+use crate::work::{TriageRequest, TriageType, Work};
+
+/// Whether a deadline has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// It has.
+    Now,
+    /// It comes then.
+    At(Timestamp),
+}
+
+impl Due {
+    pub(crate) fn is_now(self) -> bool {
+        self == Due::Now
+    }
+}
+
+/// One evaluation of the rules over one unchanging state.
+///
+/// Every comparison of a time with `now` goes through [`Pass::reached`] and its kin, which record
+/// each deadline that has not come: between `now` and the least of them no verdict can change, so
+/// that the next wake-up is sound by construction (property P5).
+pub(crate) struct Pass<'a> {
+    pub(crate) town: &'a Town,
+    pub(crate) now: Timestamp,
+    settings: BTreeMap<RigId, Settings>,
+    town_settings: Settings,
+    deadlines: RefCell<BTreeSet<Timestamp>>,
+    plan: RefCell<Plan>,
+    sequence: Cell<u64>,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) fn new(town: &'a Town, now: Timestamp) -> Self {
+        Self {
+            town,
+            now,
+            settings: town
+                .rigs()
+                .map(|rig| (rig.id.clone(), town.settings(Some(&rig.id))))
+                .collect(),
+            town_settings: town.settings(None),
+            deadlines: RefCell::default(),
+            plan: RefCell::new(Plan::of(town)),
+            sequence: Cell::new(town.state().sequence),
+        }
+    }
+
+    pub(crate) fn policy(&self) -> &'a Policy {
+        self.town.policy()
+    }
+
+    /// The values in force for a rig; a bead without one uses the town's.
+    pub(crate) fn settings(&self, rig: Option<&RigId>) -> &Settings {
+        rig.and_then(|id| self.settings.get(id))
+            .unwrap_or(&self.town_settings)
+    }
+
+    // ---- time ----
+
+    /// Whether `deadline` has come.
+    pub(crate) fn reached(&self, deadline: Timestamp) -> Due {
+        if deadline <= self.now {
+            Due::Now
+        } else {
+            self.deadlines.borrow_mut().insert(deadline);
+            Due::At(deadline)
+        }
+    }
+
+    /// Whether something of `since` is strictly older than `threshold` (spec 1.10).
+    pub(crate) fn stale(&self, since: Timestamp, threshold: Duration) -> Due {
+        self.reached(since.stale_at(threshold))
+    }
+
+    /// As [`Self::stale`], for silence: it counts from the end of the last observation gap at the
+    /// earliest (spec 1.8).
+    pub(crate) fn silent(&self, since: Timestamp, threshold: Duration) -> Due {
+        let from = self
+            .town
+            .state()
+            .judge_from
+            .map_or(since, |gap| gap.max(since));
+        self.stale(from, threshold)
+    }
+
+    /// Deadlines that some comparison of this pass waits for.
+    pub(crate) fn deadlines(&self) -> BTreeSet<Timestamp> {
+        self.deadlines.borrow().clone()
+    }
+
+    /// Whether an agent is *fresh*: hooked, and working or stalled, or heard of within
+    /// heartbeat_timeout (spec 3).
+    pub(crate) fn is_fresh(&self, agent: &Agent) -> bool {
+        agent.hook.is_some()
+            && (agent.status.is_running()
+                || agent
+                    .last_activity_at
+                    .is_some_and(|at| !self.silent(at, self.policy().heartbeat_timeout).is_now()))
+    }
+
+    /// Since when the backoff of a bead is over, or when it will be.
+    pub(crate) fn backoff(&self, bead: &Bead) -> Due {
+        match bead.last_dispatch_attempt_at {
+            None => Due::Now,
+            Some(at) => self.stale(at, self.policy().backoff(bead.dispatch_attempts)),
+        }
+    }
+
+    /// Whether the attempts of a bead are at the cap of its rig, or of the town without one.
+    pub(crate) fn attempts_spent(&self, bead: &Bead) -> bool {
+        let cap = self.settings(bead.rig_id.as_ref()).max_dispatch_attempts;
+        bead.dispatch_attempts >= cap
+    }
+
+    // ---- the plan of this pass ----
+
+    /// Whether nothing decided so far in this pass changes the agent.
+    pub(crate) fn agent_is_unclaimed(&self, id: &AgentId) -> bool {
+        !self.plan.borrow().is_claimed(&Subject::Agent(id.clone()))
+    }
+
+    /// Reads what this pass has planned.
+    pub(crate) fn planned<R>(&self, read: impl FnOnce(&Plan) -> R) -> R {
+        read(&self.plan.borrow())
+    }
+
+    /// Takes the actions of a rule into the plan unless an earlier rule has changed one of their
+    /// subjects; says whether they were taken.
+    pub(crate) fn accept(&self, actions: &[ActionKind]) -> bool {
+        self.plan.borrow_mut().accept(actions, self.town)
+    }
+
+    // ---- new identifiers ----
+
+    fn next_id(&self, kind: IdKind) -> String {
+        let next = self.sequence.get().saturating_add(1);
+        self.sequence.set(next);
+        engine_id(self.town.id(), kind, next)
+    }
+
+    pub(crate) fn new_bead_id(&self, kind: IdKind) -> BeadId {
+        loop {
+            // The text is always valid; a foreign bead may hold the name already.
+            if let Ok(id) = BeadId::new(self.next_id(kind))
+                && self.town.bead(&id).is_none()
+            {
+                return id;
+            }
+        }
+    }
+
+    pub(crate) fn new_agent_id(&self) -> AgentId {
+        loop {
+            if let Ok(id) = AgentId::new(self.next_id(IdKind::Agent))
+                && self.town.agent(&id).is_none()
+            {
+                return id;
+            }
+        }
+    }
+
+    pub(crate) fn new_nudge_id(&self) -> NudgeId {
+        loop {
+            if let Ok(id) = NudgeId::new(self.next_id(IdKind::Nudge))
+                && self.town.nudge(&id).is_none()
+            {
+                return id;
+            }
+        }
+    }
+
+    // ---- what several rules do alike ----
+
+    /// *Tell once*: unless told already, one escalation of severity high about `bead`, recorded
+    /// in its `told` (spec 3). Empty when it was told.
+    pub(crate) fn tell_once(
+        &self,
+        bead: &Bead,
+        category: ReasonCode,
+        message: impl Into<String>,
+    ) -> Vec<ActionKind> {
+        if bead.told.contains_key(&category) {
+            return Vec::new();
+        }
+        let message = message.into();
+        let escalation = self.escalation(
+            Severity::High,
+            category.as_str(),
+            format!("{}: {}", category.as_str().replace('_', " "), bead.title),
+            message,
+            Some(bead),
+        );
+        let escalation_id = escalation.id.clone();
+        alloc::vec![
+            CreateBead {
+                bead_id: escalation_id.clone(),
+                bead: escalation.into()
+            }
+            .into(),
+            Tell {
+                bead_id: bead.id.clone(),
+                category,
+                escalation_id
+            }
+            .into(),
+        ]
+    }
+
+    /// A new escalation made by a rule.
+    pub(crate) fn escalation(
+        &self,
+        severity: Severity,
+        category: &str,
+        title: String,
+        message: String,
+        about: Option<&Bead>,
+    ) -> Bead {
+        let kind = BeadKind::Escalation(Escalation {
+            severity,
+            category: Some(category.into()),
+            acknowledged_at: None,
+            re_escalations: 0,
+            notified_at: None,
+            bead_id: about.map(|bead| bead.id.clone()),
+            convoy_id: about
+                .and_then(|b| self.town.convoy_of(&b.id))
+                .map(|c| c.id.clone()),
+        });
+        let mut bead = Bead::new(self.new_bead_id(IdKind::Escalation), kind, title, self.now);
+        bead.body = Some(message);
+        bead.priority = severity.priority();
+        bead.created_by = Some(CreatedBy::System);
+        bead.rig_id = about.and_then(|bead| bead.rig_id.clone());
+        bead.root = about.map(|bead| bead.lineage().clone());
+        bead
+    }
+
+    /// A new triage request about an agent, unless one of this type is open for it or too many
+    /// are open (spec 3.8).
+    pub(crate) fn triage_request(
+        &self,
+        triage_type: TriageType,
+        agent: &Agent,
+        message: String,
+    ) -> Option<ActionKind> {
+        let same = self.town.live_beads().any(|bead| match bead.work() {
+            Some(Work::TriageRequest(request)) => {
+                request.triage_type == triage_type && request.agent_id.as_ref() == Some(&agent.id)
+            }
+            _ => false,
+        });
+        let full = triage_type != TriageType::Escalation
+            && self.planned(Plan::triage_requests) >= self.policy().max_open_triage_requests;
+        if same || full {
+            return None;
+        }
+        let request = TriageRequest {
+            triage_type,
+            agent_id: Some(agent.id.clone()),
+            hooked_bead_id: agent.hook.clone(),
+            session: Some(agent.session),
+            options: triage_options(),
+            ..TriageRequest::default()
+        };
+        let title = format!("{}: {}", triage_type.as_str().replace('_', " "), agent.name);
+        let id = self.new_bead_id(IdKind::Bead);
+        let mut bead = Bead::new(
+            id.clone(),
+            BeadKind::Issue(Work::TriageRequest(request)),
+            title,
+            self.now,
+        );
+        bead.body = Some(message);
+        bead.rig_id = agent.rig_id.clone();
+        bead.created_by = Some(CreatedBy::Patrol);
+        bead.root = agent
+            .hook
+            .as_ref()
+            .and_then(|hook| self.town.bead(hook))
+            .map(|hooked| hooked.lineage().clone());
+        Some(
+            CreateBead {
+                bead_id: id,
+                bead: bead.into(),
+            }
+            .into(),
+        )
+    }
+
+    /// Stops an agent's session and makes it idle; nothing for one that does not run.
+    pub(crate) fn stop_and_idle(agent: &Agent, reason: &Reason) -> Vec<ActionKind> {
+        let mut actions = Vec::new();
+        if agent.status.is_running() {
+            actions.push(Self::stop(agent, reason));
+            actions.push(Self::to_idle(agent, reason));
+        }
+        actions
+    }
+
+    pub(crate) fn stop(agent: &Agent, reason: &Reason) -> ActionKind {
+        StopAgent {
+            agent_id: agent.id.clone(),
+            session: agent.session,
+            reason: reason.clone(),
+        }
+        .into()
+    }
+
+    pub(crate) fn to_idle(agent: &Agent, reason: &Reason) -> ActionKind {
+        TransitionAgent {
+            agent_id: agent.id.clone(),
+            from: agent.status,
+            to: AgentStatus::Idle,
+            reason: reason.clone(),
+        }
+        .into()
+    }
+
+    /// Detaches an agent from its hook; nothing for one without.
+    pub(crate) fn unhook(agent: &Agent, reason: &Reason) -> Option<ActionKind> {
+        let bead_id = agent.hook.clone()?;
+        Some(
+            UnhookAgent {
+                agent_id: agent.id.clone(),
+                bead_id,
+                reason: reason.clone(),
+            }
+            .into(),
+        )
+    }
+}
+
+/// What the triage agent may answer (spec 3.8).
+pub(crate) fn triage_options() -> Vec<String> {
+    [
+        "RESTART",
+        "RESTART_WITH_BACKOFF",
+        "CLOSE_BEAD",
+        "REASSIGN_BEAD",
+        "NUDGE",
+        "ESCALATE_TO_MAYOR",
+        "PROVIDE_GUIDANCE",
+        "DISCARD",
+    ]
+    .map(String::from)
+    .into()
+}

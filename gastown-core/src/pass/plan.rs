@@ -1,0 +1,155 @@
+//! What a pass has decided so far: subjects that are taken, and capacity that is used up.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+
+use crate::action::{ActionKind, Subject};
+use crate::agent::Role;
+use crate::bead::{Bead, BeadStatus};
+use crate::ids::{BeadId, RigId};
+use crate::town::Town;
+use crate::work::{TriageType, Work};
+
+/// The plan of one pass. Capacity counts what the state holds and what the pass adds, so that no
+/// two decisions of a pass want the same thing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plan {
+    claimed: BTreeSet<Subject>,
+    polecats: BTreeMap<RigId, u32>,
+    direct_merges: BTreeSet<RigId>,
+    repairs_in_progress: BTreeSet<BeadId>,
+    new_refineries: BTreeSet<RigId>,
+    new_names: BTreeSet<String>,
+    new_identities: BTreeSet<String>,
+    triage_requests: u32,
+}
+
+impl Plan {
+    /// The capacity that the state uses up already.
+    pub(crate) fn of(town: &Town) -> Self {
+        let mut plan = Self::default();
+        for agent in town.agents() {
+            if let (Role::Polecat, Some(rig), Some(_)) = (agent.role, &agent.rig_id, &agent.hook) {
+                plan.add_polecat(rig);
+            }
+        }
+        for bead in town.live_beads() {
+            if is_counted_request(bead) {
+                plan.triage_requests = plan.triage_requests.saturating_add(1);
+            }
+            if bead.status == BeadStatus::InProgress {
+                plan.begin(bead, town);
+            }
+        }
+        plan
+    }
+
+    fn add_polecat(&mut self, rig: &RigId) {
+        let count = self.polecats.entry(rig.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// A bead is, or goes, in progress: what it takes from others.
+    fn begin(&mut self, bead: &Bead, town: &Town) {
+        if let Some(mr) = town.repaired_mr(bead) {
+            self.repairs_in_progress.insert(mr.clone());
+        }
+        if bead.review().is_some_and(|review| review.pr_url.is_none())
+            && let Some(rig) = town.rig_of_review(bead)
+        {
+            self.direct_merges.insert(rig.id.clone());
+        }
+    }
+
+    pub(crate) fn is_claimed(&self, subject: &Subject) -> bool {
+        self.claimed.contains(subject)
+    }
+
+    /// Whether any subject of any action is taken already.
+    fn collides(&self, actions: &[ActionKind]) -> bool {
+        actions
+            .iter()
+            .flat_map(ActionKind::subjects)
+            .any(|subject| self.is_claimed(&subject))
+    }
+
+    /// Takes `actions` unless one of their subjects is taken; says whether it did.
+    pub(crate) fn accept(&mut self, actions: &[ActionKind], town: &Town) -> bool {
+        if self.collides(actions) {
+            return false;
+        }
+        for action in actions {
+            self.claimed.extend(action.subjects());
+            self.count(action, town);
+        }
+        true
+    }
+
+    fn count(&mut self, action: &ActionKind, town: &Town) {
+        if let ActionKind::CreateAgent(made) = action {
+            self.new_names.insert(made.name.clone());
+            self.new_identities.insert(made.identity.clone());
+            if let (Role::Refinery, Some(rig)) = (made.role, &made.rig_id) {
+                self.new_refineries.insert(rig.clone());
+            }
+        }
+        if let ActionKind::DispatchAgent(dispatch) = action
+            && let Some(bead) = town.bead(&dispatch.bead_id)
+        {
+            let hooked = town
+                .agent(&dispatch.agent_id)
+                .is_some_and(|agent| agent.hook.is_some());
+            if bead.work().is_some() && !hooked {
+                self.add_polecat(&dispatch.rig_id);
+            }
+            self.begin(bead, town);
+        }
+        if let ActionKind::CreateBead(made) = action
+            && is_counted_request(&made.bead)
+        {
+            self.triage_requests = self.triage_requests.saturating_add(1);
+        }
+    }
+
+    /// Polecats of a rig that hold a bead, or will.
+    pub(crate) fn polecats(&self, rig: &RigId) -> u32 {
+        self.polecats.get(rig).copied().unwrap_or(0)
+    }
+
+    /// Whether a direct merge of the rig is under way, or will be.
+    pub(crate) fn merges_directly(&self, rig: &RigId) -> bool {
+        self.direct_merges.contains(rig)
+    }
+
+    /// Whether a repair of the MR bead is in progress, or will be.
+    pub(crate) fn repairs(&self, mr: &BeadId) -> bool {
+        self.repairs_in_progress.contains(mr)
+    }
+
+    /// Whether this pass makes a refinery for the rig.
+    pub(crate) fn makes_refinery(&self, rig: &RigId) -> bool {
+        self.new_refineries.contains(rig)
+    }
+
+    /// Names that this pass gives.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.new_names.iter().map(String::as_str)
+    }
+
+    /// Whether this pass gives this identity.
+    pub(crate) fn gives_identity(&self, identity: &str) -> bool {
+        self.new_identities.contains(identity)
+    }
+
+    /// Open triage requests that count towards the limit.
+    pub(crate) fn triage_requests(&self) -> u32 {
+        self.triage_requests
+    }
+}
+
+fn is_counted_request(bead: &Bead) -> bool {
+    match bead.work() {
+        Some(Work::TriageRequest(request)) => request.triage_type != TriageType::Escalation,
+        _ => false,
+    }
+}

@@ -1,0 +1,196 @@
+//! Every decision that is due, and how a town comes to rest (spec 2, 3).
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use crate::action::{Action, ActionKind};
+use crate::agent::Agent;
+use crate::apply::ApplyError;
+use crate::bead::Bead;
+use crate::condition::Condition;
+use crate::effect::Effect;
+use crate::nudge::Nudge;
+use crate::pass::Pass;
+use crate::rules::{GROUPS, On, Rule};
+use crate::time::Timestamp;
+use crate::town::Town;
+use crate::verdict::Verdict;
+use crate::work::Work;
+
+/// What a rule was asked about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked<'a> {
+    Town,
+    Bead(&'a Bead),
+    Agent(&'a Agent),
+    Condition(&'a Condition),
+    Nudge(&'a Nudge),
+}
+
+/// Every decision that is due at `now`, in the order in which it is to be applied.
+///
+/// Pure and deterministic: the same state and time give the same actions.
+#[must_use]
+pub fn reconcile(town: &Town, now: Timestamp) -> Vec<Action> {
+    decide(&Pass::new(town, now))
+}
+
+/// One pass: recovery first, and nothing else in a pass that recovers (spec 3).
+pub(crate) fn decide(pass: &Pass<'_>) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for recovers in [true, false] {
+        for group in GROUPS.iter().filter(|group| group.recovers == recovers) {
+            // In a pass in which a breaker rule decides, no dispatch rule does (spec 3.6).
+            let breaker_decided = actions
+                .iter()
+                .any(|action: &Action| action.rule.starts_with("breaker/"));
+            if group.name == "dispatch" && breaker_decided {
+                continue;
+            }
+            for rule in group.rules {
+                each_verdict(pass, rule, &mut |_, verdict| {
+                    if let Verdict::Act(kinds) = verdict
+                        && pass.accept(&kinds)
+                    {
+                        actions.extend(kinds.into_iter().map(|kind| named(rule, kind)));
+                    }
+                });
+            }
+        }
+        if !actions.is_empty() {
+            break;
+        }
+    }
+    actions
+}
+
+fn named(rule: &Rule, kind: ActionKind) -> Action {
+    Action {
+        rule: Cow::Borrowed(rule.id),
+        kind,
+    }
+}
+
+/// Asks a rule about each of its subjects, in order.
+pub(crate) fn each_verdict<'a>(
+    pass: &Pass<'a>,
+    rule: &Rule,
+    see: &mut dyn FnMut(Asked<'a>, Verdict),
+) {
+    let town = pass.town;
+    let is_repair = |bead: &&Bead| bead.work().is_some_and(Work::is_repair);
+    match rule.on {
+        On::Town(judge) => see(Asked::Town, judge(pass)),
+        On::LiveBead(judge) => {
+            town.live_beads()
+                .for_each(|bead| see(Asked::Bead(bead), judge(pass, bead)));
+        }
+        On::RepairsFirst(judge) => {
+            let repairs = town.live_beads().filter(is_repair);
+            let others = town.live_beads().filter(|bead| !is_repair(bead));
+            repairs
+                .chain(others)
+                .for_each(|bead| see(Asked::Bead(bead), judge(pass, bead)));
+        }
+        On::Agent(judge) => {
+            town.agents_by_age()
+                .for_each(|agent| see(Asked::Agent(agent), judge(pass, agent)));
+        }
+        On::Condition(judge) => town
+            .conditions()
+            .for_each(|condition| see(Asked::Condition(condition), judge(pass, condition))),
+        On::Nudge(judge) => {
+            town.nudges()
+                .for_each(|nudge| see(Asked::Nudge(nudge), judge(pass, nudge)));
+        }
+    }
+}
+
+/// What settling a town did.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "the effects have to be committed and run"]
+pub struct Settled {
+    /// The actions of all passes, in order.
+    pub actions: Vec<Action>,
+    /// The effects that they ask for, in order.
+    pub effects: Vec<Effect>,
+    /// The passes that it took, the last of which found nothing to do.
+    pub passes: u32,
+    /// Whether the town came to rest. If not, the engine has a bug (property P3): the change is
+    /// not to be committed.
+    pub fault: Option<SettleFault>,
+}
+
+/// Why a town did not come to rest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleFault {
+    /// The passes that the policy allows were not enough.
+    #[error("the town did not come to rest within {passes} passes; last: {last}")]
+    Restless {
+        /// The passes made.
+        passes: u32,
+        /// The rules of the last pass.
+        last: alloc::string::String,
+    },
+    /// An action that a rule had just made could not be performed.
+    #[error("{rule}: {error}")]
+    Inapplicable {
+        /// The rule.
+        rule: alloc::string::String,
+        /// Why not.
+        error: ApplyError,
+    },
+}
+
+/// Repeats [`reconcile`] and [`Town::apply`] until nothing is due (spec 3).
+pub fn settle(town: &mut Town, now: Timestamp) -> Settled {
+    let mut settled = Settled {
+        actions: Vec::new(),
+        effects: Vec::new(),
+        passes: 0,
+        fault: None,
+    };
+    let limit = town.policy().settle_limit.max(1);
+    loop {
+        let actions = reconcile(town, now);
+        settled.passes = settled.passes.saturating_add(1);
+        if actions.is_empty() {
+            return settled;
+        }
+        if settled.passes > limit {
+            let rules: Vec<&str> = actions.iter().map(|action| &*action.rule).collect();
+            settled.fault = Some(SettleFault::Restless {
+                passes: limit,
+                last: rules.join(", "),
+            });
+            return settled;
+        }
+        if let Err(fault) = apply_all(town, actions, now, &mut settled) {
+            settled.fault = Some(fault);
+            return settled;
+        }
+    }
+}
+
+/// Applies the actions of one pass, in order.
+fn apply_all(
+    town: &mut Town,
+    actions: Vec<Action>,
+    now: Timestamp,
+    settled: &mut Settled,
+) -> Result<(), SettleFault> {
+    for action in actions {
+        match town.apply(&action, now) {
+            Ok(effects) => settled.effects.extend(effects),
+            Err(error) => {
+                return Err(SettleFault::Inapplicable {
+                    rule: action.rule.into_owned(),
+                    error,
+                });
+            }
+        }
+        settled.actions.push(action);
+    }
+    Ok(())
+}

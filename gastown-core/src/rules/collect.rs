@@ -1,0 +1,5 @@
+//! Rules of the group `collect` (spec 3).
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,96 @@
+//! What events and commands do alike with beads that fail or are told about (spec 3).
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::bead::{Bead, BeadKind, BeadStatus, CreatedBy};
+use crate::escalation::{Escalation, Severity};
+use crate::ids::{BeadId, IdKind};
+use crate::reason::{Reason, ReasonCode};
+use crate::time::Timestamp;
+use crate::town::Town;
+
+impl Town {
+    /// *Tell once*: unless told already, one escalation of severity high, recorded in the bead's
+    /// `told`.
+    pub(crate) fn tell_once(
+        &mut self,
+        about: &BeadId,
+        category: ReasonCode,
+        message: impl Into<String>,
+        now: Timestamp,
+    ) {
+        let Some(bead) = self.bead(about) else { return };
+        if bead.told.contains_key(&category) {
+            return;
+        }
+        let kind = BeadKind::Escalation(Escalation {
+            severity: Severity::High,
+            category: Some(category.as_str().into()),
+            acknowledged_at: None,
+            re_escalations: 0,
+            notified_at: None,
+            bead_id: Some(about.clone()),
+            convoy_id: self.convoy_of(about).map(|convoy| convoy.id.clone()),
+        });
+        let title = format!("{}: {}", category.as_str().replace('_', " "), bead.title);
+        let (rig, root) = (bead.rig_id.clone(), bead.lineage().clone());
+        let mut escalation = Bead::new(self.next_bead_id(IdKind::Escalation), kind, title, now);
+        escalation.body = Some(message.into());
+        escalation.priority = Severity::High.priority();
+        escalation.created_by = Some(CreatedBy::System);
+        escalation.rig_id = rig;
+        escalation.root = Some(root);
+        self.insert_bead(escalation);
+        self.edit_bead(about, |bead| bead.told.insert(category, now));
+    }
+
+    /// Fails a bead and tells once, under the failure's code.
+    pub(crate) fn fail_and_tell(
+        &mut self,
+        id: &BeadId,
+        code: ReasonCode,
+        message: &str,
+        source: &str,
+        now: Timestamp,
+    ) {
+        if self.set_status(
+            id,
+            BeadStatus::Failed,
+            &Reason::new(code, message),
+            source,
+            now,
+        ) {
+            self.tell_once(id, code, message, now);
+        }
+    }
+
+    /// *Source reopens*: an in_review source becomes open, unassigned, its backoff starting now; a
+    /// source in another status is left alone.
+    pub(crate) fn reopen_source(
+        &mut self,
+        source: &BeadId,
+        code: ReasonCode,
+        message: &str,
+        now: Timestamp,
+    ) -> bool {
+        if self
+            .bead(source)
+            .is_none_or(|bead| bead.status != BeadStatus::InReview)
+        {
+            return false;
+        }
+        self.set_status(
+            source,
+            BeadStatus::Open,
+            &Reason::new(code, message),
+            "review",
+            now,
+        );
+        self.edit_bead(source, |bead| {
+            bead.assignee = None;
+            bead.last_dispatch_attempt_at = Some(now);
+        });
+        true
+    }
+}

@@ -1,0 +1,276 @@
+//! Towns and actions as text, for tests of rules: the smallest town that shows the rule.
+//!
+//! One entity a line: `kind id [type] status key=value …`. Keys are those of the snapshot (spec
+//! 1.11), with dots for nesting; values are words, JSON, or times relative to [`NOW`] such as
+//! `-90s`, `-7m`, `+1h`, `-250ms`, `0s`. What is not said takes a default that offends no rule.
+//!
+//! ```text
+//! rig r1
+//! agent a1 polecat working rig_id=r1 hook=b1 session=1 last_activity_at=-91s
+//! bead b1 issue in_progress rig_id=r1 assignee=a1
+//! edge m1 tracks b1
+//! ```
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::action::Action;
+use crate::reconcile::reconcile;
+use crate::time::Timestamp;
+use crate::town::Town;
+use crate::wire;
+
+/// The time that relative times count from.
+pub const NOW: &str = "2026-04-04T12:00:00.000Z";
+
+/// The time `text` after [`NOW`], for example `-90s`.
+///
+/// # Panics
+/// On a text that is no relative time: this is for tests.
+#[must_use]
+#[allow(clippy::expect_used)]
+pub fn at(text: &str) -> Timestamp {
+    relative(text).expect("a relative time such as -90s")
+}
+
+fn relative(text: &str) -> Option<Timestamp> {
+    let now: Timestamp = NOW.parse().ok()?;
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (false, rest),
+        None => (true, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let digits = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .filter(|at| *at > 0)?;
+    let (number, unit) = rest.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let span = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        "h" => Duration::from_secs(number.checked_mul(3600)?),
+        "d" => Duration::from_secs(number.checked_mul(86_400)?),
+        _ => return None,
+    };
+    Some(if sign {
+        now.plus(span)
+    } else {
+        now.minus(span)
+    })
+}
+
+fn value(text: &str) -> Value {
+    relative(text)
+        .map(|time| Value::String(time.to_string()))
+        .or_else(|| serde_json::from_str(text).ok())
+        .unwrap_or_else(|| Value::String(text.to_string()))
+}
+
+/// Puts `value` at a dotted path.
+fn put(object: &mut Map<String, Value>, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            object.insert(path.to_string(), value);
+        }
+        Some((first, rest)) => {
+            let inner = object.entry(first).or_insert_with(|| json!({}));
+            if let Value::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// Splits a line at spaces that stand outside of quotes and brackets.
+fn words(line: &str) -> Vec<String> {
+    let mut out = vec![String::new()];
+    let (mut depth, mut quoted) = (0u32, false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            '[' | '{' if !quoted => depth = depth.saturating_add(1),
+            ']' | '}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if c.is_whitespace() && !quoted && depth == 0 {
+            out.push(String::new());
+        } else if let Some(last) = out.last_mut() {
+            last.push(c);
+        }
+    }
+    out.retain(|word| !word.is_empty());
+    out
+}
+
+fn entity(defaults: Value, fields: &[String]) -> Value {
+    let Value::Object(mut object) = defaults else {
+        return Value::Null;
+    };
+    for field in fields {
+        if let Some((path, text)) = field.split_once('=') {
+            put(&mut object, path, value(text));
+        }
+    }
+    Value::Object(object)
+}
+
+fn word(words: &[String], at: usize) -> &str {
+    words.get(at).map_or("", String::as_str)
+}
+
+/// The snapshot that a text describes.
+fn snapshot(text: &str) -> Value {
+    let mut town = json!({"id": "t1"});
+    let (mut rigs, mut agents, mut beads, mut edges, mut nudges) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    let old = at("-30d").to_string();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let words = words(line);
+        let id = word(&words, 1).to_string();
+        let fields = words.get(1..).unwrap_or(&[]);
+        match word(&words, 0) {
+            "town" => town = entity(town, fields),
+            "rig" => rigs.push(entity(
+                json!({"id": id, "name": id, "git_url": format!("https://github.com/acme/{id}.git"),
+                       "default_branch": "main", "created_at": old}),
+                fields,
+            )),
+            "agent" => agents.push(entity(
+                json!({"id": id, "role": word(&words, 2), "status": word(&words, 3), "name": id,
+                       "identity": id, "created_at": old}),
+                fields,
+            )),
+            "edge" => edges.push(json!({"bead_id": id, "type": word(&words, 2),
+                                        "depends_on": word(&words, 3)})),
+            "nudge" => nudges.push(entity(
+                json!({"id": id, "agent_id": word(&words, 2), "tier": word(&words, 3),
+                       "message": "hello", "created_at": old}),
+                fields,
+            )),
+            "bead" => {
+                let mut defaults = json!({"id": id, "type": word(&words, 2), "title": id,
+                       "status": word(&words, 3), "created_at": old});
+                let block = match word(&words, 2) {
+                    "merge_request" => Some((
+                        "review",
+                        json!({"branch": format!("work/{id}"),
+                        "target_branch": "main", "source": format!("{id}-source")}),
+                    )),
+                    "convoy" => Some(("convoy", json!({}))),
+                    "escalation" => Some(("escalation", json!({"severity": "high"}))),
+                    "message" => Some(("message", json!({"to": "a1"}))),
+                    _ => None,
+                };
+                if let (Some((name, block)), Some(object)) = (block, defaults.as_object_mut()) {
+                    object.insert(name.to_string(), block);
+                }
+                beads.push(entity(defaults, fields));
+            }
+            other => edges.push(json!({"unknown line": other})),
+        }
+    }
+    json!({"format": wire::SNAPSHOT_FORMAT, "town": town, "rigs": rigs, "agents": agents,
+           "beads": beads, "dependencies": edges, "nudges": nudges})
+}
+
+/// The town that a text describes.
+///
+/// # Panics
+/// On a text that describes none: this is for tests.
+#[must_use]
+#[allow(clippy::panic)]
+pub fn town(text: &str) -> Town {
+    match wire::snapshot_from_value(snapshot(text)) {
+        Ok(town) => town,
+        Err(error) => panic!("not a town: {error}"),
+    }
+}
+
+/// What one pass decides `after` after [`NOW`], one action a line: the rule, the type, the rest.
+#[must_use]
+pub fn acts(text: &str, after: &str) -> String {
+    lines(&reconcile(&town(text), at(after)))
+}
+
+/// Actions, one a line: the rule, the type, the rest.
+#[must_use]
+pub fn lines(actions: &[Action]) -> String {
+    if actions.is_empty() {
+        return "nothing".to_string();
+    }
+    let lines: Vec<String> = actions.iter().map(line).collect();
+    lines.join("\n")
+}
+
+fn line(action: &Action) -> String {
+    let mut out = format!("{}: {}", action.rule, action.kind.type_name());
+    if let Ok(Value::Object(mut fields)) = serde_json::to_value(&action.kind) {
+        fields.remove("type");
+        for (name, value) in fields {
+            out.push_str(&format!(" {name}={}", short(&name, &value)));
+        }
+    }
+    out
+}
+
+/// A value as a test shows it: reasons by their code, beads by what matters of them.
+fn short(name: &str, value: &Value) -> String {
+    match (name, value) {
+        (_, Value::String(text)) => text.clone(),
+        ("reason" | "cause", value) => value
+            .get("code")
+            .and_then(Value::as_str)
+            .unwrap_or("?")
+            .to_string(),
+        ("bead", Value::Object(bead)) => {
+            const SHOWN: [&str; 10] = [
+                "type",
+                "status",
+                "title",
+                "rig_id",
+                "parent_id",
+                "priority",
+                "labels",
+                "metadata",
+                "review",
+                "escalation",
+            ];
+            let shown: Map<String, Value> = bead
+                .iter()
+                .filter(|(key, value)| {
+                    SHOWN.contains(&key.as_str())
+                        && !value.is_null()
+                        && **value != json!([])
+                        && **value != json!({})
+                })
+                .map(|(key, value)| (key.clone(), prune(value)))
+                .collect();
+            Value::Object(shown).to_string()
+        }
+        (_, value) => value.to_string(),
+    }
+}
+
+/// Drops what says nothing from a nested value.
+fn prune(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => Value::Object(
+            object
+                .iter()
+                .map(|(key, value)| (key.clone(), prune(value)))
+                .filter(|(_, v)| {
+                    !v.is_null()
+                        && *v != json!([])
+                        && *v != json!({})
+                        && *v != json!(0)
+                        && *v != json!(false)
+                })
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}

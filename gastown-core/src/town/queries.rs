@@ -1,0 +1,298 @@
+//! What rules ask of a town. The edges decide membership; where a field disagrees, the edge wins
+//! (spec 1.7).
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::Town;
+use crate::agent::{Agent, AgentStatus, Role};
+use crate::bead::{Bead, BeadStatus};
+use crate::breaker::BreakerState;
+use crate::config::{ConvoyMergeMode, MergeStrategy, Settings};
+use crate::edge::EdgeKind;
+use crate::ids::{BeadId, RigId};
+use crate::policy::FailedBlocker;
+use crate::review::ReviewOutcome;
+use crate::rig::{Repository, Rig};
+use crate::time::Timestamp;
+use crate::work::Work;
+
+/// A blocker that is not settled (spec 1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blocker<'a> {
+    /// Its work is under way, or its review is.
+    Unsettled(&'a BeadId),
+    /// It failed, or closed without its merge: only a person can help.
+    Failed(&'a BeadId),
+}
+
+impl Town {
+    /// Whether nothing new is dispatched because the container is being evicted.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.state.drain.is_some()
+    }
+
+    /// Whether the breaker lets nothing through but a probe.
+    pub(crate) fn breaker_is_closed(&self) -> bool {
+        self.state.breaker.state == BreakerState::Closed
+    }
+
+    /// The agents hooked to a bead, by id.
+    pub fn holders(&self, bead: &BeadId) -> impl Iterator<Item = &Agent> {
+        self.index
+            .holders(bead)
+            .filter_map(|id| self.agents.get(id))
+    }
+
+    /// The values in force for a rig; a rig that is not there counts as none.
+    #[must_use]
+    pub fn settings(&self, rig: Option<&RigId>) -> Settings {
+        let rig = rig.and_then(|id| self.rigs.get(id));
+        Settings::resolve(&self.state.config, rig.map(|rig| &rig.config))
+    }
+
+    /// The bead's rig, if there is such a rig.
+    #[must_use]
+    pub fn rig_of(&self, bead: &Bead) -> Option<&Rig> {
+        bead.rig_id.as_ref().and_then(|id| self.rigs.get(id))
+    }
+
+    /// The source of an MR bead, whether it exists or not.
+    #[must_use]
+    pub fn source_of<'a>(&'a self, mr: &'a Bead) -> Option<&'a BeadId> {
+        let review = mr.review()?;
+        self.depends_on(&mr.id, EdgeKind::Tracks)
+            .next()
+            .or(Some(&review.source))
+    }
+
+    /// The MR beads that track a source, by id.
+    #[must_use]
+    pub fn reviews_of(&self, source: &BeadId) -> Vec<&Bead> {
+        let mut ids: BTreeSet<&BeadId> = self.dependents(source, EdgeKind::Tracks).collect();
+        ids.extend(self.index.reviews(source));
+        ids.into_iter()
+            .filter_map(|id| self.beads.get(id))
+            .filter(|mr| mr.review().is_some() && self.source_of(mr) == Some(source))
+            .collect()
+    }
+
+    /// The convoy that an issue belongs to.
+    #[must_use]
+    pub fn convoy_of(&self, issue: &BeadId) -> Option<&Bead> {
+        self.depends_on(issue, EdgeKind::Tracks)
+            .filter_map(|id| self.beads.get(id))
+            .find(|bead| bead.convoy().is_some())
+    }
+
+    /// The issues of a convoy, by id.
+    #[must_use]
+    pub fn issues_of(&self, convoy: &BeadId) -> Vec<&Bead> {
+        self.dependents(convoy, EdgeKind::Tracks)
+            .filter_map(|id| self.beads.get(id))
+            .filter(|bead| bead.work().is_some())
+            .collect()
+    }
+
+    /// The bead that another was made for: by its edge, else by its field.
+    #[must_use]
+    pub fn parent_of<'a>(&'a self, bead: &'a Bead) -> Option<&'a BeadId> {
+        self.depends_on(&bead.id, EdgeKind::ParentChild)
+            .next()
+            .or(bead.parent_id.as_ref())
+    }
+
+    /// The MR bead that a repair bead repairs, whether it exists or not.
+    #[must_use]
+    pub fn repaired_mr<'a>(&'a self, bead: &'a Bead) -> Option<&'a BeadId> {
+        let work = bead.work().filter(|work| work.is_repair())?;
+        self.parent_of(bead).or_else(|| work.repaired_mr())
+    }
+
+    /// The children of a bead, by id.
+    #[must_use]
+    pub fn children_of(&self, parent: &BeadId) -> Vec<&Bead> {
+        let mut ids: BTreeSet<&BeadId> = self.dependents(parent, EdgeKind::ParentChild).collect();
+        ids.extend(self.index.children(parent));
+        ids.into_iter()
+            .filter_map(|id| self.beads.get(id))
+            .filter(|child| self.parent_of(child) == Some(parent))
+            .collect()
+    }
+
+    /// The repair beads of an MR bead, by id.
+    #[must_use]
+    pub fn repairs_of(&self, mr: &BeadId) -> Vec<&Bead> {
+        let mut repairs = self.children_of(mr);
+        repairs.retain(|bead| bead.work().is_some_and(Work::is_repair));
+        repairs
+    }
+
+    /// Live MR beads with this pull request, by id.
+    pub fn live_reviews_with_pr(&self, url: &str) -> impl Iterator<Item = &Bead> {
+        let key = super::index::pr_key(url);
+        let ids: Vec<&BeadId> = self.index.pull_requests(&key).collect();
+        ids.into_iter().filter_map(|id| self.beads.get(id))
+    }
+
+    /// Pull requests that more than one live MR bead has (invariant I14).
+    pub(crate) fn shared_pull_requests(&self) -> impl Iterator<Item = (&str, &BTreeSet<BeadId>)> {
+        self.index
+            .all_pull_requests()
+            .filter(|(_, ids)| ids.len() > 1)
+    }
+
+    /// The blockers of a bead that are not settled, by id.
+    pub(crate) fn open_blockers(&self, bead: &BeadId) -> Vec<Blocker<'_>> {
+        self.depends_on(bead, EdgeKind::Blocks)
+            .filter_map(|id| self.unsettled(id))
+            .collect()
+    }
+
+    /// Whether a live bead, or one whose review goes on, blocks this one.
+    pub(crate) fn has_open_blocker(&self, bead: &BeadId) -> bool {
+        self.depends_on(bead, EdgeKind::Blocks)
+            .any(|id| self.unsettled(id).is_some())
+    }
+
+    /// Says what keeps `blocker` from being settled, if anything does. A blocker that does not
+    /// exist is settled.
+    fn unsettled<'a>(&'a self, blocker: &'a BeadId) -> Option<Blocker<'a>> {
+        let bead = self.beads.get(blocker)?;
+        let release = self.policy().failed_blocker == FailedBlocker::Release;
+        match bead.status {
+            BeadStatus::Open | BeadStatus::InProgress | BeadStatus::InReview => {
+                Some(Blocker::Unsettled(blocker))
+            }
+            BeadStatus::Failed => (!release).then_some(Blocker::Failed(blocker)),
+            BeadStatus::Closed => {
+                let reviews = self.reviews_of(blocker);
+                if reviews.iter().any(|mr| mr.is_live()) {
+                    Some(Blocker::Unsettled(blocker))
+                } else if reviews.is_empty() || reviews.iter().any(|mr| is_merged(mr)) || release {
+                    None
+                } else {
+                    Some(Blocker::Failed(blocker))
+                }
+            }
+        }
+    }
+
+    /// The rig of an MR bead: its own, else inferred (spec 3.6). With a pull request only the rig
+    /// whose repository it names is inferred, and nothing else.
+    #[must_use]
+    pub fn rig_of_review<'a>(&'a self, mr: &'a Bead) -> Option<&'a Rig> {
+        if let Some(rig) = self.rig_of(mr) {
+            return Some(rig);
+        }
+        let review = mr.review()?;
+        if let Some(url) = &review.pr_url {
+            let (repository, _) = Repository::of_pr_url(url)?;
+            return self
+                .rigs
+                .values()
+                .find(|rig| rig.repository().as_ref() == Some(&repository));
+        }
+        let source = self.source_of(mr).and_then(|id| self.beads.get(id));
+        source
+            .and_then(|source| self.rig_of(source))
+            .or_else(|| {
+                let agent = self.agents.get(review.source_agent.as_ref()?)?;
+                self.rigs.get(agent.rig_id.as_ref()?)
+            })
+            .or_else(|| {
+                let mut rigs = self.rigs.values();
+                rigs.next().filter(|_| rigs.next().is_none())
+            })
+    }
+
+    /// Whether a review is merged by a refinery and not by the forge: strategy `direct`, a
+    /// feature-branch target, a review-and-merge convoy under `direct`, or a landing MR.
+    #[must_use]
+    pub fn is_direct(&self, mr: &Bead, settings: &Settings) -> bool {
+        settings.merge_strategy == MergeStrategy::Direct || self.targets_feature_branch(mr)
+    }
+
+    /// Whether a review goes to the feature branch of its source's convoy.
+    #[must_use]
+    pub fn targets_feature_branch(&self, mr: &Bead) -> bool {
+        let Some(review) = mr.review() else {
+            return false;
+        };
+        self.source_of(mr)
+            .and_then(|source| self.convoy_of(source))
+            .and_then(Bead::convoy)
+            .and_then(|convoy| convoy.feature_branch.as_ref())
+            .is_some_and(|branch| *branch == review.target_branch)
+    }
+
+    /// Whether the source of a review is in a review-and-merge convoy.
+    #[must_use]
+    pub fn in_review_and_merge_convoy(&self, mr: &Bead) -> bool {
+        self.source_of(mr)
+            .and_then(|source| self.convoy_of(source))
+            .and_then(Bead::convoy)
+            .is_some_and(|convoy| convoy.merge_mode == ConvoyMergeMode::ReviewAndMerge)
+    }
+
+    /// Whether an agent's role and rig fit a bead (spec 3.2, `agents/wrong-hook`; invariant I6).
+    #[must_use]
+    pub fn fits(&self, agent: &Agent, bead: &Bead) -> bool {
+        match agent.role {
+            Role::Mayor => true,
+            Role::Polecat => {
+                bead.work().is_some()
+                    && self
+                        .rig_of(bead)
+                        .is_some_and(|rig| agent.rig_id.as_ref() == Some(&rig.id))
+            }
+            Role::Refinery => {
+                // A review without a rig of its own fits any refinery.
+                bead.review().is_some()
+                    && self
+                        .rig_of(bead)
+                        .is_none_or(|rig| agent.rig_id.as_ref() == Some(&rig.id))
+            }
+        }
+    }
+
+    /// The mayor, the oldest that is not dead.
+    #[must_use]
+    pub fn mayor(&self) -> Option<&Agent> {
+        self.agents_by_age()
+            .find(|agent| agent.role == Role::Mayor && agent.status != AgentStatus::Dead)
+    }
+
+    /// Since when an agent has nothing to do.
+    #[must_use]
+    pub fn idle_since(agent: &Agent) -> Timestamp {
+        agent
+            .last_activity_at
+            .max(agent.exited_at)
+            .unwrap_or(agent.created_at)
+    }
+
+    /// Whether an agent works on a triage batch.
+    pub(crate) fn is_on_triage(&self, agent: &Agent) -> bool {
+        agent
+            .hook
+            .as_ref()
+            .and_then(|hook| self.beads.get(hook))
+            .is_some_and(Self::is_patrol_batch)
+    }
+
+    /// Whether a bead is a triage batch that the engine made.
+    pub(crate) fn is_patrol_batch(bead: &Bead) -> bool {
+        bead.work() == Some(&Work::TriageBatch)
+            && bead.created_by == Some(crate::bead::CreatedBy::Patrol)
+    }
+}
+
+/// Whether an MR bead ended with its work on the target; an absent outcome means merged.
+pub(crate) fn is_merged(mr: &Bead) -> bool {
+    mr.status == BeadStatus::Closed
+        && mr
+            .review()
+            .is_some_and(|review| matches!(review.outcome, None | Some(ReviewOutcome::Merged)))
+}

@@ -1,0 +1,257 @@
+//! A town as stored rows, and what a commit has to write (spec 6.1).
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Lineage, Town};
+use crate::agent::Agent;
+use crate::bead::Bead;
+use crate::edge::{Edge, EdgeKind};
+use crate::ids::BeadId;
+use crate::nudge::Nudge;
+use crate::rig::Rig;
+use crate::store::{ChangeSet, Row, RowKey};
+use crate::wire::{self, WireError, snapshot::TownForm};
+
+const TOWN: &str = "town";
+const SECRETS: &str = "secrets";
+const LINEAGE: &str = "lineage";
+const RIG: &str = "rig";
+const AGENT: &str = "agent";
+const BEAD: &str = "bead";
+const EDGE: &str = "edge";
+const NUDGE: &str = "nudge";
+
+fn key(kind: &str, id: &str) -> RowKey {
+    RowKey {
+        kind: kind.to_string(),
+        id: id.to_string(),
+    }
+}
+
+/// The row of an entity that is there, or the key of one that is gone.
+fn put_or_delete<T: Serialize>(
+    changes: &mut ChangeSet,
+    key: RowKey,
+    entity: Option<&T>,
+    working: bool,
+) {
+    match entity.map(serde_json::to_string) {
+        // Every entity has text keys and plain values only, so writing it can't fail.
+        Some(Ok(body)) => changes.put.push(Row { key, working, body }),
+        Some(Err(_)) => {}
+        None => changes.delete.push(key),
+    }
+}
+
+/// An edge's name; the lengths keep two edges apart whatever their ids hold.
+fn edge_key(edge: &Edge) -> RowKey {
+    let (from, to) = (edge.bead_id.as_str(), edge.depends_on.as_str());
+    key(
+        EDGE,
+        &format!("{}.{}.{from}.{to}", edge.kind.as_str(), from.len()),
+    )
+}
+
+impl Town {
+    /// Everything that changed since the last call, for [`crate::Store::commit`].
+    ///
+    /// Terminal beads that no live bead refers to any more leave the working set.
+    ///
+    /// ```
+    /// use gastown_core::{Policy, Town, TownConfig, TownId};
+    /// let mut town = Town::new(TownId::new("t1")?, TownConfig::seed(), Policy::default());
+    /// let rows = town.take_changes().put;
+    /// assert_eq!(Town::from_rows(rows).unwrap(), town);
+    /// assert!(town.take_changes().is_empty());
+    /// # Ok::<(), gastown_core::IdError>(())
+    /// ```
+    #[must_use = "changes that are taken and not committed are lost"]
+    pub fn take_changes(&mut self) -> ChangeSet {
+        let working = self.referred_terminal_beads();
+        let mut changes = core::mem::take(&mut self.changes);
+        let mut out = ChangeSet {
+            history: changes.history,
+            ..ChangeSet::default()
+        };
+        if changes.town {
+            let mut form = TownForm::of(self);
+            // Lineages have rows of their own, so that a dispatch rewrites one and not all.
+            form.lineages.clear();
+            put_or_delete(&mut out, key(TOWN, TOWN), Some(&form), true);
+            let secrets = self.state.config.exposed_secrets();
+            let secrets = (!secrets.is_empty()).then_some(&secrets);
+            put_or_delete(&mut out, key(SECRETS, TOWN), secrets, true);
+        }
+        // A bead whose place in the working set changed is written again.
+        changes
+            .beads
+            .extend(working.symmetric_difference(&changes.working).cloned());
+        // So are the edges and the lineage of a bead that no longer is live.
+        for id in &changes.beads {
+            if let Some(bead) = self.beads.get(id).filter(|bead| !bead.is_live()) {
+                changes.edges.extend(self.edges_at(id));
+                if self.lineages.contains_key(bead.lineage()) {
+                    changes.lineages.insert(bead.lineage().clone());
+                }
+            }
+        }
+        let live_lines: BTreeSet<&BeadId> = self.live_beads().map(Bead::lineage).collect();
+        for id in &changes.beads {
+            let bead = self.beads.get(id);
+            let stays = bead.is_some_and(Bead::is_live) || working.contains(id);
+            put_or_delete(&mut out, key(BEAD, id.as_str()), bead, stays);
+        }
+        for id in &changes.agents {
+            put_or_delete(&mut out, key(AGENT, id.as_str()), self.agents.get(id), true);
+        }
+        for id in &changes.rigs {
+            put_or_delete(&mut out, key(RIG, id.as_str()), self.rigs.get(id), true);
+        }
+        for id in &changes.nudges {
+            put_or_delete(&mut out, key(NUDGE, id.as_str()), self.nudges.get(id), true);
+        }
+        for root in &changes.lineages {
+            let stays = live_lines.contains(root);
+            put_or_delete(
+                &mut out,
+                key(LINEAGE, root.as_str()),
+                self.lineages.get(root),
+                stays,
+            );
+        }
+        for edge in &changes.edges {
+            let ends = [&edge.bead_id, &edge.depends_on];
+            let live = |id: &BeadId| self.beads.get(id).is_some_and(Bead::is_live);
+            let stays =
+                ends.iter().any(|id| live(id)) || ends.iter().all(|id| working.contains(id));
+            put_or_delete(&mut out, edge_key(edge), self.edges.get(edge), stays);
+        }
+        self.changes.working = working;
+        out
+    }
+
+    /// Builds a town from the rows of its working set.
+    ///
+    /// # Errors
+    /// [`WireError`] names the row and what is wrong with it.
+    pub fn from_rows(rows: Vec<Row>) -> Result<Self, WireError> {
+        let named = |row: &Row| format!("{}/{}", row.key.kind, row.key.id);
+        let at = rows.iter().position(|row| row.key.kind == TOWN);
+        let Some(first) = at.and_then(|at| rows.get(at)) else {
+            return Err(WireError::new(TOWN, "the town's own row is missing"));
+        };
+        let form: TownForm = read(first).map_err(|error| error.under(&named(first)))?;
+        let mut town = form
+            .into_town()
+            .map_err(|error| error.under(&named(first)))?;
+        let mut working = BTreeSet::new();
+        for row in &rows {
+            town.insert_row(row, &mut working)
+                .map_err(|error| error.under(&named(row)))?;
+        }
+        town.changes = super::Changes {
+            working,
+            ..super::Changes::default()
+        };
+        Ok(town)
+    }
+
+    fn insert_row(&mut self, row: &Row, working: &mut BTreeSet<BeadId>) -> Result<(), WireError> {
+        match row.key.kind.as_str() {
+            TOWN => {}
+            SECRETS => self.state.config.restore_secrets(&read(row)?),
+            LINEAGE => {
+                let root = wire::read_value::<BeadId>(Value::String(row.key.id.clone()))?;
+                self.insert_lineage(root, read::<Lineage>(row)?);
+            }
+            RIG => self.insert_rig(read::<Rig>(row)?),
+            AGENT => self.insert_agent(read::<Agent>(row)?),
+            BEAD => {
+                let bead = wire::bead_from_value(wire::parse(&row.body)?)?;
+                if !bead.is_live() {
+                    working.insert(bead.id.clone());
+                }
+                self.insert_bead(bead);
+            }
+            EDGE => {
+                let edge = read::<Edge>(row)?;
+                self.insert_edge(&edge.bead_id, &edge.depends_on, edge.kind);
+            }
+            NUDGE => self.insert_nudge(read::<Nudge>(row)?),
+            other => {
+                return Err(WireError::new(
+                    "kind",
+                    format!("unknown kind of row \"{other}\""),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Terminal beads that a rule may still look at: neighbours of live beads, the reviews of such
+    /// neighbours, and what agents are hooked to.
+    fn referred_terminal_beads(&self) -> BTreeSet<BeadId> {
+        let mut near: BTreeSet<&BeadId> = BTreeSet::new();
+        for bead in self.live_beads() {
+            near.extend(self.neighbours(bead));
+        }
+        near.extend(self.agents.values().filter_map(|agent| agent.hook.as_ref()));
+        let reviews: Vec<&BeadId> = near
+            .iter()
+            .flat_map(|id| self.reviews_of(id))
+            .map(|mr| &mr.id)
+            .collect();
+        near.extend(reviews);
+        near.into_iter()
+            .filter(|id| self.beads.get(*id).is_some_and(|bead| !bead.is_live()))
+            .cloned()
+            .collect()
+    }
+
+    fn neighbours<'a>(&'a self, bead: &'a Bead) -> BTreeSet<&'a BeadId> {
+        let mut out = BTreeSet::new();
+        for kind in [EdgeKind::Blocks, EdgeKind::Tracks, EdgeKind::ParentChild] {
+            out.extend(self.depends_on(&bead.id, kind));
+            out.extend(self.dependents(&bead.id, kind));
+        }
+        out.extend(bead.parent_id.as_ref());
+        out.extend(self.index.children(&bead.id));
+        out.extend(bead.review().map(|review| &review.source));
+        out.extend(
+            bead.escalation()
+                .and_then(|escalation| escalation.bead_id.as_ref()),
+        );
+        out
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(row: &Row) -> Result<T, WireError> {
+    wire::read_value(wire::parse(&row.body)?)
+}
+
+/// The rows that hold a town's secrets, which an export leaves out.
+#[must_use]
+pub fn is_secret_row(key: &RowKey) -> bool {
+    key.kind == SECRETS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edge_keys_never_collide() {
+        let edge = |from: &str, to: &str| Edge {
+            bead_id: BeadId::new(from).unwrap(),
+            depends_on: BeadId::new(to).unwrap(),
+            kind: EdgeKind::Blocks,
+        };
+        assert_ne!(edge_key(&edge("a.b", "c")), edge_key(&edge("a", "b.c")));
+    }
+}
