@@ -2,6 +2,7 @@
 
 use crate::transport::Cause;
 use crate::url::UrlFault;
+use crate::webhook::WebhookFault;
 
 /// A failure of this crate, named after what was attempted.
 ///
@@ -48,5 +49,17 @@ pub enum Error {
         /// What failed.
         #[source]
         source: Cause,
+    },
+    /// The signature of a webhook was to be verified.
+    #[error("cannot accept the webhook: {why}")]
+    VerifyWebhook {
+        /// What is wrong with it.
+        why: WebhookFault,
+    },
+    /// A webhook was to be interpreted.
+    #[error("cannot interpret the webhook: {why}")]
+    InterpretWebhook {
+        /// What is wrong with it.
+        why: WebhookFault,
     },
 }

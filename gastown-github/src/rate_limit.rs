@@ -193,6 +193,15 @@ impl RateLimits {
         })
     }
 
+    /// The budget of any owner that is nearest to its end.
+    #[must_use]
+    pub fn tightest(&self, now: DateTime<Utc>) -> Option<ApiBudget> {
+        self.owners
+            .keys()
+            .filter_map(|it| self.budget(it, now))
+            .min_by_key(|it| it.remaining)
+    }
+
     /// One budget, as last known.
     #[must_use]
     pub fn bucket(&self, owner: &str, resource: &str) -> Option<Bucket> {

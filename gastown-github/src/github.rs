@@ -1,0 +1,196 @@
+//! The adapter itself: configuration, shared state, and the way from an address to a pull request.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use chrono::TimeDelta;
+
+use crate::checks::SkippedRequired;
+use crate::client::{Client, Session, lock};
+use crate::clock::Clock;
+use crate::credentials::{CredentialChain, TokenScope};
+use crate::error::Error;
+use crate::etag::EtagLimits;
+use crate::observation::{ApiBudget, ForgeError};
+use crate::rate_limit::{MergeFloor, Urgency};
+use crate::settings::SettingsCache;
+use crate::transport::Transport;
+use crate::url::{
+    AllowedHosts, ForgeHost, PullRequestUrl, RepositoryName, RepositoryUrl, UrlFault,
+};
+
+/// How the adapter behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitHubConfig {
+    /// The hosts that may be talked to.
+    pub hosts: AllowedHosts,
+    /// The share of every budget that only merges may use.
+    pub merge_floor: MergeFloor,
+    /// How many answers are kept for revalidation.
+    pub etags: EtagLimits,
+    /// Whether a required check that was skipped is good enough.
+    pub skipped_required: SkippedRequired,
+    /// How old the known rules of a branch may be while watching. A merge always asks anew.
+    pub rules_age_max: TimeDelta,
+    /// How many pages of a list are read before it counts as unreadable.
+    pub pages_max: usize,
+}
+
+impl Default for GitHubConfig {
+    /// github.com; 10 % for merges; rules up to five minutes old; 20 pages of 100.
+    fn default() -> Self {
+        Self {
+            hosts: AllowedHosts::default(),
+            merge_floor: MergeFloor::default(),
+            etags: EtagLimits::default(),
+            skipped_required: SkippedRequired::default(),
+            rules_age_max: TimeDelta::minutes(5),
+            pages_max: 20,
+        }
+    }
+}
+
+/// GitHub, as the rules see it.
+///
+/// # Guarantees
+/// - A token reaches only the API of the host that it was asked for.
+/// - No write is sent twice, unless the forge said that the first had no effect.
+/// - Nothing waits longer than a second or so: limits come back as values.
+pub struct GitHub {
+    pub(crate) config: GitHubConfig,
+    pub(crate) client: Client,
+    pub(crate) settings: Mutex<SettingsCache>,
+    /// Web names of hosts that turned out to lack the fields about merge queues.
+    without_queue_fields: Mutex<BTreeSet<String>>,
+}
+
+impl std::fmt::Debug for GitHub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GitHub")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl GitHub {
+    /// An adapter that knows nothing yet.
+    pub fn new(
+        config: GitHubConfig,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        credentials: CredentialChain,
+    ) -> Self {
+        let client = Client::new(
+            transport,
+            clock,
+            credentials,
+            config.merge_floor,
+            config.etags,
+        );
+        Self {
+            config,
+            client,
+            settings: Mutex::default(),
+            without_queue_fields: Mutex::default(),
+        }
+    }
+
+    /// The pull request of that address, if it is one of the rig's repository.
+    ///
+    /// # Errors
+    /// [`ForgeError::UnrecognizedUrl`], [`ForgeError::HostNotAllowed`] or
+    /// [`ForgeError::RepositoryMismatch`], as poll errors of spec 4.2.
+    pub fn pull_request(
+        &self,
+        url: &str,
+        expected: &RepositoryName,
+    ) -> Result<PullRequestUrl, ForgeError> {
+        let found = self
+            .config
+            .hosts
+            .pull_request(url)
+            .map_err(|it| unusable(&it))?;
+        if found.repository != *expected {
+            let expected = expected.clone();
+            return Err(ForgeError::RepositoryMismatch {
+                expected,
+                found: found.repository,
+            });
+        }
+        Ok(found)
+    }
+
+    /// The repository of a rig's git address.
+    ///
+    /// # Errors
+    /// [`ForgeError::UnrecognizedUrl`] or [`ForgeError::HostNotAllowed`].
+    pub fn repository(&self, url: &str) -> Result<RepositoryUrl, ForgeError> {
+        self.config
+            .hosts
+            .repository(url)
+            .map_err(|it| unusable(&it))
+    }
+
+    /// What is left of the tightest budget of any token that was used (spec 4.2 `api_budget`).
+    #[must_use]
+    pub fn api_budget(&self) -> Option<ApiBudget> {
+        self.client.tightest_budget()
+    }
+
+    /// Forgets what is kept about a repository; for the webhooks that tell of changed settings.
+    pub fn forget_repository(&self, repository: &RepositoryUrl) {
+        lock(&self.settings).forget(repository);
+        let (host, name) = (&repository.host, &repository.repository);
+        self.client.forget(&format!(
+            "{}/repos/{}/{}",
+            host.rest(),
+            name.owner(),
+            name.name()
+        ));
+    }
+
+    pub(crate) fn session(
+        &self,
+        host: &ForgeHost,
+        repository: &RepositoryName,
+        urgency: Urgency,
+    ) -> Session<'_> {
+        let scope = TokenScope {
+            host: host.clone(),
+            repository: repository.clone(),
+        };
+        self.client.session(scope, urgency)
+    }
+
+    pub(crate) fn knows_queue_fields(&self, host: &ForgeHost) -> bool {
+        !lock(&self.without_queue_fields).contains(host.web())
+    }
+
+    pub(crate) fn lacks_queue_fields(&self, host: &ForgeHost) {
+        lock(&self.without_queue_fields).insert(host.web().to_owned());
+    }
+}
+
+fn unusable(error: &Error) -> ForgeError {
+    match error {
+        Error::ParsePullRequestUrl {
+            why: UrlFault::HostNotAllowed { host },
+        }
+        | Error::ParseRepositoryUrl {
+            why: UrlFault::HostNotAllowed { host },
+        } => ForgeError::HostNotAllowed { host: host.clone() },
+        Error::ParsePullRequestUrl { why } | Error::ParseRepositoryUrl { why } => {
+            ForgeError::UnrecognizedUrl {
+                why: why.to_string(),
+            }
+        }
+        Error::ConfigureHost { .. }
+        | Error::BuildTransport { .. }
+        | Error::ReadAppKey { .. }
+        | Error::BuildRequest { .. }
+        | Error::VerifyWebhook { .. }
+        | Error::InterpretWebhook { .. } => ForgeError::UnrecognizedUrl {
+            why: error.to_string(),
+        },
+    }
+}

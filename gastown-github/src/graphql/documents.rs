@@ -1,0 +1,73 @@
+//! The documents, as files that a test checks against GitHub's schema.
+
+/// Whether a server knows the fields about merge queues. Old Enterprise Servers do not, and one
+/// unknown field fails a whole query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeQueueSupport {
+    /// It does.
+    Present,
+    /// It does not.
+    Absent,
+}
+
+/// What is sent to GraphQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// Everything about one pull request that REST does not tell.
+    Observation(MergeQueueSupport),
+    /// Review threads after the first hundred.
+    MoreThreads,
+    /// Reviews after the first hundred.
+    MoreReviews,
+    /// Checks and statuses after the first hundred.
+    MoreContexts,
+    /// The commit of a merge.
+    MergeCommit,
+    /// Puts a pull request into its merge queue.
+    Enqueue,
+}
+
+const OBSERVATION: &str = include_str!("documents/observation.graphql");
+const THREAD_PAGE: &str = include_str!("documents/thread_page.graphql");
+const REVIEW_PAGE: &str = include_str!("documents/review_page.graphql");
+const CONTEXT_PAGE: &str = include_str!("documents/context_page.graphql");
+const QUEUE_FIELDS: &str = include_str!("documents/merge_queue_fields.graphql");
+const QUEUE_FIELDS_ABSENT: &str = include_str!("documents/merge_queue_fields_absent.graphql");
+const MORE_THREADS: &str = include_str!("documents/more_threads.graphql");
+const MORE_REVIEWS: &str = include_str!("documents/more_reviews.graphql");
+const MORE_CONTEXTS: &str = include_str!("documents/more_contexts.graphql");
+const MERGE_COMMIT: &str = include_str!("documents/merge_commit.graphql");
+const ENQUEUE: &str = include_str!("documents/enqueue.graphql");
+
+impl Document {
+    /// Every document that this crate can send.
+    pub const ALL: [Self; 7] = [
+        Self::Observation(MergeQueueSupport::Present),
+        Self::Observation(MergeQueueSupport::Absent),
+        Self::MoreThreads,
+        Self::MoreReviews,
+        Self::MoreContexts,
+        Self::MergeCommit,
+        Self::Enqueue,
+    ];
+
+    /// Its text with all fragments that it uses.
+    #[must_use]
+    pub fn text(self) -> String {
+        let pages = [THREAD_PAGE, REVIEW_PAGE, CONTEXT_PAGE];
+        match self {
+            Self::Observation(support) => {
+                let queue = match support {
+                    MergeQueueSupport::Present => QUEUE_FIELDS,
+                    MergeQueueSupport::Absent => QUEUE_FIELDS_ABSENT,
+                };
+                [OBSERVATION, queue].into_iter().chain(pages).collect()
+            }
+            Self::MoreThreads => [MORE_THREADS, THREAD_PAGE].concat(),
+            Self::MoreReviews => [MORE_REVIEWS, REVIEW_PAGE].concat(),
+            Self::MoreContexts => [MORE_CONTEXTS, CONTEXT_PAGE].concat(),
+            Self::MergeCommit => MERGE_COMMIT.to_owned(),
+            Self::Enqueue => ENQUEUE.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,580 @@
+//! What the observation documents answer, piece by piece; each piece knows whether it is whole.
+
+use chrono::{DateTime, Utc};
+
+use super::envelope::{Envelope, Place};
+use crate::checks::{CheckRun, Conclusion, Context, RunIdentity, Status, StatusWord};
+use crate::observation::{Decision, ForgeError};
+
+/// A part of a list, with where it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page<T> {
+    /// What could be read.
+    pub(crate) items: Vec<T>,
+    /// Whether everything on this page could be read.
+    pub(crate) whole: bool,
+    /// Where the next page begins; none on the last one.
+    pub(crate) next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A list that is known to be empty.
+    fn empty() -> Self {
+        Self {
+            items: Vec::new(),
+            whole: true,
+            next: None,
+        }
+    }
+
+    /// A list of which nothing is known.
+    fn unknown() -> Self {
+        Self {
+            items: Vec::new(),
+            whole: false,
+            next: None,
+        }
+    }
+}
+
+/// A review thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Thread {
+    pub(crate) is_resolved: bool,
+}
+
+/// What a review says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReviewWord {
+    Approved,
+    ChangesRequested,
+    /// Dismissed, a comment, or something that does not decide.
+    Indifferent,
+    /// A word that this version does not know.
+    Other,
+}
+
+/// A writer's latest opinion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Review {
+    pub(crate) word: ReviewWord,
+    pub(crate) at: Option<DateTime<Utc>>,
+    pub(crate) head: Option<String>,
+}
+
+/// A fact that may have been unreadable.
+pub(crate) type Known<T> = Option<T>;
+
+/// What the branch demands, as GraphQL shows it to everyone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BranchRule {
+    pub(crate) required_contexts: Vec<String>,
+    pub(crate) required_approvals: u64,
+}
+
+/// All pieces of an observation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Feed {
+    pub(crate) id: Option<String>,
+    pub(crate) head: Option<String>,
+    /// The forge's summary of reviews; the inner none is "no review required".
+    pub(crate) decision: Known<Option<Decision>>,
+    pub(crate) in_queue: Known<bool>,
+    pub(crate) queue_enabled: Known<bool>,
+    pub(crate) branch_rule: Known<BranchRule>,
+    pub(crate) threads: Page<Thread>,
+    pub(crate) reviews: Page<Review>,
+    pub(crate) contexts: Page<Context>,
+    /// What was reported on the test merge of this very head.
+    pub(crate) merge_contexts: Page<Context>,
+}
+
+/// Another page and the head that it was read for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MorePage<T> {
+    pub(crate) head: Option<String>,
+    pub(crate) page: Page<T>,
+}
+
+/// Reads the answer to `Observation`. `has_queue_fields` is whether it asked for them.
+pub(crate) fn feed(envelope: &Envelope, has_queue_fields: bool) -> Result<Feed, ForgeError> {
+    let found = pull_request(envelope)?;
+    let head = text(&found.at("headRefOid"));
+    let flag = |key: &str| {
+        let place = found.at(key);
+        // An old server has no queues that it could show.
+        if has_queue_fields {
+            place.json().flag().filter(|_| !place.is_spoilt())
+        } else {
+            Some(false)
+        }
+    };
+    Ok(Feed {
+        id: text(&found.at("id")),
+        decision: decision(&found.at("reviewDecision")),
+        in_queue: flag("isInMergeQueue"),
+        queue_enabled: flag("isMergeQueueEnabled"),
+        branch_rule: branch_rule(&found.at("baseRef")),
+        threads: page(&found.at("reviewThreads"), None, thread),
+        reviews: page(&found.at("latestOpinionatedReviews"), None, review),
+        contexts: head_contexts(&found.at("statusCheckRollup"), head.as_deref()),
+        merge_contexts: merge_contexts(&found.at("potentialMergeCommit"), head.as_deref()),
+        head,
+    })
+}
+
+/// Reads the answer to `MoreThreads`.
+pub(crate) fn more_threads(envelope: &Envelope) -> Result<MorePage<Thread>, ForgeError> {
+    let found = pull_request(envelope)?;
+    let head = text(&found.at("headRefOid"));
+    Ok(MorePage {
+        head,
+        page: page(&found.at("reviewThreads"), None, thread),
+    })
+}
+
+/// Reads the answer to `MoreReviews`.
+pub(crate) fn more_reviews(envelope: &Envelope) -> Result<MorePage<Review>, ForgeError> {
+    let found = pull_request(envelope)?;
+    let head = text(&found.at("headRefOid"));
+    Ok(MorePage {
+        head,
+        page: page(&found.at("latestOpinionatedReviews"), None, review),
+    })
+}
+
+/// Reads the answer to `MoreContexts`.
+pub(crate) fn more_contexts(envelope: &Envelope) -> Result<MorePage<Context>, ForgeError> {
+    let found = pull_request(envelope)?;
+    let head = text(&found.at("headRefOid"));
+    let page = head_contexts(&found.at("statusCheckRollup"), head.as_deref());
+    Ok(MorePage { head, page })
+}
+
+/// Reads the answer to `MergeCommit`.
+pub(crate) fn merge_commit(envelope: &Envelope) -> Result<Option<String>, ForgeError> {
+    Ok(text(
+        &pull_request(envelope)?.along(&["mergeCommit", "oid"]),
+    ))
+}
+
+fn pull_request(envelope: &Envelope) -> Result<Place<'_>, ForgeError> {
+    let found = envelope.root().along(&["repository", "pullRequest"]);
+    if found.json().is_there() {
+        Ok(found)
+    } else {
+        Err(envelope.why_nothing())
+    }
+}
+
+fn text(place: &Place<'_>) -> Option<String> {
+    place.json().word().map(str::to_owned)
+}
+
+fn decision(place: &Place<'_>) -> Known<Option<Decision>> {
+    if place.is_spoilt() {
+        return None;
+    }
+    if !place.json().is_there() {
+        return Some(None);
+    }
+    match place.json().text() {
+        Some("APPROVED") => Some(Some(Decision::Approved)),
+        Some("CHANGES_REQUESTED") => Some(Some(Decision::ChangesRequested)),
+        // A word that is not known says at least that reviews matter.
+        Some(_) | None => Some(Some(Decision::ReviewRequired)),
+    }
+}
+
+fn branch_rule(base: &Place<'_>) -> Known<BranchRule> {
+    let rule = base.at("refUpdateRule");
+    // Without the branch itself nothing is known about its rules.
+    if rule.is_spoilt() || !base.json().is_there() {
+        return None;
+    }
+    let contexts = rule.json().at("requiredStatusCheckContexts").items();
+    Some(BranchRule {
+        required_contexts: contexts
+            .filter_map(|it| it.word())
+            .map(str::to_owned)
+            .collect(),
+        required_approvals: rule
+            .json()
+            .at("requiredApprovingReviewCount")
+            .natural()
+            .unwrap_or(0),
+    })
+}
+
+fn page<T>(
+    connection: &Place<'_>,
+    tolerated: Option<&str>,
+    item: fn(&Place<'_>) -> Option<T>,
+) -> Page<T> {
+    let Some(nodes) = connection.at("nodes").items() else {
+        return Page::unknown();
+    };
+    let count = nodes.len();
+    let items: Vec<T> = nodes.iter().filter_map(item).collect();
+    let info = connection.at("pageInfo").json();
+    let (more, next) = (info.at("hasNextPage").flag(), info.at("endCursor").word());
+    let spoilt = connection.is_spoilt_beyond(tolerated);
+    // A next page without a way to it is a list that cannot be read to its end.
+    let reachable = more == Some(false) || (more == Some(true) && next.is_some());
+    Page {
+        whole: !spoilt && reachable && items.len() == count,
+        next: next.filter(|_| more == Some(true)).map(str::to_owned),
+        items,
+    }
+}
+
+fn thread(node: &Place<'_>) -> Option<Thread> {
+    Some(Thread {
+        is_resolved: node.json().at("isResolved").flag()?,
+    })
+}
+
+fn review(node: &Place<'_>) -> Option<Review> {
+    let json = node.json();
+    let word = match json.at("state").text()?.to_ascii_uppercase().as_str() {
+        "APPROVED" => ReviewWord::Approved,
+        "CHANGES_REQUESTED" => ReviewWord::ChangesRequested,
+        "COMMENTED" | "DISMISSED" | "PENDING" => ReviewWord::Indifferent,
+        _ => ReviewWord::Other,
+    };
+    let head = json.along(&["commit", "oid"]).word().map(str::to_owned);
+    Some(Review {
+        word,
+        at: json.at("submittedAt").time(),
+        head,
+    })
+}
+
+/// The field whose absence only makes two runs harder to tell apart.
+const WORKFLOW: &str = "workflowRun";
+
+fn head_contexts(rollup: &Place<'_>, head: Option<&str>) -> Page<Context> {
+    if !rollup.json().is_there() {
+        return if rollup.is_spoilt() {
+            Page::unknown()
+        } else {
+            Page::empty()
+        };
+    }
+    let mut found = page(&rollup.at("contexts"), Some(WORKFLOW), context);
+    // Reports on another commit say nothing about this head.
+    let commit = rollup.along(&["commit", "oid"]);
+    found.whole &= head.is_some() && commit.json().word() == head;
+    found
+}
+
+fn merge_contexts(commit: &Place<'_>, head: Option<&str>) -> Page<Context> {
+    let rollup = commit.at("statusCheckRollup");
+    if commit.is_spoilt_beyond(Some(WORKFLOW)) {
+        return Page::unknown();
+    }
+    let parents: Vec<_> = commit
+        .along(&["parents", "nodes"])
+        .items()
+        .unwrap_or_default();
+    let of_head = parents
+        .iter()
+        .any(|it| it.json().at("oid").word() == head && head.is_some());
+    // A test merge of an earlier head stays visible until the next one is made.
+    if !rollup.json().is_there() || !of_head {
+        return Page::empty();
+    }
+    let mut found = page(&rollup.at("contexts"), Some(WORKFLOW), context);
+    found.whole &= found.next.is_none();
+    found
+}
+
+fn context(node: &Place<'_>) -> Option<Context> {
+    match node.json().at("__typename").text()? {
+        "CheckRun" => check_run(node).map(Context::Run),
+        "StatusContext" => status(node).map(Context::Status),
+        _ => None,
+    }
+}
+
+fn check_run(node: &Place<'_>) -> Option<CheckRun> {
+    let json = node.json();
+    let suite = node.at("checkSuite");
+    let workflow = suite.at(WORKFLOW);
+    let owned = |path: &[&str]| workflow.json().along(path).word().map(str::to_owned);
+    let identity = if workflow.is_spoilt() {
+        RunIdentity::Unknown
+    } else {
+        RunIdentity::Of {
+            workflow: owned(&["workflow", "name"]),
+            event: owned(&["event"]),
+        }
+    };
+    Some(CheckRun {
+        name: json.at("name").word()?.to_owned(),
+        app: suite.json().along(&["app", "databaseId"]).integer(),
+        identity,
+        started_at: json.at("startedAt").time(),
+        conclusion: conclusion(json.at("status").text()?, json.at("conclusion").text()),
+    })
+}
+
+fn conclusion(status: &str, conclusion: Option<&str>) -> Conclusion {
+    if !status.eq_ignore_ascii_case("COMPLETED") {
+        return Conclusion::Unfinished;
+    }
+    match conclusion.map(str::to_ascii_uppercase).as_deref() {
+        Some("SUCCESS" | "NEUTRAL") => Conclusion::Passed,
+        Some("SKIPPED") => Conclusion::Skipped,
+        // Everything else does not pass, a word that is not known included.
+        Some(_) | None => Conclusion::Failed,
+    }
+}
+
+fn status(node: &Place<'_>) -> Option<Status> {
+    let json = node.json();
+    let word = match json.at("state").text()?.to_ascii_uppercase().as_str() {
+        "SUCCESS" => StatusWord::Passed,
+        "FAILURE" | "ERROR" => StatusWord::Failed,
+        "EXPECTED" => StatusWord::NotReported,
+        _ => StatusWord::Unfinished,
+    };
+    Some(Status {
+        name: json.at("context").word()?.to_owned(),
+        word,
+        at: json.at("createdAt").time(),
+        is_required: json.at("isRequired").flag() == Some(true),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn run(name: &str) -> Value {
+        json!({"__typename": "CheckRun", "name": name, "status": "COMPLETED",
+               "conclusion": "SUCCESS", "startedAt": "2026-01-01T00:00:00Z", "isRequired": false,
+               "checkSuite": {"app": {"databaseId": 5}, "workflowRun": null}})
+    }
+
+    fn connection(nodes: Value) -> Value {
+        json!({"nodes": nodes, "pageInfo": {"hasNextPage": false, "endCursor": null}})
+    }
+
+    fn answer() -> Value {
+        json!({"data": {"repository": {"pullRequest": {
+            "id": "PR_1", "headRefOid": "abc", "reviewDecision": null,
+            "isInMergeQueue": false, "isMergeQueueEnabled": true,
+            "baseRef": {"refUpdateRule": null},
+            "reviewThreads": connection(json!([{"isResolved": true}])),
+            "latestOpinionatedReviews": connection(json!([])),
+            "statusCheckRollup": {"commit": {"oid": "abc"}, "contexts": connection(json!([run("ci")]))},
+            "potentialMergeCommit": null,
+        }}}})
+    }
+
+    fn read(value: &Value) -> Feed {
+        feed(&Envelope::read(value.to_string().as_bytes()).unwrap(), true).unwrap()
+    }
+
+    /// The answer with one place changed and one error added.
+    fn with(path: &str, value: Value, errors: Value) -> Feed {
+        let mut answer = answer();
+        *answer
+            .pointer_mut(&format!("/data/repository/pullRequest{path}"))
+            .unwrap() = value;
+        answer["errors"] = errors;
+        read(&answer)
+    }
+
+    fn forbidden(path: &[&str]) -> Value {
+        let mut full = vec!["repository", "pullRequest"];
+        full.extend(path);
+        json!([{"type": "FORBIDDEN", "path": full, "message": "Resource not accessible"}])
+    }
+
+    #[test]
+    fn a_whole_answer_is_whole() {
+        let found = read(&answer());
+        assert!(found.threads.whole && found.reviews.whole && found.contexts.whole);
+        assert_eq!(
+            (found.decision, found.queue_enabled),
+            (Some(None), Some(true))
+        );
+        assert_eq!(
+            (found.contexts.items.len(), found.threads.items.len()),
+            (1, 1)
+        );
+        assert_eq!(found.branch_rule, Some(BranchRule::default()));
+    }
+
+    #[test]
+    fn trap_10_a_gate_that_may_not_be_read_is_unknown_and_not_absent() {
+        let unreadable = with(
+            "/statusCheckRollup",
+            json!(null),
+            forbidden(&["statusCheckRollup"]),
+        );
+        assert!(!unreadable.contexts.whole);
+        assert!(unreadable.threads.whole);
+        let absent = with("/statusCheckRollup", json!(null), json!([]));
+        assert!(absent.contexts.whole && absent.contexts.items.is_empty());
+        let decision = with(
+            "/reviewDecision",
+            json!(null),
+            forbidden(&["reviewDecision"]),
+        );
+        assert_eq!(decision.decision, None);
+        let queue = with(
+            "/isInMergeQueue",
+            json!(null),
+            forbidden(&["isInMergeQueue"]),
+        );
+        assert_eq!((queue.in_queue, queue.queue_enabled), (None, Some(true)));
+        let rule = with(
+            "/baseRef/refUpdateRule",
+            json!(null),
+            forbidden(&["baseRef", "refUpdateRule"]),
+        );
+        assert_eq!(rule.branch_rule, None);
+    }
+
+    #[test]
+    fn a_workflow_that_may_not_be_read_costs_only_the_identity_of_the_run() {
+        let path = [
+            "statusCheckRollup",
+            "contexts",
+            "nodes",
+            "0",
+            "checkSuite",
+            "workflowRun",
+        ];
+        let found = with("/isInMergeQueue", json!(false), forbidden(&path));
+        assert!(found.contexts.whole);
+        let Context::Run(run) = &found.contexts.items[0] else {
+            panic!("a status")
+        };
+        assert_eq!(run.identity, RunIdentity::Unknown);
+        let app = [
+            "statusCheckRollup",
+            "contexts",
+            "nodes",
+            "0",
+            "checkSuite",
+            "app",
+        ];
+        assert!(
+            !with("/isInMergeQueue", json!(false), forbidden(&app))
+                .contexts
+                .whole
+        );
+    }
+
+    #[test]
+    fn reports_on_another_commit_are_incomplete() {
+        let found = with("/statusCheckRollup/commit/oid", json!("older"), json!([]));
+        assert!(!found.contexts.whole);
+    }
+
+    #[test]
+    fn nodes_that_cannot_be_understood_make_a_list_incomplete() {
+        for nodes in [
+            json!([null]),
+            json!([{"__typename": "Invented"}]),
+            json!([{"__typename": "CheckRun", "status": "COMPLETED"}]),
+            json!(null),
+        ] {
+            let found = with(
+                "/statusCheckRollup/contexts/nodes",
+                nodes.clone(),
+                json!([]),
+            );
+            assert!(!found.contexts.whole, "{nodes}");
+        }
+        assert!(
+            !with("/reviewThreads/nodes", json!([{}]), json!([]))
+                .threads
+                .whole
+        );
+        assert!(
+            !with("/reviewThreads/pageInfo", json!(null), json!([]))
+                .threads
+                .whole
+        );
+        let lost = json!({"hasNextPage": true, "endCursor": null});
+        assert!(
+            !with("/reviewThreads/pageInfo", lost, json!([]))
+                .threads
+                .whole
+        );
+    }
+
+    #[test]
+    fn trap_30_reports_on_the_test_merge_count_if_it_is_of_this_head() {
+        let merge = |parent: &str| {
+            json!({"oid": "m", "parents": {"nodes": [{"oid": "base"}, {"oid": parent}]},
+                   "statusCheckRollup": {"contexts": connection(json!([run("ci")]))}})
+        };
+        let of_head = with("/potentialMergeCommit", merge("abc"), json!([]));
+        assert_eq!(of_head.merge_contexts.items.len(), 1);
+        let of_older = with("/potentialMergeCommit", merge("older"), json!([]));
+        assert!(of_older.merge_contexts.whole && of_older.merge_contexts.items.is_empty());
+    }
+
+    #[test]
+    fn trap_01_every_word_of_a_check_has_its_meaning() {
+        for word in ["SUCCESS", "NEUTRAL"] {
+            assert_eq!(
+                conclusion("COMPLETED", Some(word)),
+                Conclusion::Passed,
+                "{word}"
+            );
+        }
+        assert_eq!(
+            conclusion("COMPLETED", Some("SKIPPED")),
+            Conclusion::Skipped
+        );
+        for word in [
+            "FAILURE",
+            "CANCELLED",
+            "TIMED_OUT",
+            "ACTION_REQUIRED",
+            "STALE",
+            "STARTUP_FAILURE",
+            "NEW",
+        ] {
+            assert_eq!(
+                conclusion("COMPLETED", Some(word)),
+                Conclusion::Failed,
+                "{word}"
+            );
+        }
+        assert_eq!(conclusion("COMPLETED", None), Conclusion::Failed);
+        for word in [
+            "QUEUED",
+            "IN_PROGRESS",
+            "WAITING",
+            "PENDING",
+            "REQUESTED",
+            "NEW",
+        ] {
+            assert_eq!(
+                conclusion(word, Some("SUCCESS")),
+                Conclusion::Unfinished,
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pull_request_that_is_not_there_is_an_error() {
+        let answer = json!({"data": {"repository": {"pullRequest": null}},
+                            "errors": [{"type": "NOT_FOUND", "path": ["repository", "pullRequest"]}]});
+        let envelope = Envelope::read(answer.to_string().as_bytes()).unwrap();
+        assert!(matches!(
+            feed(&envelope, true),
+            Err(ForgeError::NotFound { .. })
+        ));
+    }
+}

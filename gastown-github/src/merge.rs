@@ -1,0 +1,408 @@
+//! Merging, in the order of spec 4.5: the right repository, a fresh look, the head as guard, an
+//! allowed method, the queue where there is one, and never a blind repeat.
+
+use bytes::Bytes;
+use chrono::TimeDelta;
+use http::Response;
+use serde_json::json;
+
+use crate::classify::{MergeMethod, MergeRefusal, merge_refusal};
+use crate::client::{Effect, Failure, Session, bad};
+use crate::error_body::ErrorBody;
+use crate::github::GitHub;
+use crate::graphql::Document;
+use crate::observation::{ForgeError, MergeOutcome, MergeQueue};
+use crate::observe::{Detail, Look};
+use crate::rate_limit::Urgency;
+use crate::readiness::{MergeConditions, blockers};
+use crate::request;
+use crate::response::{
+    self, AsyncMergeStatus, BranchRules, MergeAnswer, Repository, async_merge, merge_answer,
+};
+use crate::url::{PullRequestUrl, RepositoryName, RepositoryUrl};
+
+/// How to merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodChoice {
+    /// The first of squash, merge and rebase that repository and branch allow.
+    Auto,
+    /// This one or none.
+    Only(MergeMethod),
+}
+
+/// What is to be merged, and under which conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeRequest {
+    /// The pull request.
+    pub pull_request: PullRequestUrl,
+    /// The repository that it must be of.
+    pub repository: RepositoryName,
+    /// How.
+    pub method: MethodChoice,
+    /// What must hold, by a look that is made now.
+    pub conditions: MergeConditions,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Done(MergeOutcome),
+    /// This method is not allowed, and nothing happened.
+    TryAnotherMethod(MergeOutcome),
+    /// Only the queue takes it, and nothing happened.
+    UseTheQueue,
+}
+
+impl GitHub {
+    /// Merges a pull request if a fresh look shows that it should be merged.
+    ///
+    /// An [`MergeOutcome::Error`] means that it may have been merged: observe before anything
+    /// else. No merge is ever sent twice.
+    pub async fn merge(&self, wanted: &MergeRequest) -> MergeOutcome {
+        let found = &wanted.pull_request;
+        if found.repository != wanted.repository {
+            let expected = wanted.repository.clone();
+            let found = found.repository.clone();
+            return MergeOutcome::Error {
+                error: ForgeError::RepositoryMismatch { expected, found },
+            };
+        }
+        let session = self.session(&found.host, &found.repository, Urgency::Merge);
+        // Rules of any age would do for watching; what is acted on is asked anew.
+        let look = self
+            .look(&session, found.number, Detail::Feedback, TimeDelta::zero())
+            .await;
+        let look = match look {
+            Ok(look) => look,
+            Err(error) => return MergeOutcome::Error { error },
+        };
+        if !blockers(&look.observation, &wanted.conditions).is_empty() {
+            return MergeOutcome::NotReady {
+                observation: Box::new(look.observation),
+            };
+        }
+        let merging = Merging {
+            github: self,
+            session,
+            wanted,
+            look,
+        };
+        if merging.look.observation.stacked {
+            merging.stack().await
+        } else if merging.look.observation.merge_queue == MergeQueue::Required {
+            merging.enqueue().await
+        } else {
+            merging.direct().await
+        }
+    }
+}
+
+/// A merge under way.
+struct Merging<'a> {
+    github: &'a GitHub,
+    session: Session<'a>,
+    wanted: &'a MergeRequest,
+    look: Look,
+}
+
+impl Merging<'_> {
+    fn number(&self) -> u64 {
+        self.wanted.pull_request.number
+    }
+
+    fn head(&self) -> &str {
+        &self.wanted.conditions.head_sha
+    }
+
+    async fn direct(&self) -> MergeOutcome {
+        let flags = match self.flags().await {
+            Ok(flags) => flags,
+            Err(error) => return MergeOutcome::Error { error },
+        };
+        let methods = allowed_methods(self.wanted.method, &flags, &self.look.settings.rules);
+        let base = &self.look.observation.base_branch;
+        let mut refused = MergeOutcome::Refused {
+            status: 405,
+            message: format!("the repository and the rules of {base} allow no such merge method"),
+        };
+        // Each turn is another request, and comes only after the forge said that nothing happened.
+        for method in methods {
+            match self.put(method).await {
+                Attempt::Done(outcome) => return outcome,
+                Attempt::UseTheQueue => return self.enqueue().await,
+                Attempt::TryAnotherMethod(outcome) => refused = outcome,
+            }
+        }
+        refused
+    }
+
+    /// The flags of the repository; all unknown if they may not be seen.
+    async fn flags(&self) -> Result<Repository, ForgeError> {
+        let scope = &self.session.scope;
+        match self
+            .session
+            .read(request::repository(&scope.host, &scope.repository))
+            .await
+        {
+            Ok(answer) => response::repository(answer.body()),
+            Err(ForgeError::Forbidden { .. } | ForgeError::NotFound { .. }) => {
+                Ok(Repository::default())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put(&self, method: MergeMethod) -> Attempt {
+        let scope = &self.session.scope;
+        let request = request::merge(
+            &scope.host,
+            &scope.repository,
+            self.number(),
+            self.head(),
+            method,
+        );
+        let answer = match self.session.write(request).await {
+            Ok(answer) => answer,
+            Err(failure) => return Attempt::Done(self.failed(failure).await),
+        };
+        if answer.status().as_u16() == 200 {
+            return Attempt::Done(match merge_answer(answer.body()) {
+                MergeAnswer::Merged { sha } => MergeOutcome::Merged { commit: sha },
+                MergeAnswer::Unclear => self.settle(unclear("merge")).await,
+            });
+        }
+        let Some((status, message)) = refusal(&answer) else {
+            return Attempt::Done(self.settle(bad(&answer)).await);
+        };
+        let refused = MergeOutcome::Refused {
+            status,
+            message: message.clone(),
+        };
+        match merge_refusal(status, &message) {
+            MergeRefusal::AlreadyQueued => Attempt::Done(MergeOutcome::Queued),
+            MergeRefusal::QueueRequired => {
+                self.forget_settings();
+                Attempt::UseTheQueue
+            }
+            MergeRefusal::MethodNotAllowed(_) => {
+                self.forget_settings();
+                Attempt::TryAnotherMethod(refused)
+            }
+            MergeRefusal::BaseModified
+            | MergeRefusal::NotMergeable
+            | MergeRefusal::Draft
+            | MergeRefusal::ChecksMissing
+            | MergeRefusal::ReviewsMissing
+            | MergeRefusal::HeadModified
+            | MergeRefusal::Stacked
+            | MergeRefusal::Permission
+            | MergeRefusal::Unprocessable
+            | MergeRefusal::Unknown => Attempt::Done(refused),
+        }
+    }
+
+    async fn enqueue(&self) -> MergeOutcome {
+        let Some(id) = &self.look.node_id else {
+            return MergeOutcome::Error {
+                error: unclear("pull request without an id"),
+            };
+        };
+        let variables = json!({"id": id, "head": self.head()});
+        let envelope = match self
+            .session
+            .graphql(Document::Enqueue, &variables, Effect::Write)
+            .await
+        {
+            Ok(envelope) => envelope,
+            Err(failure) => return self.failed(failure).await,
+        };
+        let Some(error) = envelope.errors().first() else {
+            return MergeOutcome::Queued;
+        };
+        let status = match error.kind.as_str() {
+            "UNPROCESSABLE" => 422,
+            "FORBIDDEN" | "INSUFFICIENT_SCOPES" => 403,
+            "NOT_FOUND" => 404,
+            // Without a type it is a time-out or a fault of the server.
+            _ => return self.settle(ForgeError::Server { status: 500 }).await,
+        };
+        MergeOutcome::Refused {
+            status,
+            message: envelope.messages(),
+        }
+    }
+
+    /// Only told to: merges this one and all below it.
+    async fn stack(&self) -> MergeOutcome {
+        let scope = &self.session.scope;
+        // On a branch with a queue a method is accepted and fails afterwards.
+        let method = match (self.look.observation.merge_queue, self.wanted.method) {
+            (MergeQueue::None, MethodChoice::Only(method)) => Some(method),
+            (MergeQueue::None, MethodChoice::Auto) => {
+                let rules = &self.look.settings.rules;
+                MergeMethod::AUTO.into_iter().find(|it| rules.allows(*it))
+            }
+            (MergeQueue::Required | MergeQueue::Queued, _) => None,
+        };
+        let request = request::merge_stack(
+            &scope.host,
+            &scope.repository,
+            self.number(),
+            self.head(),
+            method,
+        );
+        let answer = match self.session.write(request).await {
+            Ok(answer) => answer,
+            Err(failure) => return self.failed(failure).await,
+        };
+        if let Some((status, message)) = refusal(&answer) {
+            return MergeOutcome::Refused { status, message };
+        }
+        if !answer.status().is_success() {
+            return self.settle(bad(&answer)).await;
+        }
+        let merge = async_merge(answer.body());
+        match merge.status {
+            AsyncMergeStatus::Merged => MergeOutcome::Merged { commit: merge.sha },
+            // Accepted says nothing about the rules; polling sees what came of it.
+            AsyncMergeStatus::Pending | AsyncMergeStatus::Enqueued | AsyncMergeStatus::Other => {
+                MergeOutcome::Queued
+            }
+            AsyncMergeStatus::Failed => {
+                let message = ErrorBody::read(answer.body()).message_or(200);
+                MergeOutcome::Refused {
+                    status: 200,
+                    message,
+                }
+            }
+        }
+    }
+
+    async fn failed(&self, failure: Failure) -> MergeOutcome {
+        if failure.may_have_had_effect {
+            self.settle(failure.error).await
+        } else {
+            MergeOutcome::Error {
+                error: failure.error,
+            }
+        }
+    }
+
+    /// The answer is lost or unclear: looks once whether it was merged, and else leaves it open.
+    async fn settle(&self, error: ForgeError) -> MergeOutcome {
+        match self
+            .github
+            .read_pull_request(&self.session, self.number())
+            .await
+        {
+            Ok(found) if found.merged => MergeOutcome::Merged {
+                commit: found.merge_commit_sha,
+            },
+            Ok(_) | Err(_) => MergeOutcome::Error { error },
+        }
+    }
+
+    fn forget_settings(&self) {
+        let scope = &self.session.scope;
+        let (host, repository) = (scope.host.clone(), scope.repository.clone());
+        self.github
+            .forget_repository(&RepositoryUrl { host, repository });
+    }
+}
+
+/// Status and words of a definite no.
+fn refusal(answer: &Response<Bytes>) -> Option<(u16, String)> {
+    let status = answer.status();
+    let definite = status.is_client_error() && status.as_u16() != 408;
+    definite.then(|| {
+        (
+            status.as_u16(),
+            ErrorBody::read(answer.body()).message_or(status.as_u16()),
+        )
+    })
+}
+
+fn unclear(what: &str) -> ForgeError {
+    ForgeError::InvalidResponse {
+        why: format!("{what}: neither yes nor no"),
+    }
+}
+
+/// The methods to try, in order. A flag that is not shown does not forbid.
+fn allowed_methods(
+    choice: MethodChoice,
+    flags: &Repository,
+    rules: &BranchRules,
+) -> Vec<MergeMethod> {
+    let wanted = match choice {
+        MethodChoice::Auto => MergeMethod::AUTO.to_vec(),
+        MethodChoice::Only(method) => vec![method],
+    };
+    let flag = |method| match method {
+        MergeMethod::Squash => flags.allow_squash_merge,
+        MergeMethod::Merge => flags.allow_merge_commit,
+        MergeMethod::Rebase => flags.allow_rebase_merge,
+    };
+    let allowed = |it: &MergeMethod| flag(*it) != Some(false) && rules.allows(*it);
+    wanted.into_iter().filter(allowed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trap_26_flags_and_rules_both_narrow_the_methods() {
+        use MergeMethod::{Merge, Rebase, Squash};
+        let flags = |squash, merge, rebase| Repository {
+            allow_squash_merge: squash,
+            allow_merge_commit: merge,
+            allow_rebase_merge: rebase,
+            ..Repository::default()
+        };
+        let rules = |methods: Option<Vec<MergeMethod>>| BranchRules {
+            allowed_methods: methods,
+            ..BranchRules::none()
+        };
+        let (on, off) = (Some(true), Some(false));
+        for (choice, flags, rules, expected) in [
+            (
+                MethodChoice::Auto,
+                flags(None, None, None),
+                rules(None),
+                vec![Squash, Merge, Rebase],
+            ),
+            (
+                MethodChoice::Auto,
+                flags(off, on, on),
+                rules(None),
+                vec![Merge, Rebase],
+            ),
+            (
+                MethodChoice::Auto,
+                flags(on, on, on),
+                rules(Some(vec![Rebase])),
+                vec![Rebase],
+            ),
+            (
+                MethodChoice::Auto,
+                flags(on, on, off),
+                rules(Some(vec![Rebase])),
+                vec![],
+            ),
+            (
+                MethodChoice::Only(Merge),
+                flags(on, on, on),
+                rules(None),
+                vec![Merge],
+            ),
+            (
+                MethodChoice::Only(Merge),
+                flags(on, on, on),
+                rules(Some(vec![Squash])),
+                vec![],
+            ),
+        ] {
+            assert_eq!(allowed_methods(choice, &flags, &rules), expected);
+        }
+    }
+}
