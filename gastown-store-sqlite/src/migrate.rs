@@ -1,0 +1,67 @@
+//! Whose file it is, of which schema, and the way to the newest one.
+
+use gastown_core::StoreError;
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::failure::{Failure, damaged_file};
+
+/// Marks a file as ours: "GasT" in ASCII. It is in the file's header, where `file` shows it.
+pub(crate) const APPLICATION_ID: i64 = 0x4761_7354;
+
+/// One file each, in order; the schema is how many were applied. None is ever edited.
+pub(crate) const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
+
+/// The newest schema that this program knows.
+pub(crate) const SCHEMA: i64 = MIGRATIONS.len() as i64;
+
+/// Brings a file to the newest schema, and a blank one to life.
+pub(crate) fn migrate(connection: &mut Connection, place: &str) -> Result<(), Failure> {
+    while schema_of(connection, place)? < SCHEMA {
+        step(connection, place)?;
+    }
+    Ok(())
+}
+
+/// One step, in one transaction.
+fn step(connection: &mut Connection, place: &str) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have made this step since it was last looked at.
+    let schema = schema_of(&transaction, place)?;
+    let next = usize::try_from(schema)
+        .ok()
+        .and_then(|done| MIGRATIONS.get(done));
+    let Some(sql) = next else {
+        return Ok(());
+    };
+    transaction.execute_batch(sql)?;
+    let reached = schema.saturating_add(1);
+    transaction.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {reached};"
+    ))?;
+    transaction.commit().map_err(Failure::Commit)
+}
+
+/// The schema of a file of ours; 0 is a blank file. Changes nothing.
+pub(crate) fn schema_of(connection: &Connection, place: &str) -> Result<i64, Failure> {
+    let application_id = pragma(connection, "application_id")?;
+    let schema = pragma(connection, "user_version")?;
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application_id, schema, objects) {
+        (0, 0, 0) => Ok(0),
+        (APPLICATION_ID, schema, _) if schema > SCHEMA => Err(Failure::Said(StoreError::TooNew {
+            place: place.to_string(),
+            found: schema,
+            supported: SCHEMA,
+        })),
+        (APPLICATION_ID, schema, _) if schema > 0 => Ok(schema),
+        (APPLICATION_ID, schema, _) => Err(damaged_file(format!("schema {schema} never was"))),
+        (other, _, _) => Err(damaged_file(format!(
+            "the database has application id {other:#010x}, a gastown store {APPLICATION_ID:#010x}"
+        ))),
+    }
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i64, rusqlite::Error> {
+    connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+}

@@ -1,0 +1,126 @@
+//! Every statement that runs while a town runs, in one place, so that a test can ask SQLite how it
+//! would run each of them.
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:literal;)*) => {
+        $($(#[$doc])* pub(crate) const $name: &str = $sql;)*
+
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+statements! {
+    TOWNS = "SELECT id FROM towns ORDER BY id";
+    TOWN = "SELECT version, lease_token FROM towns WHERE id = ?1";
+    CREATE_TOWN = "INSERT INTO towns (id, version) VALUES (?1, 1)";
+    RAISE_VERSION = "UPDATE towns SET version = ?2 WHERE id = ?1";
+
+    LEASE = "SELECT lease_token, lease_holder, lease_expires_at FROM towns WHERE id = ?1";
+    TAKE_LEASE = "UPDATE towns SET lease_token = ?2, lease_holder = ?3, lease_expires_at = ?4
+        WHERE id = ?1";
+    RELEASE_LEASE = "UPDATE towns SET lease_holder = NULL, lease_expires_at = NULL
+        WHERE id = ?1 AND lease_holder = ?2";
+
+    /// The index is named because without statistics the primary key looks as good, and would
+    /// step over all finished rows.
+    LOAD = "SELECT kind, id, body FROM rows INDEXED BY rows_working
+        WHERE town = ?1 AND working = 1 ORDER BY kind, id";
+    ROW = "SELECT working, body FROM rows WHERE town = ?1 AND kind = ?2 AND id = ?3";
+    PUT = "INSERT INTO rows (town, kind, id, working, body) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (town, kind, id) DO UPDATE SET working = excluded.working, body = excluded.body";
+    DELETE = "DELETE FROM rows WHERE town = ?1 AND kind = ?2 AND id = ?3";
+
+    APPEND = "INSERT INTO events (town, id, at, body) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (town, id) DO NOTHING";
+    PENDING_EVENTS = "SELECT body FROM events
+        WHERE town = ?1 AND consumed_at IS NULL ORDER BY at, id LIMIT ?2";
+    CONSUME = "UPDATE events SET consumed_at = ?3
+        WHERE town = ?1 AND id = ?2 AND consumed_at IS NULL";
+    PRUNE_EVENTS = "DELETE FROM events WHERE town = ?1 AND consumed_at < ?2";
+
+    ASK = "INSERT INTO effects (town, kind, subject, attempt, version, place, body)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (town, kind, subject, attempt) DO NOTHING";
+    PENDING_EFFECTS = "SELECT body FROM effects
+        WHERE town = ?1 AND finished_at IS NULL ORDER BY version, place";
+    EFFECT = "SELECT finished_at IS NULL FROM effects
+        WHERE town = ?1 AND kind = ?2 AND subject = ?3 AND attempt = ?4";
+    FINISH = "UPDATE effects SET finished_at = ?5, finish = ?6
+        WHERE town = ?1 AND kind = ?2 AND subject = ?3 AND attempt = ?4";
+    PRUNE_EFFECTS = "DELETE FROM effects WHERE town = ?1 AND finished_at < ?2";
+
+    HISTORY_END = "SELECT coalesce(max(sequence), 0) FROM history WHERE town = ?1";
+    TELL = "INSERT INTO history (town, sequence, kind, subject, at, body)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    HISTORY = "SELECT sequence, kind, subject, at, body FROM history
+        WHERE town = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
+    HISTORY_BY_KIND = "SELECT sequence, kind, subject, at, body FROM history
+        INDEXED BY history_by_kind
+        WHERE town = ?1 AND sequence > ?2 AND kind = ?4 ORDER BY sequence LIMIT ?3";
+    HISTORY_BY_SUBJECT = "SELECT sequence, kind, subject, at, body FROM history
+        INDEXED BY history_by_subject
+        WHERE town = ?1 AND sequence > ?2 AND subject = ?4 ORDER BY sequence LIMIT ?3";
+    HISTORY_BY_BOTH = "SELECT sequence, kind, subject, at, body FROM history
+        INDEXED BY history_by_subject
+        WHERE town = ?1 AND sequence > ?2 AND subject = ?4 AND kind = ?5
+        ORDER BY sequence LIMIT ?3";
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::migrate::migrate;
+
+    fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let lines = statement.raw_query().mapped(|row| row.get("detail"));
+        lines.collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Reading all towns reads all of `towns`, which has one row per town; nothing else scans, and
+    /// nothing sorts.
+    #[test]
+    fn no_statement_scans_or_sorts() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, "test").unwrap();
+        for (name, sql) in ALL {
+            let plan = plan(&connection, sql);
+            let bad = |line: &String| line.contains("SCAN") || line.contains("TEMP B-TREE");
+            assert_eq!(plan.iter().any(bad), *name == "TOWNS", "{name}: {plan:#?}");
+        }
+    }
+
+    /// The indexes that are there for a statement are used by it.
+    #[test]
+    fn partial_indexes_are_used() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, "test").unwrap();
+        let cases = [
+            (LOAD, "rows_working (town=?)"),
+            (PENDING_EVENTS, "events_pending (town=?)"),
+            (PRUNE_EVENTS, "events_consumed (town=? AND consumed_at<?)"),
+            (PENDING_EFFECTS, "effects_pending (town=?)"),
+            (PRUNE_EFFECTS, "effects_finished (town=? AND finished_at<?)"),
+            (
+                HISTORY_BY_KIND,
+                "history_by_kind (town=? AND kind=? AND sequence>?)",
+            ),
+            (
+                HISTORY_BY_SUBJECT,
+                "history_by_subject (town=? AND subject=? AND sequence>?)",
+            ),
+            (
+                HISTORY_BY_BOTH,
+                "history_by_subject (town=? AND subject=? AND sequence>?)",
+            ),
+        ];
+        for (sql, index) in cases {
+            let plan = plan(&connection, sql).join("\n");
+            assert!(plan.contains(index), "{sql}\n{plan}");
+        }
+    }
+}

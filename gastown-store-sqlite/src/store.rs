@@ -1,0 +1,215 @@
+//! The store: which thread does what.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gastown_core::{
+    BackendFailure, Commit, Committed, Effect, EffectKey, Event, Finish, HistoryFilter, Lease,
+    Loaded, Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
+};
+
+use crate::failure::backend;
+use crate::options::Options;
+use crate::worker::Worker;
+use crate::{commit, history, inbox, lease, maintenance, open, outbox, prune, rows, town};
+
+/// A store in one SQLite file. Clones share it.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    file: Arc<File>,
+}
+
+/// Fields are dropped in this order: the writer closes last, and with it the write-ahead log.
+#[derive(Debug)]
+struct File {
+    place: Arc<str>,
+    reader: Worker,
+    /// None: opened for reading only.
+    writer: Option<Worker>,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path`, makes it if it is not there, and migrates it if it is old.
+    ///
+    /// # Errors
+    /// [`StoreError::TooNew`] for a schema that this program does not know;
+    /// [`StoreError::Backend`] with the path for anything else: [`BackendFailure::Corrupt`] for a
+    /// file that is not a database or another program's, [`BackendFailure::Unavailable`] or
+    /// [`BackendFailure::ReadOnly`] where it can't be made or written. The file is left as it was.
+    pub async fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
+        let (path, place) = named(path.as_ref());
+        let (write_path, write_place) = (path.clone(), place.clone());
+        let writer = Worker::start("gastown-sqlite", place.clone(), move || {
+            open::writer(&write_path, &write_place, options)
+        })
+        .await?;
+        let read_place = place.clone();
+        let reader = Worker::start("gastown-sqlite-read", place.clone(), move || {
+            open::reader(&path, &read_place, options.busy_timeout)
+        })
+        .await?;
+        Ok(Self::of(place, reader, Some(writer)))
+    }
+
+    /// Opens the file at `path` for tools that look and never write.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; a file that is not there is an error, and so is one of an older schema,
+    /// as migrating would write.
+    pub async fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let (path, place) = named(path.as_ref());
+        let read_place = place.clone();
+        let reader = Worker::start("gastown-sqlite-read", place.clone(), move || {
+            open::reader(&path, &read_place, Options::BUSY_TIMEOUT)
+        })
+        .await?;
+        Ok(Self::of(place, reader, None))
+    }
+
+    fn of(place: Arc<str>, reader: Worker, writer: Option<Worker>) -> Self {
+        let file = File {
+            place,
+            reader,
+            writer,
+        };
+        Self {
+            file: Arc::new(file),
+        }
+    }
+
+    /// What is wrong with the file, by SQLite's own check; nothing in a sound one. It reads all of
+    /// the file while the town goes on.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] where the file can't be read at all.
+    pub async fn integrity_check(&self) -> Result<Vec<String>, StoreError> {
+        let job = |connection: &mut _| maintenance::integrity_check(connection);
+        self.file.reader.run("integrity_check", job).await
+    }
+
+    /// Copies everything that is committed to a new file at `path`, while the town goes on. The
+    /// copy is a store like this one.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if `path` is there already; [`StoreError::Backend`] with the path
+    /// that failed. No half of a copy stays.
+    pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
+        let path = path.as_ref().to_path_buf();
+        let job = move |connection: &mut _| maintenance::backup(connection, &path);
+        self.file.reader.run("backup", job).await
+    }
+
+    fn writer(&self, operation: &'static str) -> Result<&Worker, StoreError> {
+        self.file.writer.as_ref().ok_or_else(|| {
+            let problem = std::io::Error::other("the store was opened for reading only");
+            let class = BackendFailure::ReadOnly;
+            backend(operation, &self.file.place, class, false, problem)
+        })
+    }
+}
+
+fn named(path: &Path) -> (std::path::PathBuf, Arc<str>) {
+    (path.to_path_buf(), path.display().to_string().into())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn towns(&self) -> Result<Vec<TownId>, StoreError> {
+        let job = |connection: &mut _| town::towns(connection);
+        self.file.reader.run("towns", job).await
+    }
+
+    async fn load(&self, town: &TownId) -> Result<Loaded, StoreError> {
+        let town = town.clone();
+        let job = move |connection: &mut _| rows::load(connection, &town);
+        self.file.reader.run("load", job).await
+    }
+
+    async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError> {
+        let (town, keys) = (town.clone(), keys.iter().cloned().collect());
+        let job = move |connection: &mut _| rows::by_key(connection, &town, keys);
+        self.file.reader.run("rows", job).await
+    }
+
+    async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError> {
+        commit.validate()?;
+        let town = town.clone();
+        let job = move |connection: &mut _| commit::commit(connection, &town, commit);
+        self.writer("commit")?.run("commit", job).await
+    }
+
+    async fn append_events(&self, town: &TownId, events: Vec<Event>) -> Result<usize, StoreError> {
+        let (town, events) = (town.clone(), inbox::records("append_events", events)?);
+        let job = move |connection: &mut _| inbox::append(connection, &town, &events);
+        self.writer("append_events")?
+            .run("append_events", job)
+            .await
+    }
+
+    async fn pending_events(&self, town: &TownId, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let town = town.clone();
+        let job = move |connection: &mut _| inbox::pending(connection, &town, limit);
+        self.file.reader.run("pending_events", job).await
+    }
+
+    async fn pending_effects(&self, town: &TownId) -> Result<Vec<Effect>, StoreError> {
+        let town = town.clone();
+        let job = move |connection: &mut _| outbox::pending(connection, &town);
+        self.file.reader.run("pending_effects", job).await
+    }
+
+    async fn finish_effect(
+        &self,
+        town: &TownId,
+        key: &EffectKey,
+        finish: Finish,
+        results: Vec<Event>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (town, key) = (town.clone(), key.clone());
+        let results = inbox::records("finish_effect", results)?;
+        let job = move |connection: &mut _| {
+            outbox::finish(connection, &town, &key, finish, &results, now)
+        };
+        self.writer("finish_effect")?
+            .run("finish_effect", job)
+            .await
+    }
+
+    async fn history(
+        &self,
+        town: &TownId,
+        filter: HistoryFilter,
+    ) -> Result<Vec<StoredHistory>, StoreError> {
+        let town = town.clone();
+        let job = move |connection: &mut _| history::page(connection, &town, &filter);
+        self.file.reader.run("history", job).await
+    }
+
+    async fn prune(&self, town: &TownId, before: Timestamp) -> Result<usize, StoreError> {
+        let town = town.clone();
+        let job = move |connection: &mut _| prune::prune(connection, &town, before);
+        self.writer("prune")?.run("prune", job).await
+    }
+
+    async fn lease(
+        &self,
+        town: &TownId,
+        holder: &str,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        Lease::validate_holder(holder)?;
+        let (town, holder) = (town.clone(), holder.to_string());
+        let job = move |connection: &mut _| lease::take(connection, &town, &holder, ttl, now);
+        self.writer("lease")?.run("lease", job).await
+    }
+
+    async fn release(&self, town: &TownId, holder: &str) -> Result<(), StoreError> {
+        let (town, holder) = (town.clone(), holder.to_string());
+        let job = move |connection: &mut _| lease::release(connection, &town, &holder);
+        self.writer("release")?.run("release", job).await
+    }
+}
