@@ -318,6 +318,6 @@ mod tests {
                 }
             }
         }
-        insta::assert_snapshot!(legal.join(" "), @"");
+        insta::assert_snapshot!(legal.join(" "), @"idle→working idle→dead working→idle working→waiting working→stalled working→dead waiting→idle waiting→working waiting→dead stalled→idle stalled→working stalled→dead dead→idle");
     }
 }

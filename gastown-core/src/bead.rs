@@ -402,6 +402,6 @@ mod tests {
                 );
             }
         }
-        insta::assert_snapshot!(legal.join(" "), @"");
+        insta::assert_snapshot!(legal.join(" "), @"open→in_progress open→in_review open→closed open→failed in_progress→open in_progress→in_review in_progress→closed in_progress→failed in_review→open in_review→closed in_review→failed");
     }
 }

@@ -18,6 +18,7 @@ mod convoy;
 mod drain;
 mod edge;
 mod effect;
+mod eligible;
 mod escalation;
 mod event;
 mod forge;

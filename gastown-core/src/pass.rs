@@ -81,6 +81,11 @@ impl<'a> Pass<'a> {
             .unwrap_or(&self.town_settings)
     }
 
+    /// The values in force for an MR bead: those of its rig, known or inferred.
+    pub(crate) fn review_settings(&self, mr: &Bead) -> &Settings {
+        self.settings(self.town.rig_of_review(mr).map(|rig| &rig.id))
+    }
+
     // ---- time ----
 
     /// Whether `deadline` has come.

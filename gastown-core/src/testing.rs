@@ -196,6 +196,26 @@ pub fn acts(text: &str, after: &str) -> String {
     lines(&reconcile(&town(text), at(after)))
 }
 
+/// What settling decides `after` after [`NOW`]: the actions of all passes, then how it came to
+/// rest.
+#[must_use]
+pub fn settled(text: &str, after: &str) -> String {
+    let mut town = town(text);
+    let settled = crate::reconcile::settle(&mut town, at(after));
+    let rest = match &settled.fault {
+        None => format!("at rest after {} passes", settled.passes),
+        Some(fault) => format!("fault: {fault}"),
+    };
+    format!("{}\n{rest}", lines(&settled.actions))
+}
+
+/// When to ask again, seen from `after` after [`NOW`]; `never` when only an event can help.
+#[must_use]
+pub fn wakeup(text: &str, after: &str) -> String {
+    crate::wakeup::next_wakeup(&town(text), at(after))
+        .map_or_else(|| "never".to_string(), |time| time.to_string())
+}
+
 /// Actions, one a line: the rule, the type, the rest.
 #[must_use]
 pub fn lines(actions: &[Action]) -> String {

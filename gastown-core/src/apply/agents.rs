@@ -124,11 +124,14 @@ impl Performing<'_> {
     pub(super) fn trip_breaker(&mut self, _: &TripBreaker) -> Applied {
         let now = self.now;
         let breaker = &mut self.town.state_mut().breaker;
+        // A probe that came to nothing opens it again; its probes go on counting.
+        if breaker.state == BreakerState::Closed {
+            breaker.probes = 0;
+            breaker.told_at = Some(now);
+        }
         breaker.state = BreakerState::Open;
         breaker.opened_at = Some(now);
         breaker.probe = None;
-        breaker.probes = 0;
-        breaker.told_at = Some(now);
         Ok(Vec::new())
     }
 
@@ -150,6 +153,7 @@ impl Performing<'_> {
         breaker.state = BreakerState::HalfOpen;
         breaker.probes = breaker.probes.saturating_add(1);
         breaker.probe_asked = false;
+        breaker.probe_started = false;
         breaker.probe = Some(Probe {
             bead_id: action.bead_id.clone(),
             agent_id: None,

@@ -158,7 +158,6 @@ impl Town {
         }
         let hook = agent.hook.clone();
         self.record_start_failure(&event.agent_id, now);
-        self.edit_agent(&event.agent_id, |agent| agent.reported = true);
         self.set_agent_status(&event.agent_id, AgentStatus::Idle, now);
         self.unhook(&event.agent_id);
         if let Some(hook) = hook

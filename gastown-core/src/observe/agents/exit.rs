@@ -30,7 +30,6 @@ impl Town {
         if !agent.status.is_running() {
             return Err(format!("the agent is {} already", agent.status.as_str()));
         }
-        self.edit_agent(&agent.id, |agent| agent.reported = true);
         self.set_agent_status(&agent.id, AgentStatus::Idle, now);
         let stopped = agent.stop_asked == Some(agent.session);
         let evicted = event.reason.as_deref() == Some(EVICTION);

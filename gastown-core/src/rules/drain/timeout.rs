@@ -46,11 +46,11 @@ mod tests {
 
     #[test]
     fn drain_timeout_at_the_threshold_waits() {
-        insta::assert_snapshot!(acts(TOWN, "0s"), @"");
+        insta::assert_snapshot!(acts(TOWN, "0s"), @"nothing");
     }
 
     #[test]
     fn drain_timeout_just_over_the_threshold_ends_the_drain() {
-        insta::assert_snapshot!(acts(TOWN, "1ms"), @"");
+        insta::assert_snapshot!(acts(TOWN, "1ms"), @"drain/timeout: end_drain cause=drain_timeout");
     }
 }

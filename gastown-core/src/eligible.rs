@@ -1,0 +1,232 @@
+//! What keeps an issue from being dispatched (spec 3.6).
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use crate::bead::{Bead, BeadStatus};
+use crate::breaker::BreakerState;
+use crate::config::{ConvoyMergeMode, Settings};
+use crate::ids::{AgentId, BeadId};
+use crate::pass::{Pass, Plan};
+use crate::town::{Blocker, Town};
+use crate::verdict::{Wait, WaitFor};
+use crate::work::Work;
+
+/// One reason for which an issue is not eligible, backoff aside: that is a matter of time and is
+/// asked last, of [`Pass::backoff`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Obstacle<'a> {
+    /// It is not open.
+    NotOpen,
+    /// It is a triage request: a batch carries it.
+    TriageRequest,
+    /// It is a step: its molecule's bead is worked on.
+    MoleculeStep,
+    /// A person holds it.
+    Held,
+    /// It names no rig that exists.
+    NoRig,
+    /// An agent has it already.
+    Assigned(&'a AgentId),
+    /// An agent is hooked to it.
+    Hooked(&'a AgentId),
+    /// Its convoy waits for `start_convoy`.
+    StagedConvoy(&'a BeadId),
+    /// A blocker is not settled.
+    Blocked(Blocker<'a>),
+    /// Every attempt was made.
+    AttemptsSpent,
+    /// Its line of work has no budget left.
+    LineageSpent,
+    /// Its convoy's branch is not there yet.
+    BranchMissing(&'a BeadId),
+    /// Another repair of the same branch is under way.
+    SiblingRepair(&'a BeadId),
+}
+
+/// Every reason for which the issue is not eligible, backoff aside.
+pub(crate) fn issue_obstacles<'a>(pass: &Pass<'a>, bead: &'a Bead) -> Vec<Obstacle<'a>> {
+    let town = pass.town;
+    let mut out = Vec::new();
+    let mut note = |holds: bool, obstacle: Obstacle<'a>| {
+        if holds {
+            out.push(obstacle);
+        }
+    };
+    note(bead.status != BeadStatus::Open, Obstacle::NotOpen);
+    note(
+        matches!(bead.work(), Some(Work::TriageRequest(_))),
+        Obstacle::TriageRequest,
+    );
+    note(
+        bead.work() == Some(&Work::MoleculeStep),
+        Obstacle::MoleculeStep,
+    );
+    note(bead.held, Obstacle::Held);
+    note(town.rig_of(bead).is_none(), Obstacle::NoRig);
+    note(pass.attempts_spent(bead), Obstacle::AttemptsSpent);
+    note(town.lineage_spent(bead), Obstacle::LineageSpent);
+    out.extend(bead.assignee.as_ref().map(Obstacle::Assigned));
+    out.extend(
+        town.holders(&bead.id)
+            .map(|agent| Obstacle::Hooked(&agent.id)),
+    );
+    out.extend(
+        town.open_blockers(&bead.id)
+            .into_iter()
+            .map(Obstacle::Blocked),
+    );
+    out.extend(convoy_obstacle(town, bead));
+    if let Some(mr) = town.repaired_mr(bead)
+        && pass.planned(|plan: &Plan| plan.repairs(mr))
+    {
+        out.push(Obstacle::SiblingRepair(mr));
+    }
+    out
+}
+
+fn convoy_obstacle<'a>(town: &'a Town, bead: &'a Bead) -> Option<Obstacle<'a>> {
+    let convoy_bead = town.convoy_of(&bead.id)?;
+    let convoy = convoy_bead.convoy()?;
+    if convoy.staged && convoy_bead.is_live() {
+        return Some(Obstacle::StagedConvoy(&convoy_bead.id));
+    }
+    let needs_branch = convoy.merge_mode == ConvoyMergeMode::ReviewThenLand
+        && convoy.feature_branch.is_some()
+        && town
+            .rig_of(bead)
+            .is_some_and(|rig| !convoy.branch_created(&rig.id));
+    needs_branch.then_some(Obstacle::BranchMissing(&convoy_bead.id))
+}
+
+impl Obstacle<'_> {
+    /// Who or what has to move, for a person; nothing for what is no wait at all.
+    pub(crate) fn wait(&self) -> Option<Wait> {
+        let wait = match self {
+            Obstacle::NotOpen => return None,
+            Obstacle::TriageRequest => Wait::on(
+                WaitFor::Person,
+                "waits for the triage agent or a person to judge it",
+            ),
+            Obstacle::MoleculeStep => {
+                Wait::on(WaitFor::Bead, "is worked on through its molecule's bead")
+            }
+            Obstacle::Held => Wait::on(WaitFor::Person, "is held until a person releases it"),
+            Obstacle::NoRig => Wait::on(WaitFor::Person, "waits for a person to name a rig"),
+            Obstacle::Assigned(agent) => {
+                Wait::on(WaitFor::Agent, format!("is assigned to agent {agent}")).id(agent.as_str())
+            }
+            Obstacle::Hooked(agent) => {
+                Wait::on(WaitFor::Agent, format!("agent {agent} is hooked to it"))
+                    .id(agent.as_str())
+            }
+            Obstacle::StagedConvoy(convoy) => Wait::on(
+                WaitFor::Person,
+                "its convoy is staged until a person starts it",
+            )
+            .id(convoy.as_str()),
+            Obstacle::Blocked(Blocker::Unsettled(other)) => Wait::on(
+                WaitFor::Bead,
+                format!("builds on {other}, whose work is not merged yet"),
+            )
+            .id(other.as_str()),
+            Obstacle::Blocked(Blocker::Failed(other)) => Wait::on(
+                WaitFor::Person,
+                format!("builds on {other}, which failed or closed without its merge"),
+            )
+            .id(other.as_str()),
+            Obstacle::AttemptsSpent => Wait::on(
+                WaitFor::Person,
+                "every attempt was made; a person may grant more",
+            ),
+            Obstacle::LineageSpent => Wait::on(
+                WaitFor::Person,
+                "its line of work has no dispatch left; a person may grant more",
+            ),
+            Obstacle::BranchMissing(convoy) => Wait::on(
+                WaitFor::Forge,
+                "its convoy's feature branch is not there yet",
+            )
+            .id(convoy.as_str()),
+            Obstacle::SiblingRepair(mr) => Wait::on(
+                WaitFor::Bead,
+                "another repair of the same branch is under way",
+            )
+            .id(mr.as_str()),
+        };
+        Some(wait)
+    }
+}
+
+/// Why nothing at all is dispatched now: a drain, or the breaker.
+pub(crate) fn town_obstacle(pass: &Pass<'_>) -> Option<Wait> {
+    let state = pass.town.state();
+    let policy = pass.policy();
+    if let Some(drain) = &state.drain {
+        let until = drain.started_at.stale_at(policy.drain_timeout);
+        return Some(
+            Wait::on(WaitFor::Time, "the container is being replaced")
+                .since(drain.started_at)
+                .not_before(until),
+        );
+    }
+    let breaker = &state.breaker;
+    let opened = breaker.opened_at.unwrap_or(pass.now);
+    match breaker.state {
+        BreakerState::Closed => None,
+        BreakerState::HalfOpen => {
+            let probed = breaker.probe.as_ref().map(|probe| &probe.bead_id);
+            let wait = Wait::on(WaitFor::Bead, "the breaker waits for its probe").since(opened);
+            Some(match probed {
+                Some(bead) => wait.id(bead.as_str()),
+                None => wait,
+            })
+        }
+        BreakerState::Open if breaker.probes >= policy.probe_limit && !breaker.probe_asked => Some(
+            Wait::on(
+                WaitFor::Person,
+                "starts keep failing; a person must send `probe`",
+            )
+            .since(opened),
+        ),
+        BreakerState::Open => Some(
+            Wait::on(
+                WaitFor::Time,
+                "starts keep failing; the breaker probes again later",
+            )
+            .since(opened)
+            .not_before(opened.stale_at(policy.probe_pause(breaker.probes))),
+        ),
+    }
+}
+
+/// Whether a refinery has something to do with an MR bead (spec 3.6, `dispatch/review`).
+pub(crate) fn needs_refinery(town: &Town, mr: &Bead, settings: &Settings) -> bool {
+    let Some(review) = mr.review() else {
+        return false;
+    };
+    (settings.code_review && !is_reviewed(mr, settings))
+        || town.is_direct(mr, settings)
+        || town.in_review_and_merge_convoy(mr)
+        || review.is_landing()
+}
+
+/// Whether a refinery passed the head of an MR bead; any head with review_every_head off. A pass
+/// that names no head counts only there (spec 4.1).
+pub(crate) fn is_reviewed(mr: &Bead, settings: &Settings) -> bool {
+    let Some(review) = mr.review() else {
+        return false;
+    };
+    let Some(reviewed) = &review.reviewed else {
+        return false;
+    };
+    if !settings.review_every_head {
+        return true;
+    }
+    match (&reviewed.head_sha, &review.head_sha) {
+        (Some(passed), Some(head)) => passed == head,
+        // No head was seen yet: it is taken at the refinery's word until one is.
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}

@@ -1,0 +1,125 @@
+//! `breaker/probe`: one dispatch goes through an open breaker, to see.
+
+use crate::action::{ActionKind, ProbeBreaker};
+use crate::breaker::BreakerState;
+use crate::ids::RigId;
+use crate::pass::{Due, Pass};
+use crate::rules::dispatch::candidates;
+use crate::rules::{On, Rule};
+use crate::verdict::{Verdict, Wait, WaitFor};
+
+pub(super) const RULE: Rule = Rule {
+    id: "breaker/probe",
+    text: "Open for probe_interval (doubled per failed probe, at most six hours), fewer than \
+           probe_limit probes made or a person asked for one, not draining, and something is \
+           eligible: half open, and exactly one dispatch, of the rig that was probed longest ago.",
+    on: On::Town(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>) -> Verdict {
+    let breaker = &pass.town.state().breaker;
+    if breaker.state != BreakerState::Open || pass.town.is_draining() {
+        return Verdict::NotMine;
+    }
+    if breaker.probes >= pass.policy().probe_limit && !breaker.probe_asked {
+        return Verdict::wait(Wait::on(
+            WaitFor::Person,
+            "starts keep failing; a person must send `probe`",
+        ));
+    }
+    // The rig that was probed longest ago; never counts as longest. First bead first.
+    let last_probe = |rig: Option<&RigId>| rig.and_then(|rig| breaker.probed_rigs.get(rig));
+    let chosen = candidates(pass)
+        .into_iter()
+        .min_by_key(|(_, actions)| last_probe(actions.iter().find_map(dispatched_rig)).copied());
+    let Some((bead, dispatch)) = chosen else {
+        return Verdict::NotMine;
+    };
+    let opened = breaker.opened_at.unwrap_or(bead.created_at);
+    let due = if breaker.probe_asked {
+        Due::Now
+    } else {
+        pass.stale(opened, pass.policy().probe_pause(breaker.probes))
+    };
+    match due {
+        Due::Now => {
+            let mut actions = alloc::vec![
+                ProbeBreaker {
+                    bead_id: bead.id.clone()
+                }
+                .into()
+            ];
+            actions.extend(dispatch);
+            Verdict::Act(actions)
+        }
+        Due::At(until) => Verdict::wait(
+            Wait::until(until, "starts keep failing; the breaker probes again later").since(opened),
+        ),
+    }
+}
+
+fn dispatched_rig(action: &ActionKind) -> Option<&RigId> {
+    if let ActionKind::DispatchAgent(dispatch) = action {
+        Some(&dispatch.rig_id)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{acts, wakeup};
+
+    const TOWN: &str = "
+        town breaker.state=open breaker.opened_at=-10m
+        rig r1
+        rig r2
+        bead b1 issue open rig_id=r1 priority=high
+        bead b2 issue open rig_id=r2
+    ";
+
+    #[test]
+    fn breaker_probe_at_the_interval_waits() {
+        assert_eq!(acts(TOWN, "0s"), "nothing");
+        assert_eq!(wakeup(TOWN, "0s"), "2026-04-04T12:00:00.001Z");
+    }
+
+    #[test]
+    fn breaker_probe_just_over_the_interval_dispatches_exactly_one() {
+        insta::assert_snapshot!(acts(TOWN, "1ms"), @"
+        breaker/probe: probe_breaker bead_id=b1
+        breaker/probe: create_agent agent_id=t1-a1 identity=Amber-polecat-r1@t1 name=Amber rig_id=r1 role=polecat
+        breaker/probe: transition_bead bead_id=b1 from=open reason=dispatched to=in_progress
+        breaker/probe: set_assignee agent_id=t1-a1 bead_id=b1
+        breaker/probe: hook_agent agent_id=t1-a1 bead_id=b1
+        breaker/probe: transition_agent agent_id=t1-a1 from=idle reason=dispatched to=working
+        breaker/probe: dispatch_agent agent_id=t1-a1 attempt=1 bead_id=b1 rig_id=r1 session=1
+        ");
+    }
+
+    #[test]
+    fn breaker_probe_takes_the_rig_that_was_probed_longest_ago() {
+        let town = TOWN.replace("=-10m", "=-10m breaker.probed_rigs.r1=-1h");
+        assert!(acts(&town, "1ms").contains("probe_breaker bead_id=b2"));
+    }
+
+    #[test]
+    fn breaker_probe_ends_at_its_limit_until_a_person_asks() {
+        let town = TOWN.replace("=-10m", "=-9h breaker.probes=8");
+        assert_eq!(acts(&town, "0s"), "nothing");
+        assert_eq!(wakeup(&town, "0s"), "never");
+        let asked = TOWN.replace("=-10m", "=-1s breaker.probes=8 breaker.probe_asked=true");
+        assert!(acts(&asked, "0s").contains("probe_breaker"));
+    }
+
+    #[test]
+    fn breaker_probe_waits_for_something_eligible() {
+        assert_eq!(
+            acts(
+                "town breaker.state=open breaker.opened_at=-1h\nrig r1",
+                "0s"
+            ),
+            "nothing"
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! `dispatch/issue`: an eligible issue goes to a polecat of its rig.
+
+use alloc::vec::Vec;
+
+use super::{Chosen, backoff_wait, begin, longest_idle, unless_held_back};
+use crate::agent::Role;
+use crate::bead::{Bead, BeadStatus};
+use crate::eligible::{Obstacle, issue_obstacles};
+use crate::pass::{Due, Pass, Plan};
+use crate::rules::{On, Rule};
+use crate::verdict::{Verdict, Wait, WaitFor};
+
+pub(super) const RULE: Rule = Rule {
+    id: "dispatch/issue",
+    text: "An eligible issue, while its rig is under max_polecats_per_rig: the polecat of the rig \
+           that has been idle longest, or a new one, is hooked to it and dispatched.",
+    on: On::RepairsFirst(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
+    if bead.work().is_none() || bead.status != BeadStatus::Open {
+        return Verdict::NotMine;
+    }
+    let waits: Vec<Wait> = issue_obstacles(pass, bead)
+        .iter()
+        .filter_map(Obstacle::wait)
+        .collect();
+    if !waits.is_empty() {
+        return Verdict::Wait(waits);
+    }
+    unless_held_back(pass, || judge(pass, bead))
+}
+
+/// As the rule, whatever drain and breaker say.
+pub(super) fn judge(pass: &Pass<'_>, bead: &Bead) -> Verdict {
+    if bead.work().is_none() || !issue_obstacles(pass, bead).is_empty() {
+        return Verdict::NotMine;
+    }
+    let Some(rig) = pass.town.rig_of(bead) else {
+        return Verdict::NotMine;
+    };
+    let limit = pass.settings(Some(&rig.id)).max_polecats_per_rig;
+    if limit.is_some_and(|limit| pass.planned(|plan: &Plan| plan.polecats(&rig.id)) >= limit) {
+        return Verdict::wait(
+            Wait::on(
+                WaitFor::Agent,
+                "every polecat that the rig may have is at work",
+            )
+            .id(rig.id.as_str()),
+        );
+    }
+    if let Due::At(until) = pass.backoff(bead) {
+        return backoff_wait(bead, until);
+    }
+    let chosen = match longest_idle(pass, Role::Polecat, Some(&rig.id)) {
+        Some(agent) => Chosen::Existing(agent),
+        None => Chosen::New(Role::Polecat, rig.id.clone()),
+    };
+    Verdict::Act(begin(pass, bead, chosen))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{acts, settled, wakeup};
+
+    #[test]
+    fn dispatch_issue_makes_a_polecat_where_none_is_idle() {
+        insta::assert_snapshot!(acts("rig r1\nbead b1 issue open rig_id=r1", "0s"), @"
+        dispatch/issue: create_agent agent_id=t1-a1 identity=Amber-polecat-r1@t1 name=Amber rig_id=r1 role=polecat
+        dispatch/issue: transition_bead bead_id=b1 from=open reason=dispatched to=in_progress
+        dispatch/issue: set_assignee agent_id=t1-a1 bead_id=b1
+        dispatch/issue: hook_agent agent_id=t1-a1 bead_id=b1
+        dispatch/issue: transition_agent agent_id=t1-a1 from=idle reason=dispatched to=working
+        dispatch/issue: dispatch_agent agent_id=t1-a1 attempt=1 bead_id=b1 rig_id=r1 session=1
+        ");
+    }
+
+    #[test]
+    fn dispatch_issue_takes_the_longest_idle_polecat_of_its_rig() {
+        let town = "
+            rig r1
+            rig r2
+            agent a1 polecat idle rig_id=r1 last_activity_at=-1m
+            agent a2 polecat idle rig_id=r1 last_activity_at=-9m
+            agent a3 polecat idle rig_id=r2 last_activity_at=-1h
+            bead b1 issue open rig_id=r1
+        ";
+        insta::assert_snapshot!(acts(town, "0s"), @"
+        dispatch/issue: transition_bead bead_id=b1 from=open reason=dispatched to=in_progress
+        dispatch/issue: set_assignee agent_id=a2 bead_id=b1
+        dispatch/issue: hook_agent agent_id=a2 bead_id=b1
+        dispatch/issue: transition_agent agent_id=a2 from=idle reason=dispatched to=working
+        dispatch/issue: dispatch_agent agent_id=a2 attempt=1 bead_id=b1 rig_id=r1 session=1
+        ");
+    }
+
+    #[test]
+    fn dispatch_issue_by_priority_then_age_then_id_and_repairs_first() {
+        let town = r#"
+            town config.max_polecats_per_rig=1
+            rig r1
+            rig r2
+            rig r3
+            bead b1 issue open rig_id=r1 priority=high
+            bead b2 issue open rig_id=r1 priority=critical
+            bead b3 issue open rig_id=r2
+            bead b4 issue open rig_id=r2 labels=["gt:rework"]
+            bead b6 issue open rig_id=r3
+            bead b5 issue open rig_id=r3
+        "#;
+        let dispatched = acts(town, "0s");
+        let dispatched: std::vec::Vec<&str> = dispatched
+            .lines()
+            .filter(|line| line.contains(": dispatch_agent"))
+            .filter_map(|line| line.split("bead_id=").nth(1)?.split(' ').next())
+            .collect();
+        assert_eq!(dispatched, ["b4", "b2", "b5"]);
+    }
+
+    #[test]
+    fn dispatch_issue_backoff_at_and_over_the_threshold() {
+        let town =
+            "rig r1\nbead b1 issue open rig_id=r1 dispatch_attempts=3 last_dispatch_attempt_at=-2m";
+        assert_eq!(acts(town, "0s"), "nothing");
+        assert_eq!(wakeup(town, "0s"), "2026-04-04T12:00:00.001Z");
+        assert!(acts(town, "1ms").contains("dispatch_agent"));
+    }
+
+    #[test]
+    fn dispatch_issue_waits_while_anything_is_in_the_way() {
+        for obstacle in [
+            r#"bead b1 issue open rig_id=r1 labels=["gt:held"]"#,
+            "bead b1 issue open",
+            "bead b1 issue open rig_id=gone",
+            "bead b1 issue open rig_id=r1 assignee=a9\nagent a9 polecat idle rig_id=r1 hook=b1 last_activity_at=-1s",
+            r#"bead b1 issue open rig_id=r1 labels=["gt:triage-request"]"#,
+            r#"bead b1 issue open rig_id=r1 labels=["gt:molecule-step"]"#,
+            "bead b1 issue open rig_id=r1\nbead b2 issue open\nedge b1 blocks b2",
+            "bead b1 issue open rig_id=r1\nedge b1 tracks c1\nbead c1 convoy open convoy.staged=true",
+            "bead b1 issue open rig_id=r1\ntown policy.lineage_dispatches=0",
+            "bead b1 issue open rig_id=r1\ntown drain.nonce=n drain.started_at=-1s",
+            "bead b1 issue open rig_id=r1\ntown breaker.state=half_open breaker.probe.bead_id=b2 breaker.probe.at=-1s",
+        ] {
+            let acts = acts(&std::format!("rig r1\n{obstacle}"), "0s");
+            assert!(
+                !acts.contains("dispatch_agent agent_id=t1"),
+                "{obstacle}: {acts}"
+            );
+        }
+    }
+
+    #[test]
+    fn dispatch_issue_settles_with_one_session() {
+        insta::assert_snapshot!(settled("rig r1\nbead b1 issue open rig_id=r1", "0s"), @"
+        dispatch/issue: create_agent agent_id=t1-a1 identity=Amber-polecat-r1@t1 name=Amber rig_id=r1 role=polecat
+        dispatch/issue: transition_bead bead_id=b1 from=open reason=dispatched to=in_progress
+        dispatch/issue: set_assignee agent_id=t1-a1 bead_id=b1
+        dispatch/issue: hook_agent agent_id=t1-a1 bead_id=b1
+        dispatch/issue: transition_agent agent_id=t1-a1 from=idle reason=dispatched to=working
+        dispatch/issue: dispatch_agent agent_id=t1-a1 attempt=1 bead_id=b1 rig_id=r1 session=1
+        at rest after 2 passes
+        ");
+    }
+}

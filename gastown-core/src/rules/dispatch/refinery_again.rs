@@ -1,0 +1,175 @@
+//! `dispatch/refinery-again`: an idle refinery goes on with the MR bead that it holds.
+
+use alloc::vec::Vec;
+
+use super::{backoff_wait, go, unless_held_back};
+use crate::agent::{Agent, AgentStatus, Role};
+use crate::bead::{Bead, BeadStatus};
+use crate::pass::{Due, Pass};
+use crate::reason::{Reason, ReasonCode};
+use crate::rules::{On, Rule};
+use crate::verdict::{Verdict, Wait};
+
+pub(super) const RULE: Rule = Rule {
+    id: "dispatch/refinery-again",
+    text: "An idle refinery hooked to an MR bead in progress, not held, without a live blocker: \
+           budget spent, its source waits; else, once the backoff is over and its `done` can no \
+           longer be under way, it is dispatched again.",
+    on: On::Agent(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
+    let Some(mr) = resumable(pass, agent) else {
+        return Verdict::NotMine;
+    };
+    // A spent budget ends the review even while nothing is dispatched.
+    if pass.attempts_spent(mr) || pass.town.lineage_spent(mr) {
+        return give_up(pass, agent, mr);
+    }
+    unless_held_back(pass, || judge(pass, agent))
+}
+
+fn resumable<'a>(pass: &Pass<'a>, agent: &Agent) -> Option<&'a Bead> {
+    if agent.role != Role::Refinery || agent.status != AgentStatus::Idle {
+        return None;
+    }
+    let mr = pass.town.bead(agent.hook.as_ref()?)?;
+    let review = mr.review()?;
+    let may_go_on = mr.status == BeadStatus::InProgress
+        && !mr.held
+        && review.verify.is_none()
+        && !pass.town.has_open_blocker(&mr.id)
+        && pass.town.fits(agent, mr);
+    may_go_on.then_some(mr)
+}
+
+fn give_up(pass: &Pass<'_>, agent: &Agent, mr: &Bead) -> Verdict {
+    let (code, message) = super::review::spent(pass, mr);
+    let mut actions: Vec<_> = pass.source_waits(mr, code, message);
+    actions.extend(Pass::unhook(agent, &Reason::new(code, message)));
+    Verdict::Act(actions)
+}
+
+/// As the rule, whatever drain and breaker say.
+pub(super) fn judge(pass: &Pass<'_>, agent: &Agent) -> Verdict {
+    let (Some(mr), Some(rig)) = (resumable(pass, agent), &agent.rig_id) else {
+        return Verdict::NotMine;
+    };
+    if let Due::At(until) = pass.backoff(mr) {
+        return backoff_wait(mr, until);
+    }
+    let left = agent
+        .exited_at
+        .or(agent.last_activity_at)
+        .unwrap_or(agent.created_at);
+    if let Due::At(until) = pass.silent(left, pass.policy().heartbeat_timeout) {
+        return Verdict::wait(
+            Wait::until(
+                until,
+                "the refinery has just ended; its `done` may be under way",
+            )
+            .since(left),
+        );
+    }
+    Verdict::Act(go(mr, agent.id.clone(), rig.clone(), agent.session))
+}
+
+impl Pass<'_> {
+    /// *Source waits*: the MR bead fails, and its in_review source gets status open, held, so
+    /// that finished work is not redone before a person looks; a person is told once (spec 3).
+    pub(crate) fn source_waits(
+        &self,
+        mr: &Bead,
+        code: ReasonCode,
+        message: &str,
+    ) -> Vec<crate::action::ActionKind> {
+        use crate::action::{ClearAssignee, SetLabel, TransitionBead};
+        let mut actions = Vec::new();
+        if let Some(source) = self.town.source_of(mr).and_then(|id| self.town.bead(id))
+            && source.status == BeadStatus::InReview
+        {
+            actions.push(
+                TransitionBead {
+                    bead_id: source.id.clone(),
+                    from: BeadStatus::InReview,
+                    to: BeadStatus::Open,
+                    reason: Reason::new(ReasonCode::SourceWaits, message),
+                }
+                .into(),
+            );
+            if source.assignee.is_some() {
+                actions.push(
+                    ClearAssignee {
+                        bead_id: source.id.clone(),
+                    }
+                    .into(),
+                );
+            }
+            actions.push(
+                SetLabel {
+                    bead_id: source.id.clone(),
+                    label: crate::work::label::HELD.into(),
+                }
+                .into(),
+            );
+        }
+        actions.push(
+            TransitionBead {
+                bead_id: mr.id.clone(),
+                from: mr.status,
+                to: BeadStatus::Failed,
+                reason: Reason::new(code, message),
+            }
+            .into(),
+        );
+        actions.extend(self.tell_once(mr, code, message));
+        actions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::acts;
+
+    const TOWN: &str = "
+        rig r1
+        agent a1 refinery idle rig_id=r1 hook=m1 session=2 exited_at=-90s last_activity_at=-2m
+        bead b1 issue in_review rig_id=r1
+        bead m1 merge_request in_progress rig_id=r1 review.source=b1 dispatch_attempts=1 last_dispatch_attempt_at=-5m updated_at=-1m
+        edge m1 tracks b1
+    ";
+
+    #[test]
+    fn dispatch_refinery_again_lets_a_done_arrive() {
+        insta::assert_snapshot!(acts(TOWN, "0s"), @"nothing");
+    }
+
+    #[test]
+    fn dispatch_refinery_again_goes_on() {
+        insta::assert_snapshot!(acts(TOWN, "1ms"), @"
+        dispatch/refinery-again: transition_agent agent_id=a1 from=idle reason=dispatched to=working
+        dispatch/refinery-again: dispatch_agent agent_id=a1 attempt=2 bead_id=m1 rig_id=r1 session=3
+        ");
+    }
+
+    #[test]
+    fn dispatch_refinery_again_gives_up_when_the_budget_is_spent() {
+        let spent = TOWN.replace("dispatch_attempts=1", "dispatch_attempts=5");
+        insta::assert_snapshot!(acts(&spent, "0s"), @r#"
+        dispatch/refinery-again: transition_bead bead_id=b1 from=in_review reason=source_waits to=open
+        dispatch/refinery-again: set_label bead_id=b1 label=gt:held
+        dispatch/refinery-again: transition_bead bead_id=m1 from=in_progress reason=attempts_exhausted to=failed
+        dispatch/refinery-again: create_bead bead={"escalation":{"bead_id":"m1","category":"attempts_exhausted","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"attempts exhausted: m1","type":"escalation"} bead_id=t1-e1
+        dispatch/refinery-again: tell bead_id=m1 category=attempts_exhausted escalation_id=t1-e1
+        dispatch/refinery-again: unhook_agent agent_id=a1 bead_id=m1 reason=attempts_exhausted
+        "#);
+    }
+
+    #[test]
+    fn dispatch_refinery_again_waits_for_a_rework() {
+        let blocked = std::format!(
+            "{TOWN}\nbead w1 issue open rig_id=r1 parent_id=m1 labels=[\"gt:rework\"] last_dispatch_attempt_at=0s\nedge m1 blocks w1"
+        );
+        insta::assert_snapshot!(acts(&blocked, "1ms"), @"nothing");
+    }
+}

@@ -1,0 +1,254 @@
+//! `dispatch/review`: an open MR bead that needs a refinery gets one.
+
+use alloc::vec::Vec;
+
+use super::{Chosen, backoff_wait, begin, longest_idle, unless_held_back};
+use crate::agent::{AgentStatus, Role};
+use crate::bead::{Bead, BeadStatus};
+use crate::eligible::needs_refinery;
+use crate::ids::RigId;
+use crate::pass::{Due, Pass, Plan};
+use crate::reason::ReasonCode;
+use crate::rules::{On, Rule};
+use crate::town::Blocker;
+use crate::verdict::{Verdict, Wait, WaitFor};
+
+pub(super) const RULE: Rule = Rule {
+    id: "dispatch/review",
+    text: "An open MR bead that needs a refinery, with no agent, hold or live blocker: the \
+           refinery of its rig; of an inferred rig; or, where none can be inferred, any idle one. \
+           One direct merge of a rig at a time. Budget spent: its source waits.",
+    on: On::LiveBead(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
+    if !is_mine(pass, mr) {
+        return Verdict::NotMine;
+    }
+    let waits = obstacles(pass, mr);
+    if !waits.is_empty() {
+        return Verdict::Wait(waits);
+    }
+    // A spent budget ends the review even while nothing is dispatched.
+    if pass.attempts_spent(mr) || pass.town.lineage_spent(mr) {
+        let (code, message) = spent(pass, mr);
+        return Verdict::Act(pass.source_waits(mr, code, message));
+    }
+    unless_held_back(pass, || judge(pass, mr))
+}
+
+fn is_mine(pass: &Pass<'_>, mr: &Bead) -> bool {
+    mr.review().is_some()
+        && mr.status == BeadStatus::Open
+        && pass.town.holders(&mr.id).next().is_none()
+        && needs_refinery(pass.town, mr, pass.review_settings(mr))
+}
+
+fn obstacles(pass: &Pass<'_>, mr: &Bead) -> Vec<Wait> {
+    let mut waits: Vec<Wait> = pass
+        .town
+        .open_blockers(&mr.id)
+        .into_iter()
+        .map(|blocker| match blocker {
+            Blocker::Unsettled(id) => {
+                Wait::on(WaitFor::Bead, "waits for a repair of its branch").id(id.as_str())
+            }
+            Blocker::Failed(id) => {
+                Wait::on(WaitFor::Person, "what it waits for has failed").id(id.as_str())
+            }
+        })
+        .collect();
+    if mr.held {
+        waits.push(Wait::on(
+            WaitFor::Person,
+            "is held until a person releases it",
+        ));
+    }
+    waits
+}
+
+/// Which budget of a review is spent.
+pub(super) fn spent(pass: &Pass<'_>, mr: &Bead) -> (ReasonCode, &'static str) {
+    if pass.attempts_spent(mr) {
+        (
+            ReasonCode::AttemptsExhausted,
+            "every attempt to review and merge it was made",
+        )
+    } else {
+        (
+            ReasonCode::LineageSpent,
+            "its line of work has no dispatch left",
+        )
+    }
+}
+
+/// As the rule, whatever drain and breaker say.
+pub(super) fn judge(pass: &Pass<'_>, mr: &Bead) -> Verdict {
+    let budget_left = !pass.attempts_spent(mr) && !pass.town.lineage_spent(mr);
+    if !is_mine(pass, mr) || !obstacles(pass, mr).is_empty() || !budget_left {
+        return Verdict::NotMine;
+    }
+    match pass.town.rig_of_review(mr).map(|rig| rig.id.clone()) {
+        Some(rig) => in_rig(pass, mr, rig),
+        None => anywhere(pass, mr),
+    }
+}
+
+fn in_rig(pass: &Pass<'_>, mr: &Bead, rig: RigId) -> Verdict {
+    let is_direct = mr.review().is_some_and(|review| review.pr_url.is_none());
+    if is_direct && pass.planned(|plan: &Plan| plan.merges_directly(&rig)) {
+        return Verdict::wait(
+            Wait::on(
+                WaitFor::Bead,
+                "another direct merge of the rig is under way",
+            )
+            .id(rig.as_str()),
+        );
+    }
+    let free = longest_idle(pass, Role::Refinery, Some(&rig));
+    let living = pass.town.agents_by_age().find(|agent| {
+        agent.role == Role::Refinery
+            && agent.rig_id.as_ref() == Some(&rig)
+            && agent.status != AgentStatus::Dead
+    });
+    let made = pass.planned(|plan: &Plan| plan.makes_refinery(&rig));
+    if let (None, Some(busy)) = (free, living) {
+        return Verdict::wait(
+            Wait::on(WaitFor::Agent, "the rig's refinery is busy").id(busy.id.as_str()),
+        );
+    }
+    if made {
+        return Verdict::wait(Wait::on(WaitFor::Agent, "the rig's refinery is being made"));
+    }
+    if let Due::At(until) = pass.backoff(mr) {
+        return backoff_wait(mr, until);
+    }
+    let chosen = match free {
+        Some(agent) => Chosen::Existing(agent),
+        None => Chosen::New(Role::Refinery, rig),
+    };
+    Verdict::Act(begin(pass, mr, chosen))
+}
+
+/// No rig can be inferred: any idle refinery of the town will do, the first row being busy or not.
+fn anywhere(pass: &Pass<'_>, mr: &Bead) -> Verdict {
+    if let Some(agent) = longest_idle(pass, Role::Refinery, None) {
+        return match pass.backoff(mr) {
+            Due::Now => Verdict::Act(begin(pass, mr, Chosen::Existing(agent))),
+            Due::At(until) => backoff_wait(mr, until),
+        };
+    }
+    let since = mr.in_status_since();
+    let wait = Wait::on(
+        WaitFor::Person,
+        "no rig is known for it and no refinery is idle",
+    );
+    if mr.told.contains_key(&ReasonCode::MrWithoutRig) {
+        return Verdict::wait(wait.since(since));
+    }
+    match pass.stale(since, pass.policy().stuck_review) {
+        Due::Now => Verdict::Act(pass.tell_once(
+            mr,
+            ReasonCode::MrWithoutRig,
+            "no rig is known for this review, and no refinery of the town is idle",
+        )),
+        Due::At(until) => Verdict::wait(wait.since(since).not_before(until)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::acts;
+
+    const MR: &str = "
+        bead b1 issue in_review rig_id=r1
+        bead m1 merge_request open rig_id=r1 review.source=b1
+        edge m1 tracks b1
+    ";
+
+    fn with(rest: &str) -> std::string::String {
+        acts(&std::format!("rig r1\n{MR}\n{rest}"), "0s")
+    }
+
+    #[test]
+    fn dispatch_review_makes_the_refinery_of_the_rig() {
+        insta::assert_snapshot!(with(""), @"
+        dispatch/review: create_agent agent_id=t1-a1 identity=refinery-refinery-r1@t1 name=refinery rig_id=r1 role=refinery
+        dispatch/review: transition_bead bead_id=m1 from=open reason=dispatched to=in_progress
+        dispatch/review: set_assignee agent_id=t1-a1 bead_id=m1
+        dispatch/review: hook_agent agent_id=t1-a1 bead_id=m1
+        dispatch/review: transition_agent agent_id=t1-a1 from=idle reason=dispatched to=working
+        dispatch/review: dispatch_agent agent_id=t1-a1 attempt=1 bead_id=m1 rig_id=r1 session=1
+        ");
+    }
+
+    #[test]
+    fn dispatch_review_waits_for_a_busy_refinery_of_the_rig() {
+        let busy = "agent a1 refinery idle rig_id=r1 hook=m2 exited_at=0s
+            bead m2 merge_request in_progress rig_id=r1 review.source=b2 review.pr_url=https://github.com/acme/r1/pull/2 review.poll.last_at=0s last_dispatch_attempt_at=0s updated_at=0s
+            bead b2 issue in_review rig_id=r1\nedge m2 tracks b2";
+        assert_eq!(with(busy), "nothing");
+    }
+
+    #[test]
+    fn dispatch_review_one_direct_merge_of_a_rig_at_a_time() {
+        let other = "agent a1 refinery idle rig_id=r1
+            bead m2 merge_request in_progress rig_id=r1 review.source=b2 updated_at=0s
+            bead b2 issue in_review rig_id=r1\nedge m2 tracks b2";
+        assert_eq!(with(other), "nothing");
+    }
+
+    #[test]
+    fn dispatch_review_without_a_rig_is_taken_by_any_idle_refinery() {
+        let town = "
+            rig r1
+            rig r2
+            agent a1 refinery working rig_id=r1 hook=m2 session=1 dispatched_at=0s last_activity_at=0s
+            agent a2 refinery idle rig_id=r2 last_activity_at=-1m
+            bead m2 merge_request in_progress rig_id=r1 review.source=b2
+            bead b2 issue in_review rig_id=r1
+            edge m2 tracks b2
+            bead b1 issue in_review
+            bead m1 merge_request open review.source=b1
+            edge m1 tracks b1
+        ";
+        insta::assert_snapshot!(acts(town, "0s"), @"
+        dispatch/review: transition_bead bead_id=m1 from=open reason=dispatched to=in_progress
+        dispatch/review: set_assignee agent_id=a2 bead_id=m1
+        dispatch/review: hook_agent agent_id=a2 bead_id=m1
+        dispatch/review: transition_agent agent_id=a2 from=idle reason=dispatched to=working
+        dispatch/review: dispatch_agent agent_id=a2 attempt=1 bead_id=m1 rig_id=r2 session=1
+        ");
+    }
+
+    #[test]
+    fn dispatch_review_without_a_rig_tells_once_after_stuck_review() {
+        let town = "
+            rig r1
+            rig r2
+            bead b1 issue in_review
+            bead m1 merge_request open review.source=b1 status_changed_at=-30m
+            edge m1 tracks b1
+        ";
+        assert_eq!(acts(town, "0s"), "nothing");
+        insta::assert_snapshot!(acts(town, "1ms"), @r#"
+        dispatch/review: create_bead bead={"escalation":{"bead_id":"m1","category":"mr_without_rig","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","status":"open","title":"mr without rig: m1","type":"escalation"} bead_id=t1-e1
+        dispatch/review: tell bead_id=m1 category=mr_without_rig escalation_id=t1-e1
+        "#);
+    }
+
+    #[test]
+    fn dispatch_review_gives_up_when_the_budget_is_spent() {
+        let town = std::format!("rig r1\n{MR}").replace(
+            "merge_request open",
+            "merge_request open dispatch_attempts=5",
+        );
+        insta::assert_snapshot!(acts(&town, "0s"), @r#"
+        dispatch/review: transition_bead bead_id=b1 from=in_review reason=source_waits to=open
+        dispatch/review: set_label bead_id=b1 label=gt:held
+        dispatch/review: transition_bead bead_id=m1 from=open reason=attempts_exhausted to=failed
+        dispatch/review: create_bead bead={"escalation":{"bead_id":"m1","category":"attempts_exhausted","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"attempts exhausted: m1","type":"escalation"} bead_id=t1-e1
+        dispatch/review: tell bead_id=m1 category=attempts_exhausted escalation_id=t1-e1
+        "#);
+    }
+}
