@@ -11,6 +11,7 @@
 //! edge m1 tracks b1
 //! ```
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -207,6 +208,99 @@ pub fn settled(text: &str, after: &str) -> String {
         Some(fault) => format!("fault: {fault}"),
     };
     format!("{}\n{rest}", lines(&settled.actions))
+}
+
+/// What observing an event changes in a town: why, then one changed field a line, as
+/// `id.path: before → after`. The event is JSON without `id` and `at`; relative times are read.
+///
+/// # Panics
+/// On a text that describes no event: this is for tests.
+#[must_use]
+#[allow(clippy::panic)]
+pub fn observed(text: &str, after: &str, event: &str) -> String {
+    let mut town = town(text);
+    let before = flat(&town);
+    let now = at(after);
+    let Ok(Value::Object(mut object)) = serde_json::from_str(event) else {
+        panic!("not an object: {event}")
+    };
+    object.insert("id".into(), "ev1".into());
+    object.insert("at".into(), now.to_string().into());
+    let observed = match wire::event_from_value(Value::Object(object)) {
+        Ok(event) => town.observe(&event, now),
+        Err(error) => panic!("not an event: {error}"),
+    };
+    let verb = if observed.changed {
+        "observed"
+    } else {
+        "ignored"
+    };
+    format!(
+        "{verb}: {}\n{}",
+        observed.why,
+        differences(&before, &flat(&town))
+    )
+}
+
+/// Every field of a town by its path, entities named by their id.
+fn flat(town: &Town) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    let Ok(Value::Object(snapshot)) = wire::snapshot_to_value(town) else {
+        return out;
+    };
+    for (name, value) in &snapshot {
+        match value {
+            Value::Array(items) => {
+                for item in items {
+                    let id = item.get("id").and_then(Value::as_str);
+                    let edge = || {
+                        let part = |key| item.get(key).and_then(Value::as_str).unwrap_or("?");
+                        format!(
+                            "{} {} {}",
+                            part("bead_id"),
+                            part("type"),
+                            part("depends_on")
+                        )
+                    };
+                    flatten(&id.map_or_else(edge, Into::into), item, &mut out);
+                }
+            }
+            other => flatten(name, other, &mut out),
+        }
+    }
+    out
+}
+
+fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                flatten(&format!("{path}.{key}"), value, out);
+            }
+        }
+        Value::Null => {}
+        other => {
+            out.insert(path.to_string(), other.to_string());
+        }
+    }
+}
+
+fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> String {
+    let none = String::from("-");
+    let mut out = Vec::new();
+    let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for path in paths {
+        let (old, new) = (
+            before.get(path).unwrap_or(&none),
+            after.get(path).unwrap_or(&none),
+        );
+        // What a new entity says by default is of no interest.
+        let dull = old == "-" && matches!(new.as_str(), "false" | "0" | "[]" | "{}");
+        if old != new && !dull {
+            out.push(format!("{path}: {old} → {new}"));
+        }
+    }
+    out.join("\n")
 }
 
 /// When to ask again, seen from `after` after [`NOW`]; `never` when only an event can help.

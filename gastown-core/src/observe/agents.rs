@@ -42,7 +42,7 @@ impl Town {
 
     /// The session of an agent reported: it was not a failed start, and its polecat's own
     /// attempts are forgotten (spec 3.6).
-    fn reported(&mut self, id: &AgentId) {
+    pub(in crate::observe) fn note_reported(&mut self, id: &AgentId) {
         let Some(agent) = self.agent(id) else { return };
         if agent.reported {
             return;
@@ -80,7 +80,7 @@ impl Town {
         if !agent.status.is_running() {
             return Err("the agent is not meant to run".to_string());
         }
-        self.reported(&event.agent_id);
+        self.note_reported(&event.agent_id);
         self.edit_agent(&event.agent_id, |agent| agent.last_activity_at = Some(now));
         self.see_container(event.container_instance.as_deref(), now);
         Ok("the session has started".to_string())
@@ -110,7 +110,7 @@ impl Town {
         }
         let resumes = agent.status == AgentStatus::Idle && agent.hook.is_some();
         let hook = agent.hook.clone();
-        self.reported(&event.agent_id);
+        self.note_reported(&event.agent_id);
         self.edit_agent(&event.agent_id, |agent| {
             agent.last_activity_at = Some(now);
             agent.last_event_type.clone_from(&event.last_event_type);

@@ -207,6 +207,12 @@ impl Town {
             })
     }
 
+    /// The values in force for an MR bead: those of its rig, known or inferred.
+    #[must_use]
+    pub fn settings_of_review(&self, mr: &Bead) -> Settings {
+        self.settings(self.rig_of_review(mr).map(|rig| &rig.id))
+    }
+
     /// Whether a review is merged by a refinery and not by the forge: strategy `direct`, a
     /// feature-branch target, a review-and-merge convoy under `direct`, or a landing MR.
     #[must_use]

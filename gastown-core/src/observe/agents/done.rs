@@ -1,18 +1,441 @@
 //! `done`: an agent says that its work is done (spec 4.1).
 
-use alloc::string::ToString;
+mod polecat;
+mod refinery;
 
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use crate::agent::{Agent, AgentStatus, Role};
+use crate::bead::{Bead, BeadKind, BeadStatus};
 use crate::event::AgentDone;
+use crate::ids::AgentId;
 use crate::observe::Outcome;
+use crate::reason::{Reason, ReasonCode};
+use crate::rig::Repository;
 use crate::time::Timestamp;
 use crate::town::Town;
+use crate::work::Work;
 
 impl Town {
-    pub(in crate::observe) fn agent_done(
-        &mut self,
-        _event: &AgentDone,
-        _now: Timestamp,
-    ) -> Outcome {
-        Err("not observed yet".to_string())
+    pub(in crate::observe) fn agent_done(&mut self, event: &AgentDone, now: Timestamp) -> Outcome {
+        self.done(event, now)
+    }
+
+    /// What `done` does, by the hooked bead and the role, in the order of spec 4.1. In every case
+    /// but an ignored one the agent ends unhooked and idle.
+    pub(crate) fn done(&mut self, done: &AgentDone, now: Timestamp) -> Outcome {
+        let agent = self.agent_in_session(&done.agent_id, done.session)?.clone();
+        if agent.done_session == Some(agent.session) {
+            return Err("this session said done before".to_string());
+        }
+        let Some(hook) = &agent.hook else {
+            return self.done_without_hook(&agent, done, now);
+        };
+        if done.bead_id.as_ref().is_some_and(|bead| bead != hook) {
+            return Err(format!("the agent is on {hook} by now"));
+        }
+        let Some(bead) = self.bead(hook).cloned() else {
+            return Err(format!("{hook} is gone"));
+        };
+        let outcome = match (agent.role, &bead.kind) {
+            _ if !bead.is_live() => Ok(format!("{hook} had ended; the agent is free")),
+            (_, BeadKind::Issue(work)) if closes_itself(&bead, work) => {
+                self.close_without_review(&bead, done, now)
+            }
+            (Role::Refinery, BeadKind::MergeRequest(review)) => {
+                self.refinery_done(&agent, &bead, review, done, now)
+            }
+            (Role::Polecat, BeadKind::Issue(_)) => self.polecat_done(&agent, &bead, done, now),
+            (Role::Refinery | Role::Polecat | Role::Mayor, _) => {
+                Ok("its role does not fit its bead; the agent is free".to_string())
+            }
+        };
+        if outcome.is_ok() {
+            self.done_and_free(&agent.id, now);
+        }
+        outcome
+    }
+
+    /// The agent has said its word: it ends unhooked and idle.
+    fn done_and_free(&mut self, id: &AgentId, now: Timestamp) {
+        self.note_reported(id);
+        self.edit_agent(id, |agent| {
+            agent.done_session = Some(agent.session);
+            agent.checkpoint = None;
+        });
+        if self
+            .agent(id)
+            .is_some_and(|agent| agent.status.is_running())
+        {
+            self.set_agent_status(id, AgentStatus::Idle, now);
+        }
+        self.unhook(id);
+    }
+
+    fn close_without_review(&mut self, bead: &Bead, done: &AgentDone, now: Timestamp) -> Outcome {
+        let text = done.summary.clone().unwrap_or_else(|| "done".to_string());
+        self.set_status(
+            &bead.id,
+            BeadStatus::Closed,
+            &Reason::new(ReasonCode::Done, text),
+            "done",
+            now,
+        );
+        self.repair_closed(bead, now);
+        Ok(format!("{} is closed; no review follows", bead.id))
+    }
+
+    /// A repair ended: its MR bead is worth a look, and a conflict remembers when.
+    pub(crate) fn repair_closed(&mut self, repair: &Bead, now: Timestamp) {
+        let Some(mr) = self.repaired_mr(repair).cloned() else {
+            return;
+        };
+        let was_conflict = matches!(repair.work(), Some(Work::PrConflict(_)))
+            || matches!(repair.work(), Some(Work::PrFeedback(work)) if work.has_conflicts);
+        self.edit_bead(&mr, |mr| {
+            let Some(review) = mr.review_mut() else {
+                return;
+            };
+            if review.pr_url.is_some() {
+                review.poll.due_now = true;
+            }
+            if let (true, Some(conflict)) = (was_conflict, &mut review.conflict) {
+                conflict.last_repair_closed_at = Some(now);
+            }
+        });
+    }
+
+    /// `done` of an agent without a hook (spec 4.1, case 1).
+    fn done_without_hook(&mut self, agent: &Agent, done: &AgentDone, now: Timestamp) -> Outcome {
+        let outcome = match agent.role {
+            Role::Refinery => self.unhooked_refinery_done(agent, done, now),
+            Role::Polecat => self.late_polecat_done(agent, done, now),
+            Role::Mayor => Err("a mayor holds no bead".to_string()),
+        };
+        if outcome.is_ok() {
+            self.done_and_free(&agent.id, now);
+        }
+        outcome
+    }
+
+    /// A pull request that may be stored for `bead`: `https`, of the rig's repository, and not
+    /// held by another live MR bead. The error says why not.
+    pub(crate) fn valid_pr_url(&self, url: &str, mr: &Bead) -> Result<String, String> {
+        let Some((repository, _)) = Repository::of_pr_url(url) else {
+            return Err("it is not the https URL of a pull request".to_string());
+        };
+        let rig = self.rig_of(mr).or_else(|| self.rig_of_review(mr));
+        if let Some(rig) = rig
+            && rig.repository().as_ref() != Some(&repository)
+        {
+            return Err(format!("it is not of the repository of rig {}", rig.id));
+        }
+        match self
+            .live_reviews_with_pr(url)
+            .find(|other| other.id != mr.id)
+        {
+            Some(other) => Err(format!("{} has it already", other.id)),
+            None => Ok(url.to_string()),
+        }
+    }
+}
+
+/// Whether `done` closes the bead without a review: repairs of a branch that exists, and batches
+/// of the patrol. A person's bead that merely carries the triage label goes the normal way.
+fn closes_itself(bead: &Bead, work: &Work) -> bool {
+    work.skips_review() || Town::is_patrol_batch(bead)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::observed;
+
+    const POLECAT: &str = "
+        rig r1
+        agent a1 polecat working rig_id=r1 hook=b1 session=2 reported=true last_bead=b1 last_activity_at=-1s
+        bead b1 issue in_progress rig_id=r1 assignee=a1 priority=high
+    ";
+
+    #[test]
+    fn done_of_a_polecat_puts_its_work_under_review() {
+        insta::assert_snapshot!(observed(POLECAT, "0s", r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "gt/amber/b1", "summary": "did it"}"#), @r#"
+        observed: t1-m1 reviews branch gt/amber/b1
+        a1.done_session: - → 2
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "b1" → -
+        a1.status: "working" → "idle"
+        b1.status: "in_progress" → "in_review"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        t1-m1 tracks b1.bead_id: - → "t1-m1"
+        t1-m1 tracks b1.depends_on: - → "b1"
+        t1-m1 tracks b1.type: - → "tracks"
+        t1-m1.body: - → "did it"
+        t1-m1.created_at: - → "2026-04-04T12:00:00.000Z"
+        t1-m1.created_by: - → "a1"
+        t1-m1.id: - → "t1-m1"
+        t1-m1.labels: - → ["gt:merge-request"]
+        t1-m1.priority: - → "high"
+        t1-m1.review.branch: - → "gt/amber/b1"
+        t1-m1.review.source: - → "b1"
+        t1-m1.review.source_agent: - → "a1"
+        t1-m1.review.target_branch: - → "main"
+        t1-m1.rig_id: - → "r1"
+        t1-m1.root: - → "b1"
+        t1-m1.status: - → "open"
+        t1-m1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        t1-m1.title: - → "Review: b1"
+        t1-m1.type: - → "merge_request"
+        t1-m1.updated_at: - → "2026-04-04T12:00:00.000Z"
+        town.sequence: 0 → 1
+        "#);
+    }
+
+    #[test]
+    fn done_of_an_older_session_is_ignored() {
+        insta::assert_snapshot!(observed(POLECAT, "0s", r#"{"type": "agent_done", "agent_id": "a1", "session": 1, "branch": "x"}"#), @"ignored: session 1 is not the current one, 2");
+    }
+
+    #[test]
+    fn done_stores_a_pull_request_of_the_rig_and_drops_any_other() {
+        let stored = observed(
+            POLECAT,
+            "0s",
+            r#"{"type": "agent_done", "agent_id": "a1", "branch": "x", "pr_url": "https://github.com/acme/r1/pull/7"}"#,
+        );
+        assert!(
+            stored.contains(r#"review.pr_url: - → "https://github.com/acme/r1/pull/7""#),
+            "{stored}"
+        );
+        for dropped in [
+            "https://github.com/acme/other/pull/7",
+            "http://github.com/acme/r1/pull/7",
+            "nonsense",
+        ] {
+            let event = std::format!(
+                r#"{{"type": "agent_done", "agent_id": "a1", "branch": "x", "pr_url": "{dropped}"}}"#
+            );
+            let after = observed(POLECAT, "0s", &event);
+            assert!(!after.contains("pr_url"), "{after}");
+            assert!(
+                after.contains(r#"b1.status: "in_progress" → "in_review""#),
+                "{after}"
+            );
+        }
+    }
+
+    #[test]
+    fn done_of_a_repair_closes_it_without_a_review() {
+        let town = POLECAT.replace("priority=high", r#"labels=["gt:rework"] parent_id=m1"#);
+        insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_done", "agent_id": "a1", "branch": "x"}"#), @r#"
+        observed: b1 is closed; no review follows
+        a1.done_session: - → 2
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "b1" → -
+        a1.status: "working" → "idle"
+        b1.closed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.status: "in_progress" → "closed"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        "#);
+    }
+
+    #[test]
+    fn done_reuses_a_live_review_of_the_same_branch() {
+        let town = std::format!(
+            "{POLECAT}\nbead m1 merge_request in_progress rig_id=r1 review.source=b1 review.branch=x review.reviewed.at=-1h\nedge m1 tracks b1"
+        );
+        insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_done", "agent_id": "a1", "branch": "x"}"#), @r#"
+        observed: m1 reviews branch x
+        a1.done_session: - → 2
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "b1" → -
+        a1.status: "working" → "idle"
+        b1.status: "in_progress" → "in_review"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        m1.review.reviewed.at: "2026-04-04T11:00:00.000Z" → -
+        m1.status: "in_progress" → "open"
+        m1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        m1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        "#);
+    }
+
+    #[test]
+    fn done_that_comes_late_is_accepted_or_told() {
+        let town = POLECAT
+            .replace("hook=b1 ", "")
+            .replace("working", "idle")
+            .replace("in_progress", "open");
+        let event = r#"{"type": "agent_done", "agent_id": "a1", "branch": "x"}"#;
+        assert!(observed(&town, "0s", event).contains(r#"b1.status: "open" → "in_review""#));
+        let closed = town.replace("issue open", "issue closed");
+        insta::assert_snapshot!(observed(&closed, "0s", event), @r#"
+        observed: b1 had been given away or had ended; a person is told
+        a1.done_session: - → 2
+        b1.told.late_done: - → "2026-04-04T12:00:00.000Z"
+        t1-e1.body: - → "agent a1 finished work for this bead after it was given away or had ended: branch x, pull request none"
+        t1-e1.created_at: - → "2026-04-04T12:00:00.000Z"
+        t1-e1.created_by: - → "system"
+        t1-e1.escalation.bead_id: - → "b1"
+        t1-e1.escalation.category: - → "late_done"
+        t1-e1.escalation.severity: - → "high"
+        t1-e1.id: - → "t1-e1"
+        t1-e1.labels: - → ["gt:escalation","severity:high"]
+        t1-e1.priority: - → "high"
+        t1-e1.rig_id: - → "r1"
+        t1-e1.root: - → "b1"
+        t1-e1.status: - → "open"
+        t1-e1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        t1-e1.title: - → "late done: b1"
+        t1-e1.type: - → "escalation"
+        t1-e1.updated_at: - → "2026-04-04T12:00:00.000Z"
+        town.sequence: 0 → 1
+        "#);
+        let taken = std::format!("{town}\nagent a2 polecat working rig_id=r1 hook=b1 session=1");
+        assert!(observed(&taken, "0s", event).contains("b1.told.late_done"));
+    }
+
+    const REFINERY: &str = "
+        rig r1
+        agent a1 refinery working rig_id=r1 hook=m1 session=2 last_activity_at=-1s
+        bead b1 issue in_review rig_id=r1
+        bead m1 merge_request in_progress rig_id=r1 assignee=a1 review.source=b1
+        edge m1 tracks b1
+    ";
+
+    #[test]
+    fn done_of_a_refinery_is_verified_where_the_way_is_direct() {
+        insta::assert_snapshot!(observed(REFINERY, "0s", r#"{"type": "agent_done", "agent_id": "a1", "branch": "x", "merge_commit": "abc"}"#), @r#"
+        observed: whether m1 landed is being verified
+        a1.done_session: - → 2
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "m1" → -
+        a1.status: "working" → "idle"
+        m1.review.verify.merge_commit: - → "abc"
+        "#);
+    }
+
+    #[test]
+    fn done_of_a_refinery_with_a_pull_request_passes_its_head() {
+        let town = std::format!(r#"town config.merge_strategy=pr {}"#, "")
+            + &REFINERY.replace(
+                "review.source=b1",
+                "review.source=b1 review.pr_url=https://github.com/acme/r1/pull/3",
+            );
+        insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_done", "agent_id": "a1", "branch": "x", "head_sha": "abc"}"#), @r#"
+        observed: m1 is reviewed; the forge decides
+        a1.done_session: - → 2
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "m1" → -
+        a1.status: "working" → "idle"
+        m1.review.poll.due_now: false → true
+        m1.review.reviewed.at: - → "2026-04-04T12:00:00.000Z"
+        m1.review.reviewed.head_sha: - → "abc"
+        "#);
+    }
+
+    #[test]
+    fn done_of_a_refinery_without_a_pull_request_where_one_is_needed_fails_the_review() {
+        let town = std::format!("town config.merge_strategy=pr {REFINERY}");
+        insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_done", "agent_id": "a1", "branch": "x"}"#), @r#"
+        observed: m1 failed: the refinery is done, but there is no pull request to watch
+        a1.done_session: - → 2
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "m1" → -
+        a1.status: "working" → "idle"
+        b1.last_dispatch_attempt_at: - → "2026-04-04T12:00:00.000Z"
+        b1.status: "in_review" → "open"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        m1.closed_at: - → "2026-04-04T12:00:00.000Z"
+        m1.failure.code: - → "no_pr_url"
+        m1.failure.message: - → "the refinery is done, but there is no pull request to watch"
+        m1.failure.source: - → "done"
+        m1.status: "in_progress" → "failed"
+        m1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        m1.told.no_pr_url: - → "2026-04-04T12:00:00.000Z"
+        m1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        t1-e1.body: - → "the refinery is done, but there is no pull request to watch"
+        t1-e1.created_at: - → "2026-04-04T12:00:00.000Z"
+        t1-e1.created_by: - → "system"
+        t1-e1.escalation.bead_id: - → "m1"
+        t1-e1.escalation.category: - → "no_pr_url"
+        t1-e1.escalation.severity: - → "high"
+        t1-e1.id: - → "t1-e1"
+        t1-e1.labels: - → ["gt:escalation","severity:high"]
+        t1-e1.priority: - → "high"
+        t1-e1.rig_id: - → "r1"
+        t1-e1.root: - → "m1"
+        t1-e1.status: - → "open"
+        t1-e1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        t1-e1.title: - → "no pr url: m1"
+        t1-e1.type: - → "escalation"
+        t1-e1.updated_at: - → "2026-04-04T12:00:00.000Z"
+        town.sequence: 0 → 1
+        "#);
+    }
+
+    #[test]
+    fn done_of_a_refinery_that_asked_for_changes_only_releases_it() {
+        let town = REFINERY.replace("review.source=b1", "review.source=b1 review.changes_requested_in.agent_id=a1 review.changes_requested_in.session=2");
+        insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_done", "agent_id": "a1", "branch": "x", "merge_commit": "abc"}"#), @r#"
+        observed: m1 waits for its rework
+        a1.done_session: - → 2
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "m1" → -
+        a1.status: "working" → "idle"
+        "#);
+    }
+
+    #[test]
+    fn done_of_a_refinery_that_lost_its_hook_can_prove_nothing_without_a_pull_request() {
+        let town = REFINERY.replace("hook=m1 ", "").replace("working", "idle");
+        insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_done", "agent_id": "a1", "branch": "x", "summary": "merged it"}"#), @r#"
+        observed: m1 failed: a refinery that had lost its hook says that it is done, which can't be proven; it says: merged it
+        a1.done_session: - → 2
+        b1.last_dispatch_attempt_at: - → "2026-04-04T12:00:00.000Z"
+        b1.status: "in_review" → "open"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        m1.closed_at: - → "2026-04-04T12:00:00.000Z"
+        m1.failure.code: - → "refinery_unhooked_done"
+        m1.failure.message: - → "a refinery that had lost its hook says that it is done, which can't be proven; it says: merged it"
+        m1.failure.source: - → "done"
+        m1.status: "in_progress" → "failed"
+        m1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        m1.told.refinery_unhooked_done: - → "2026-04-04T12:00:00.000Z"
+        m1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        t1-e1.body: - → "a refinery that had lost its hook says that it is done, which can't be proven; it says: merged it"
+        t1-e1.created_at: - → "2026-04-04T12:00:00.000Z"
+        t1-e1.created_by: - → "system"
+        t1-e1.escalation.bead_id: - → "m1"
+        t1-e1.escalation.category: - → "refinery_unhooked_done"
+        t1-e1.escalation.severity: - → "high"
+        t1-e1.id: - → "t1-e1"
+        t1-e1.labels: - → ["gt:escalation","severity:high"]
+        t1-e1.priority: - → "high"
+        t1-e1.rig_id: - → "r1"
+        t1-e1.root: - → "m1"
+        t1-e1.status: - → "open"
+        t1-e1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        t1-e1.title: - → "refinery unhooked done: m1"
+        t1-e1.type: - → "escalation"
+        t1-e1.updated_at: - → "2026-04-04T12:00:00.000Z"
+        town.sequence: 0 → 1
+        "#);
+        let with_pr = town.replace(
+            "review.source=b1",
+            "review.source=b1 review.pr_url=https://github.com/acme/r1/pull/3",
+        );
+        assert!(
+            observed(
+                &with_pr,
+                "0s",
+                r#"{"type": "agent_done", "agent_id": "a1", "branch": "x"}"#
+            )
+            .contains("it is not reviewed")
+        );
     }
 }

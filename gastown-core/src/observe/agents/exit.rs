@@ -123,3 +123,123 @@ impl Town {
         Ok("the session has ended".to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::observed;
+
+    const TOWN: &str = "
+        rig r1
+        agent a1 polecat working rig_id=r1 hook=b1 session=2 dispatched_at=-3m last_activity_at=-1s
+        bead b1 issue in_progress rig_id=r1 assignee=a1 dispatch_attempts=2
+    ";
+
+    #[test]
+    fn exit_of_a_polecat_that_failed_opens_its_bead() {
+        insta::assert_snapshot!(observed(TOWN, "0s", r#"{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "failed"}"#), @r#"
+        observed: the session has ended
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "b1" → -
+        a1.status: "working" → "idle"
+        b1.assignee: "a1" → -
+        b1.last_dispatch_attempt_at: - → "2026-04-04T12:00:00.000Z"
+        b1.status: "in_progress" → "open"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        "#);
+    }
+
+    #[test]
+    fn exit_of_a_polecat_that_failed_at_the_cap_fails_its_bead_and_tells() {
+        let town = TOWN.replace("dispatch_attempts=2", "dispatch_attempts=5");
+        insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "failed"}"#), @r#"
+        observed: the session has ended
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "b1" → -
+        a1.status: "working" → "idle"
+        b1.closed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.failure.code: - → "agent_failed"
+        b1.failure.message: - → "agent a1 failed, and every attempt was made"
+        b1.failure.source: - → "agent_exited"
+        b1.status: "in_progress" → "failed"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.told.agent_failed: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        t1-e1.body: - → "agent a1 failed, and every attempt was made"
+        t1-e1.created_at: - → "2026-04-04T12:00:00.000Z"
+        t1-e1.created_by: - → "system"
+        t1-e1.escalation.bead_id: - → "b1"
+        t1-e1.escalation.category: - → "agent_failed"
+        t1-e1.escalation.severity: - → "high"
+        t1-e1.id: - → "t1-e1"
+        t1-e1.labels: - → ["gt:escalation","severity:high"]
+        t1-e1.priority: - → "high"
+        t1-e1.rig_id: - → "r1"
+        t1-e1.root: - → "b1"
+        t1-e1.status: - → "open"
+        t1-e1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        t1-e1.title: - → "agent failed: b1"
+        t1-e1.type: - → "escalation"
+        t1-e1.updated_at: - → "2026-04-04T12:00:00.000Z"
+        town.sequence: 0 → 1
+        "#);
+    }
+
+    #[test]
+    fn exit_that_was_asked_for_changes_no_bead() {
+        let town = TOWN.replace("session=2", "session=2 stop_asked=2");
+        insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "failed"}"#), @r#"
+        observed: the session has ended
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.status: "working" → "idle"
+        "#);
+    }
+
+    #[test]
+    fn exit_by_eviction_gives_the_attempt_back() {
+        insta::assert_snapshot!(observed(TOWN, "0s", r#"{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "failed", "reason": "container eviction", "note": "resume branch x"}"#), @r#"
+        observed: the session has ended
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "b1" → -
+        a1.status: "working" → "idle"
+        b1.assignee: "a1" → -
+        b1.body: - → "resume branch x"
+        b1.dispatch_attempts: 2 → 1
+        b1.status: "in_progress" → "open"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        "#);
+    }
+
+    #[test]
+    fn exit_of_an_older_session_is_ignored() {
+        assert!(
+            observed(
+                TOWN,
+                "0s",
+                r#"{"type": "agent_exited", "agent_id": "a1", "session": 1, "status": "failed"}"#
+            )
+            .starts_with("ignored")
+        );
+    }
+
+    #[test]
+    fn container_status_not_found_counts_after_the_start_grace_only() {
+        let event = r#"{"type": "container_status", "agent_id": "a1", "status": "not_found"}"#;
+        assert!(
+            observed(TOWN, "0s", event).starts_with("ignored"),
+            "at the threshold"
+        );
+        assert!(observed(TOWN, "1ms", event).contains(r#"a1.status: "working" → "idle""#));
+        for (status, effect) in [
+            ("running", "ignored"),
+            ("unknown", "ignored"),
+            ("exited", "observed"),
+        ] {
+            let event = std::format!(
+                r#"{{"type": "container_status", "agent_id": "a1", "status": "{status}"}}"#
+            );
+            assert!(observed(TOWN, "0s", &event).starts_with(effect), "{status}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Which branch work is done on, and where it goes (spec 2.1, 4.1).
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use crate::agent::Agent;
+use crate::bead::Bead;
+use crate::config::ConvoyMergeMode;
+use crate::convoy::Convoy;
+use crate::ids::BeadId;
+use crate::town::Town;
+
+/// Longest slug in a branch name, in characters (spec 2.1).
+const SLUG_CHARACTERS_MAX: usize = 40;
+
+/// The words of `text` in lower case, joined by hyphens: a part of a branch name.
+pub(crate) fn slug(text: &str, otherwise: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars().flat_map(char::to_lowercase) {
+        if c.is_ascii_alphanumeric() {
+            out.push(c);
+        } else if !out.is_empty() && !out.ends_with('-') {
+            out.push('-');
+        }
+    }
+    let cut: String = out.chars().take(SLUG_CHARACTERS_MAX).collect();
+    let cut = cut.trim_matches('-');
+    if cut.is_empty() {
+        otherwise.to_string()
+    } else {
+        cut.to_string()
+    }
+}
+
+/// A short name of a bead for branches: the first eight characters of its id and, where that
+/// leaves something out, a digest of all of it. Identifiers that the engine makes share their
+/// first characters, so that these alone would give two beads one branch.
+pub(crate) fn short_bead(id: &BeadId) -> String {
+    let text = id.as_str();
+    let plain = text.len() <= 8 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let head = slug(&crate::ids::first_eight(text), "bead");
+    if plain && head == text {
+        head
+    } else {
+        format!("{head}-{}", crate::digest::hex8(text))
+    }
+}
+
+impl Town {
+    /// The convoy whose feature branch an issue's work goes to, if there is one.
+    pub(crate) fn feature_convoy_of(&self, issue: &BeadId) -> Option<(&Bead, &Convoy, &str)> {
+        let bead = self.convoy_of(issue)?;
+        let convoy = bead.convoy()?;
+        let branch = convoy.feature_branch.as_deref()?;
+        (convoy.merge_mode == ConvoyMergeMode::ReviewThenLand).then_some((bead, convoy, branch))
+    }
+
+    /// Where an issue's work goes: its convoy's feature branch if the convoy is review-then-land
+    /// and has one, else the default branch of its rig (spec 4.1).
+    pub(crate) fn target_branch_of(&self, issue: &Bead) -> Option<String> {
+        match self.feature_convoy_of(&issue.id) {
+            Some((_, _, branch)) => Some(branch.to_string()),
+            None => self.rig_of(issue).map(|rig| rig.default_branch.clone()),
+        }
+    }
+
+    /// The branch of an agent's own on which it works on a bead.
+    pub(crate) fn work_branch(&self, agent: &Agent, bead: &Bead) -> String {
+        let own = format!("gt/{}/{}", slug(&agent.name, "agent"), short_bead(&bead.id));
+        match self.feature_convoy_of(&bead.id) {
+            // The feature branch ends in `/head` to leave room for branches under its prefix.
+            Some((_, _, feature)) => {
+                format!("{}/{own}", feature.strip_suffix("/head").unwrap_or(feature))
+            }
+            None => own,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_parts_of_branch_names() {
+        assert_eq!(slug("Add  OAuth (v2)!", "convoy"), "add-oauth-v2");
+        assert_eq!(slug("…", "convoy"), "convoy");
+        assert_eq!(slug(&"ab ".repeat(40), "convoy").len(), 40 - 1);
+    }
+
+    #[test]
+    fn short_names_of_beads_differ() {
+        let short = |id: &str| short_bead(&BeadId::new(id).unwrap());
+        assert_eq!(short("b1"), "b1");
+        assert_ne!(short("example-town-b1"), short("example-town-b2"));
+        assert_ne!(short("B1"), short("b1"));
+        assert!(
+            short("a..b~^:")
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        );
+    }
+}

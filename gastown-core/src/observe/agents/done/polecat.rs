@@ -1,0 +1,185 @@
+//! `done` of a polecat on an issue: its work goes under review (spec 4.1, cases 1 and 4).
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
+
+use serde_json::json;
+
+use crate::agent::Agent;
+use crate::bead::{Bead, BeadKind, BeadStatus, CreatedBy};
+use crate::edge::EdgeKind;
+use crate::event::AgentDone;
+use crate::ids::{BeadId, IdKind};
+use crate::observe::Outcome;
+use crate::reason::{Reason, ReasonCode};
+use crate::review::Review;
+use crate::time::Timestamp;
+use crate::town::Town;
+
+impl Town {
+    /// A polecat that lost its hook: `done` of its latest session, for the bead of that session.
+    /// Finished work is accepted if nobody else took the bead; else a person is told of it.
+    pub(super) fn late_polecat_done(
+        &mut self,
+        agent: &Agent,
+        done: &AgentDone,
+        now: Timestamp,
+    ) -> Outcome {
+        let Some(bead) = agent
+            .last_bead
+            .as_ref()
+            .and_then(|id| self.bead(id))
+            .cloned()
+        else {
+            return Err("the agent holds no bead".to_string());
+        };
+        if done.bead_id.as_ref().is_some_and(|id| *id != bead.id) {
+            return Err("it is not of the agent's latest session".to_string());
+        }
+        let is_open = matches!(bead.status, BeadStatus::Open | BeadStatus::InProgress);
+        let given_away = self.holders(&bead.id).next().is_some()
+            || self.agents().any(|other| {
+                other.id != agent.id
+                    && other.last_bead.as_ref() == Some(&bead.id)
+                    && other.dispatched_at > agent.dispatched_at
+            });
+        if is_open && !given_away && bead.work().is_some() {
+            return match bead.work() {
+                Some(work) if super::closes_itself(&bead, work) => {
+                    self.close_without_review(&bead, done, now)
+                }
+                Some(_) | None => self.polecat_done(agent, &bead, done, now),
+            };
+        }
+        let url = done.pr_url.as_deref().unwrap_or("none");
+        let message = format!(
+            "agent {} finished work for this bead after it was given away or had ended: branch {}, \
+             pull request {url}",
+            agent.name, done.branch
+        );
+        self.tell_once(&bead.id, ReasonCode::LateDone, message, now);
+        Ok(format!(
+            "{} had been given away or had ended; a person is told",
+            bead.id
+        ))
+    }
+
+    /// Makes the MR bead, or takes the live one of the same source and branch again.
+    pub(super) fn polecat_done(
+        &mut self,
+        agent: &Agent,
+        issue: &Bead,
+        done: &AgentDone,
+        now: Timestamp,
+    ) -> Outcome {
+        if !matches!(issue.status, BeadStatus::Open | BeadStatus::InProgress) {
+            return Ok(format!("{} is {} already", issue.id, issue.status.as_str()));
+        }
+        let Some(target_branch) = self.target_branch_of(issue) else {
+            return Err(format!("{} has no rig", issue.id));
+        };
+        let again = self
+            .reviews_of(&issue.id)
+            .into_iter()
+            .find(|mr| mr.is_live() && mr.review().is_some_and(|r| r.branch == done.branch))
+            .map(|mr| mr.id.clone());
+        let mr = match again {
+            Some(mr) => {
+                self.review_again(&mr, now);
+                mr
+            }
+            None => self.new_review(agent, issue, done, target_branch, now),
+        };
+        self.store_pr_url(&mr, done, now);
+        let reason = Reason::new(ReasonCode::Done, "its work is under review");
+        self.set_status(&issue.id, BeadStatus::InReview, &reason, "done", now);
+        Ok(format!("{} reviews branch {}", mr, done.branch))
+    }
+
+    fn new_review(
+        &mut self,
+        agent: &Agent,
+        issue: &Bead,
+        done: &AgentDone,
+        target_branch: alloc::string::String,
+        now: Timestamp,
+    ) -> BeadId {
+        let mut review = Review::new(done.branch.clone(), target_branch, issue.id.clone());
+        review.source_agent = Some(agent.id.clone());
+        let id = self.next_bead_id(IdKind::MergeRequest);
+        let title = format!("Review: {}", issue.title);
+        let mut mr = Bead::new(
+            id.clone(),
+            BeadKind::MergeRequest(Box::new(review)),
+            title,
+            now,
+        );
+        mr.body.clone_from(&done.summary);
+        mr.rig_id.clone_from(&issue.rig_id);
+        mr.priority = issue.priority;
+        mr.root = Some(issue.lineage().clone());
+        mr.created_by = Some(CreatedBy::Other(agent.id.to_string()));
+        self.insert_bead(mr);
+        self.insert_edge(&id, &issue.id, EdgeKind::Tracks);
+        self.log(
+            &id,
+            now,
+            "created",
+            json!({"by": "done", "source": issue.id}),
+        );
+        id
+    }
+
+    /// New work on a branch that is under review: the review begins again.
+    fn review_again(&mut self, mr: &BeadId, now: Timestamp) {
+        let reason = Reason::new(ReasonCode::Done, "its branch has new work");
+        self.set_status(mr, BeadStatus::Open, &reason, "done", now);
+        let holders: alloc::vec::Vec<_> = self.holders(mr).map(|a| a.id.clone()).collect();
+        for holder in holders {
+            // A session that reviews the old work ends by the rules; its word counts no more.
+            if self
+                .agent(&holder)
+                .is_some_and(|agent| !agent.status.is_running())
+            {
+                self.unhook(&holder);
+            }
+        }
+        self.edit_bead(mr, |mr| {
+            mr.assignee = None;
+            let Some(review) = mr.review_mut() else {
+                return;
+            };
+            review.reviewed = None;
+            review.auto_merge.pending = false;
+            review.auto_merge.ready_since = None;
+            review.auto_merge.last_green_at = None;
+            review.verify = None;
+        });
+    }
+
+    /// Stores the pull request if it may be stored; else the log says why not. An intermediate
+    /// issue of a convoy with a feature branch needs none.
+    fn store_pr_url(&mut self, mr_id: &BeadId, done: &AgentDone, now: Timestamp) {
+        let Some(url) = &done.pr_url else { return };
+        let Some(mr) = self.bead(mr_id) else { return };
+        match self.valid_pr_url(url, mr) {
+            Ok(url) => {
+                self.edit_bead(mr_id, |mr| {
+                    if let Some(review) = mr.review_mut() {
+                        review.pr_url = Some(url);
+                        review.poll.due_now = true;
+                    }
+                });
+            }
+            Err(why) => {
+                self.log(
+                    mr_id,
+                    now,
+                    "pr_url_dropped",
+                    json!({"pr_url": url, "why": why}),
+                );
+            }
+        }
+    }
+}

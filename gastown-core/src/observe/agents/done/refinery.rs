@@ -1,0 +1,154 @@
+//! `done` of a refinery on an MR bead (spec 4.1, cases 1 and 3).
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use crate::agent::Agent;
+use crate::bead::{Bead, BeadStatus};
+use crate::event::AgentDone;
+use crate::ids::BeadId;
+use crate::observe::Outcome;
+use crate::reason::{Reason, ReasonCode};
+use crate::review::{Review, Reviewed, Verify};
+use crate::time::Timestamp;
+use crate::town::Town;
+use crate::work::Work;
+
+impl Town {
+    pub(super) fn refinery_done(
+        &mut self,
+        agent: &Agent,
+        mr: &Bead,
+        review: &Review,
+        done: &AgentDone,
+        now: Timestamp,
+    ) -> Outcome {
+        let asked_now = review
+            .changes_requested_in
+            .as_ref()
+            .is_some_and(|asked| asked.agent_id == agent.id && asked.session == agent.session);
+        if asked_now || self.has_live_rework(&mr.id) {
+            return Ok(format!("{} waits for its rework", mr.id));
+        }
+        if let Some(url) = done.pr_url.as_ref().or(review.pr_url.as_ref()) {
+            return self.reviewed_pull_request(mr, review, url, done, now);
+        }
+        if self.is_direct(mr, &self.settings_of_review(mr)) || review.is_landing() {
+            return self.merged_directly(mr, review, done, now);
+        }
+        let why = "the refinery is done, but there is no pull request to watch";
+        Ok(self.fail_review(&mr.id, ReasonCode::NoPrUrl, why, now))
+    }
+
+    fn has_live_rework(&self, mr: &BeadId) -> bool {
+        self.repairs_of(mr)
+            .iter()
+            .any(|repair| repair.is_live() && matches!(repair.work(), Some(Work::Rework(_))))
+    }
+
+    /// The refinery passed the pull request: polling decides from now on.
+    fn reviewed_pull_request(
+        &mut self,
+        mr: &Bead,
+        review: &Review,
+        url: &str,
+        done: &AgentDone,
+        now: Timestamp,
+    ) -> Outcome {
+        let url = match self.valid_pr_url(url, mr) {
+            Ok(url) => url,
+            Err(why) => {
+                return Ok(self.fail_review(&mr.id, ReasonCode::InvalidPrUrl, &why, now));
+            }
+        };
+        let head_sha = done.head_sha.clone().or_else(|| review.head_sha.clone());
+        self.to_in_progress(&mr.id, now);
+        self.edit_bead(&mr.id, |mr| {
+            let Some(review) = mr.review_mut() else {
+                return;
+            };
+            review.pr_url = Some(url);
+            review.reviewed = Some(Reviewed { head_sha, at: now });
+            review.poll.due_now = true;
+        });
+        Ok(format!("{} is reviewed; the forge decides", mr.id))
+    }
+
+    /// The refinery says that it merged and pushed: that is verified, never believed.
+    fn merged_directly(
+        &mut self,
+        mr: &Bead,
+        review: &Review,
+        done: &AgentDone,
+        now: Timestamp,
+    ) -> Outcome {
+        self.to_in_progress(&mr.id, now);
+        let verify = Verify {
+            number: review.verifications,
+            asked_at: None,
+            merge_commit: done.merge_commit.clone(),
+            tries: 0,
+        };
+        self.edit_bead(&mr.id, |mr| {
+            if let Some(review) = mr.review_mut() {
+                review.verify = Some(verify);
+            }
+        });
+        Ok(format!("whether {} landed is being verified", mr.id))
+    }
+
+    fn to_in_progress(&mut self, mr: &BeadId, now: Timestamp) {
+        let reason = Reason::new(ReasonCode::Done, "the refinery is done");
+        self.set_status(mr, BeadStatus::InProgress, &reason, "done", now);
+    }
+
+    /// A refinery that lost its hook while it worked: its latest live MR bead in progress that is
+    /// assigned to it and has no live blocker.
+    pub(super) fn unhooked_refinery_done(
+        &mut self,
+        agent: &Agent,
+        done: &AgentDone,
+        now: Timestamp,
+    ) -> Outcome {
+        let mr = self
+            .live_beads()
+            .filter(|bead| bead.review().is_some() && bead.status == BeadStatus::InProgress)
+            .filter(|bead| bead.assignee.as_ref() == Some(&agent.id))
+            .filter(|bead| !self.has_open_blocker(&bead.id))
+            .max_by_key(|bead| (bead.updated_at, bead.id.clone()))
+            .cloned();
+        let Some(mr) = mr else {
+            return Err("the agent holds no bead".to_string());
+        };
+        if self.holders(&mr.id).next().is_some() {
+            return Err(format!("another agent is on {} by now", mr.id));
+        }
+        let stored = mr.review().and_then(|review| review.pr_url.clone());
+        let url = done.pr_url.clone().or(stored);
+        if let Some(Ok(url)) = url.map(|url| self.valid_pr_url(&url, &mr)) {
+            self.edit_bead(&mr.id, |mr| {
+                if let Some(review) = mr.review_mut() {
+                    review.pr_url = Some(url);
+                    review.poll.due_now = true;
+                }
+            });
+            return Ok(format!("{} has a pull request; it is not reviewed", mr.id));
+        }
+        let summary = done.summary.as_deref().unwrap_or("nothing");
+        let why = format!(
+            "a refinery that had lost its hook says that it is done, which can't be proven; it \
+             says: {summary}"
+        );
+        Ok(self.fail_review(&mr.id, ReasonCode::RefineryUnhookedDone, &why, now))
+    }
+
+    /// Fails a review, reopens its source, and tells once.
+    fn fail_review(&mut self, mr: &BeadId, code: ReasonCode, why: &str, now: Timestamp) -> String {
+        let source = self.bead(mr).and_then(|mr| self.source_of(mr)).cloned();
+        self.fail_and_tell(mr, code, why, "done", now);
+        if let Some(source) = source {
+            self.reopen_source(&source, code, why, now);
+        }
+        format!("{mr} failed: {why}")
+    }
+}
