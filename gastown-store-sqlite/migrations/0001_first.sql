@@ -25,8 +25,9 @@ CREATE TABLE rows (
     working INTEGER NOT NULL CHECK (working IN (0, 1)),
     body TEXT NOT NULL CHECK (json_valid(body) AND json_type(body) = 'object'),
     rig_id TEXT GENERATED ALWAYS AS (json_extract(body, '$.rig_id')) VIRTUAL
-        CHECK (rig_id IS NULL OR (typeof(rig_id) = 'text' AND length(rig_id) BETWEEN 1 AND 128
-            AND NOT (rig_id GLOB '__*' AND rig_id GLOB '*__'))),
+        CHECK (length(rig_id) BETWEEN 1 AND 128
+            AND NOT (rig_id GLOB '__*' AND rig_id GLOB '*__')),
+    CHECK (json_type(body, '$.rig_id') IN ('text', 'null')),
     PRIMARY KEY (town, kind, id)
 ) STRICT, WITHOUT ROWID;
 

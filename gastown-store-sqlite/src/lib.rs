@@ -52,6 +52,9 @@
 //!
 //! # Caveats
 //! - The file must be on a local disk: SQLite's write-ahead log does not work over a network.
+//! - While a store is open, its process must not open the file in any other way than through
+//!   SQLite, not even to copy it: closing it again would drop SQLite's locks. Use
+//!   [`SqliteStore::backup`].
 //! - Dropping the last clone of a store finishes the jobs that wait, closes the file and waits for
 //!   that.
 //! - Only one `libsqlite3-sys` can be linked into a program, so this crate takes a range of

@@ -16,10 +16,17 @@ pub(crate) const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
 /// Brings a file to the newest schema, and a blank one to life.
 pub(crate) fn migrate(connection: &mut Connection, place: &str) -> Result<(), Failure> {
-    while schema_of(connection, place)? < SCHEMA {
+    while look(connection, place)? < SCHEMA {
         step(connection, place)?;
     }
     Ok(())
+}
+
+/// The schema of a file of ours; 0 is a blank file. Changes nothing.
+pub(crate) fn look(connection: &mut Connection, place: &str) -> Result<i64, Failure> {
+    // One view, or another process that is just making the file looks like another program.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    schema_of(&transaction, place)
 }
 
 /// One step, in one transaction.
@@ -41,8 +48,7 @@ fn step(connection: &mut Connection, place: &str) -> Result<(), Failure> {
     transaction.commit().map_err(Failure::Commit)
 }
 
-/// The schema of a file of ours; 0 is a blank file. Changes nothing.
-pub(crate) fn schema_of(connection: &Connection, place: &str) -> Result<i64, Failure> {
+fn schema_of(connection: &Connection, place: &str) -> Result<i64, Failure> {
     let application_id = pragma(connection, "application_id")?;
     let schema = pragma(connection, "user_version")?;
     let objects: i64 =

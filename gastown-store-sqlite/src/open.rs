@@ -1,20 +1,23 @@
 //! Connections, set up in the only order that is safe.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use gastown_core::{BackendFailure, StoreError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::failure::{Failure, backend};
-use crate::migrate::{SCHEMA, migrate, schema_of};
+use crate::failure::{Failure, backend, damaged_file};
+use crate::migrate::{SCHEMA, look, migrate};
 use crate::options::{Options, Synchronous};
 
 /// Prepared statements kept per connection; there are fewer.
 const STATEMENT_CACHE: usize = 64;
 /// JSON functions are always there since 3.38, STRICT tables since 3.37.
 const SQLITE_VERSION_MIN: i32 = 3_038_000;
+/// SQLite's smallest page.
+const PAGE_BYTES_MIN: u64 = 512;
 /// How often the change to a write-ahead log is tried while another process makes it.
 const WAL_TRIES: u32 = 50;
 const WAL_PAUSE: Duration = Duration::from_millis(20);
@@ -27,7 +30,7 @@ pub(crate) fn writer(path: &Path, place: &str, options: Options) -> Result<Conne
     let set_up = || -> Result<Connection, Failure> {
         let mut connection = connect(path, place, flags, options.busy_timeout)?;
         // Whose file it is comes first: nothing may be changed in another program's database.
-        schema_of(&connection, place)?;
+        look(&mut connection, place)?;
         if connection.is_readonly("main")? {
             return Err(unusable(
                 place,
@@ -57,8 +60,8 @@ pub(crate) fn reader(
 ) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let set_up = || -> Result<Connection, Failure> {
-        let connection = connect(path, place, flags, busy_timeout)?;
-        let schema = schema_of(&connection, place)?;
+        let mut connection = connect(path, place, flags, busy_timeout)?;
+        let schema = look(&mut connection, place)?;
         if schema < SCHEMA {
             return Err(Failure::Said(StoreError::Refused {
                 operation: "open_read_only",
@@ -83,10 +86,32 @@ fn connect(
         let problem = format!("SQLite {} is linked, 3.38 is needed", rusqlite::version());
         return Err(unusable(place, BackendFailure::Unavailable, &problem));
     }
+    not_something_else(path)?;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
+}
+
+/// SQLite takes a file that is shorter than its smallest page for an empty database and writes over
+/// it: a note that someone keeps, or what is left of a truncated store.
+///
+/// Only its length is asked for: were the file opened here, closing it would drop the locks that
+/// another connection of this process has on it.
+fn not_something_else(path: &Path) -> Result<(), Failure> {
+    // What can't be looked at here, SQLite names better.
+    let bytes = fs::metadata(path).map_or(0, |file| file.len());
+    if bytes == 0 || bytes >= PAGE_BYTES_MIN {
+        return Ok(());
+    }
+    // With its journal beside it, it is a database whose making was cut short; SQLite undoes that.
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    if PathBuf::from(journal).exists() {
+        return Ok(());
+    }
+    let problem = format!("a file of {bytes} bytes is no SQLite database, or what is left of one");
+    Err(damaged_file(problem))
 }
 
 /// Some file systems refuse it, and SQLite then answers with the mode that stays.
@@ -118,4 +143,40 @@ fn write_ahead_log(connection: &Connection, place: &str) -> Result<(), Failure> 
 fn unusable(place: &str, class: BackendFailure, problem: &str) -> Failure {
     let source = std::io::Error::other(problem.to_string());
     Failure::Said(backend("open", place, class, false, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(connection: &Connection, pragma: &str) -> String {
+        let sql = format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}");
+        connection.query_row(&sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_writer_is_set_up_as_it_should_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("town.db");
+        for (synchronous, number) in [(Synchronous::Full, "2"), (Synchronous::Normal, "1")] {
+            let options = Options::safe().synchronous(synchronous);
+            let connection = writer(&path, "town.db", options).unwrap();
+            assert_eq!(ask(&connection, "journal_mode"), "wal");
+            assert_eq!(ask(&connection, "synchronous"), number);
+            assert_eq!(ask(&connection, "foreign_keys"), "1");
+            let timeout: i64 = connection
+                .query_row("PRAGMA busy_timeout", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(timeout, 5000);
+        }
+    }
+
+    #[test]
+    fn a_reader_cannot_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("town.db");
+        let _writer = writer(&path, "town.db", Options::safe()).unwrap();
+        let reader = reader(&path, "town.db", Options::BUSY_TIMEOUT).unwrap();
+        assert!(reader.is_readonly("main").unwrap());
+    }
 }

@@ -62,7 +62,7 @@ pub fn boxed<S: Store + 'static>(store: S) -> Box<dyn Store> {
     Box::new(store)
 }
 
-/// Makes one `#[test]` per case of the store contract; see [the module](crate::store_suite).
+/// Makes one `#[test]` per case of the store contract; see [the module](mod@crate::store_suite).
 #[macro_export]
 macro_rules! store_suite {
     ($fresh:path) => {

@@ -1,0 +1,265 @@
+//! For operators: is the file sound, and a copy of it while it is in use.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::thread;
+
+use common::{commit, effect, event, open, row, tick, town};
+use futures_executor::block_on;
+use gastown_core::{BackendFailure, Store, StoreError};
+use gastown_store_sqlite::{Options, SqliteStore};
+use rusqlite::Connection;
+
+fn filled(path: &std::path::Path) -> SqliteStore {
+    let store = open(path);
+    let mut first = commit(0);
+    first.changes.put = (0..200)
+        .map(|n| row("bead", &format!("b{n:03}"), "x"))
+        .collect();
+    first.changes.history = vec![tick("first")];
+    first.effects = vec![effect(1)];
+    let _committed = block_on(store.commit(&town(), first)).unwrap();
+    block_on(store.append_events(&town(), vec![event("e1")])).unwrap();
+    store
+}
+
+#[test]
+fn a_sound_file_has_no_problem() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("town.db"));
+    assert_eq!(block_on(store.integrity_check()).unwrap(), [""; 0]);
+}
+
+/// Flips bits in the pages at which the tables and indexes begin whose names are given.
+fn scramble(path: &std::path::Path, names: &str) {
+    let connection = Connection::open(path).unwrap();
+    let sql = format!("SELECT rootpage FROM sqlite_schema WHERE name IN ({names})");
+    let mut statement = connection.prepare(&sql).unwrap();
+    let pages = statement.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+    let pages: Vec<usize> = pages
+        .map(|page| usize::try_from(page.unwrap()).unwrap())
+        .collect();
+    drop(statement);
+    drop(connection);
+    let mut bytes = fs::read(path).unwrap();
+    for page in pages {
+        for byte in &mut bytes[(page - 1) * 4096..page * 4096] {
+            *byte ^= 0x5a;
+        }
+    }
+    fs::write(path, &bytes).unwrap();
+}
+
+#[track_caller]
+fn assert_corrupt(error: &StoreError) {
+    assert!(
+        matches!(
+            error,
+            StoreError::Backend {
+                class: BackendFailure::Corrupt,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("town.db"), "{error}");
+    assert!(!error.is_retryable());
+}
+
+/// Damage on the disk is found, and said, and no operation panics on it.
+#[test]
+fn damage_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    drop(filled(&path));
+    scramble(
+        &path,
+        "'rows_working', 'events_pending', 'effects_pending', 'history'",
+    );
+    let store = open(&path);
+    match block_on(store.integrity_check()) {
+        Ok(problems) => assert_ne!(problems, [""; 0]),
+        Err(error) => assert_corrupt(&error),
+    }
+    let town = town();
+    assert_corrupt(&block_on(store.load(&town)).unwrap_err());
+    assert_corrupt(&block_on(store.pending_events(&town, 9)).unwrap_err());
+    assert_corrupt(&block_on(store.pending_effects(&town)).unwrap_err());
+    let mut next = commit(1);
+    next.changes.history = vec![tick("more")];
+    assert_corrupt(&block_on(store.commit(&town, next)).unwrap_err());
+    assert_eq!(
+        block_on(store.towns()).unwrap(),
+        [town],
+        "what is sound can be read"
+    );
+}
+
+/// A store of which only the beginning is left is not taken for a new one.
+#[test]
+fn a_truncated_store_is_not_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    drop(filled(&path));
+    let whole = fs::read(&path).unwrap();
+    for length in [1, 100, 511, 512, 4095, 4096, 8192, whole.len() - 4096] {
+        fs::write(&path, &whole[..length]).unwrap();
+        match block_on(SqliteStore::open(&path, Options::safe())) {
+            Err(error) => assert_corrupt(&error),
+            Ok(store) => {
+                assert_ne!(
+                    block_on(store.integrity_check()).unwrap(),
+                    [""; 0],
+                    "{length} bytes"
+                );
+            }
+        }
+    }
+}
+
+/// A row that belongs to no town is found, though every page is sound.
+#[test]
+fn an_orphan_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    let store = filled(&path);
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM towns")
+        .unwrap();
+    let problems = block_on(store.integrity_check()).unwrap();
+    assert!(
+        problems.contains(&"a row of rows has no row in towns".to_string()),
+        "{problems:?}"
+    );
+}
+
+/// Something stored that this program can't read is named, not skipped.
+#[test]
+fn an_unreadable_record_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    let store = filled(&path);
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch("UPDATE events SET body = '{}'; UPDATE effects SET body = '{}'")
+        .unwrap();
+    let failures = [
+        block_on(store.pending_events(&town(), 9)).err(),
+        block_on(store.pending_effects(&town())).err(),
+    ];
+    for error in failures.map(Option::unwrap) {
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("town t1: stored e"), "{cause}");
+    }
+}
+
+#[test]
+fn a_backup_is_a_store_of_all_that_was_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("town.db"));
+    let copy_path = directory.path().join("copy.db");
+    block_on(store.backup(&copy_path)).unwrap();
+    let copy = open(&copy_path);
+    let town = town();
+    assert_eq!(
+        block_on(copy.load(&town)).unwrap(),
+        block_on(store.load(&town)).unwrap()
+    );
+    assert_eq!(block_on(copy.pending_effects(&town)).unwrap(), [effect(1)]);
+    assert_eq!(
+        block_on(copy.pending_events(&town, 9)).unwrap(),
+        [event("e1")]
+    );
+    assert_eq!(block_on(copy.integrity_check()).unwrap(), [""; 0]);
+    let _goes_on = block_on(copy.commit(&town, commit(1))).unwrap();
+    assert_eq!(
+        block_on(store.load(&town)).unwrap().version,
+        1,
+        "they are two files"
+    );
+}
+
+/// A backup is of one moment, while the town goes on.
+#[test]
+fn a_backup_under_writes_is_of_one_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("town.db"));
+    let store = &store;
+    thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            for version in 1..=60 {
+                let mut next = commit(version);
+                next.changes.history = vec![tick("more")];
+                let _committed = block_on(store.commit(&town(), next)).unwrap();
+            }
+        });
+        for n in 0..5 {
+            let path = directory.path().join(format!("copy-{n}.db"));
+            block_on(store.backup(&path)).unwrap();
+            let copy = open(&path);
+            let version = block_on(copy.load(&town())).unwrap().version;
+            let filter = gastown_core::HistoryFilter {
+                limit: 999,
+                ..Default::default()
+            };
+            let history = block_on(copy.history(&town(), filter)).unwrap();
+            assert_eq!(history.len() as u64, version, "one entry per commit");
+            assert_eq!(block_on(copy.integrity_check()).unwrap(), [""; 0]);
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_backup_overwrites_nothing_and_leaves_no_half() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("town.db"));
+    let there = directory.path().join("there.db");
+    fs::write(&there, "precious").unwrap();
+    let error = block_on(store.backup(&there)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StoreError::Refused {
+                operation: "backup",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(fs::read_to_string(&there).unwrap(), "precious");
+    let missing = directory.path().join("missing/copy.db");
+    let error = block_on(store.backup(&missing)).unwrap_err();
+    assert!(error.to_string().contains("missing/copy.db"), "{error}");
+    assert_eq!(
+        fs::read_dir(directory.path())
+            .unwrap()
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .unwrap()
+                    .file_name()
+                    .to_string_lossy()
+                    .contains("copy")
+            })
+            .count(),
+        0
+    );
+}
+
+/// A tool that only reads can make a backup too.
+#[test]
+fn a_store_for_reading_can_be_backed_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    drop(filled(&path));
+    let tool = block_on(SqliteStore::open_read_only(&path)).unwrap();
+    let copy_path = directory.path().join("copy.db");
+    block_on(tool.backup(&copy_path)).unwrap();
+    let copy = block_on(SqliteStore::open(&copy_path, Options::safe())).unwrap();
+    assert_eq!(block_on(copy.load(&town())).unwrap().rows.len(), 200);
+}

@@ -1,0 +1,138 @@
+//! Files of every past schema open, with all that they hold, and end up like a new one.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use common::{at, commit, effect, event, open, town};
+use futures_executor::block_on;
+use gastown_core::{HistoryFilter, HistoryKind, Row, Store, StoreError, TownId};
+use rusqlite::Connection;
+
+/// One per published schema, in order: how a file of that time looks.
+const SAMPLES: [&str; 1] = [include_str!("samples/0001.sql")];
+
+fn each_sample(check: impl Fn(&Path)) {
+    for sample in SAMPLES {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("town.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(sample).unwrap();
+        drop(connection);
+        check(&path);
+    }
+}
+
+/// What SQLite keeps of the schema, and whose it is.
+fn schema(path: &Path) -> (Vec<(String, String)>, i64) {
+    let connection = Connection::open(path).unwrap();
+    let mut statement = connection
+        .prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")
+        .unwrap();
+    let objects = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    let objects = objects.collect::<Result<_, _>>().unwrap();
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    (objects, version.unwrap())
+}
+
+/// A published migration that is edited, or one that forgets something, differs here.
+#[test]
+fn every_old_schema_becomes_the_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let new = directory.path().join("new.db");
+    drop(open(&new));
+    let expected = schema(&new);
+    assert_eq!(
+        expected.1,
+        i64::try_from(SAMPLES.len()).unwrap(),
+        "a sample per schema"
+    );
+    each_sample(|path| {
+        drop(open(path));
+        assert_eq!(schema(path), expected);
+    });
+}
+
+#[test]
+fn every_old_file_keeps_what_it_holds() {
+    each_sample(|path| {
+        let store = open(path);
+        let town = town();
+        assert_eq!(block_on(store.integrity_check()).unwrap(), [""; 0]);
+        let towns = block_on(store.towns()).unwrap();
+        assert_eq!(towns, ["t1", "t2"].map(|id| TownId::new(id).unwrap()));
+
+        let loaded = block_on(store.load(&town)).unwrap();
+        let row = |kind, id, working, body: &str| Row {
+            key: common::key(kind, id),
+            working,
+            body: body.into(),
+        };
+        let bead = row(
+            "bead",
+            "b1",
+            true,
+            r#"{"title":"Fix the roof","rig_id":"r1"}"#,
+        );
+        let agent = row("agent", "naïve 🦀", true, "{}");
+        assert_eq!((loaded.version, loaded.rows), (7, vec![agent, bead]));
+        let done = row(
+            "bead",
+            "b2",
+            false,
+            r#"{"title":"Done long ago","rig_id":null}"#,
+        );
+        assert_eq!(
+            block_on(store.rows(&town, &[done.key.clone()])).unwrap(),
+            [done]
+        );
+
+        let mut pending = event("e2");
+        pending.at = at(0).plus(Duration::from_millis(1));
+        assert_eq!(block_on(store.pending_events(&town, 9)).unwrap(), [pending]);
+        assert_eq!(
+            block_on(store.append_events(&town, vec![event("e1")])).unwrap(),
+            0
+        );
+        assert_eq!(block_on(store.pending_effects(&town)).unwrap(), [effect(2)]);
+
+        let filter = HistoryFilter {
+            limit: 9,
+            ..HistoryFilter::default()
+        };
+        let history = block_on(store.history(&town, filter)).unwrap();
+        let kinds: Vec<_> = history.iter().map(|stored| stored.entry.kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                HistoryKind::BeadEvent,
+                HistoryKind::Tick,
+                HistoryKind::Command
+            ]
+        );
+        assert_eq!(history[0].entry.subject.as_deref(), Some("b1"));
+    });
+}
+
+#[test]
+fn every_old_file_goes_on() {
+    each_sample(|path| {
+        let store = open(path);
+        let town = town();
+        let said = block_on(store.lease(&town, "host 2", Duration::from_secs(1), at(29)));
+        assert!(matches!(said, Err(StoreError::Leased { .. })), "{said:?}");
+        let lease = block_on(store.lease(&town, "host 2", Duration::from_secs(1), at(30)));
+        assert_eq!(lease.unwrap().token, 4);
+        let mut next = commit(7);
+        next.lease_token = Some(4);
+        next.effects = vec![effect(1), effect(2), effect(3)];
+        let committed = block_on(store.commit(&town, next)).unwrap();
+        assert_eq!(committed.version(), 8);
+        assert_eq!(committed.into_effects(), [effect(3)]);
+    });
+}
