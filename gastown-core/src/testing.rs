@@ -303,6 +303,17 @@ fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, Strin
     out.join("\n")
 }
 
+/// The invariants that do not hold, one a line: id, subjects, message.
+#[must_use]
+pub fn violations(text: &str, after: &str) -> String {
+    let found = crate::invariants::check(&town(text), at(after));
+    let lines: Vec<String> = found
+        .iter()
+        .map(|v| format!("{} {}: {}", v.invariant, v.subjects.join(" "), v.message))
+        .collect();
+    lines.join("\n")
+}
+
 /// When to ask again, seen from `after` after [`NOW`]; `never` when only an event can help.
 #[must_use]
 pub fn wakeup(text: &str, after: &str) -> String {

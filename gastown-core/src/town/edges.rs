@@ -80,6 +80,36 @@ impl Town {
         out
     }
 
+    /// A cycle of `blocks` edges, if there is one: depth first, each bead visited once.
+    pub(crate) fn blocks_cycle(&self) -> Option<Vec<BeadId>> {
+        let mut done: BTreeSet<&BeadId> = BTreeSet::new();
+        for start in self
+            .edges
+            .iter()
+            .filter(|edge| edge.kind == EdgeKind::Blocks)
+        {
+            // The way from the start to the bead on top, each with what is left to visit.
+            let mut way: Vec<(&BeadId, Vec<&BeadId>)> = Vec::new();
+            let mut next = Some(&start.bead_id);
+            while let Some(bead) = next.take() {
+                if let Some(at) = way.iter().position(|(on_way, _)| *on_way == bead) {
+                    return Some(way.iter().skip(at).map(|(id, _)| (*id).clone()).collect());
+                }
+                if done.insert(bead) {
+                    way.push((bead, self.depends_on(bead, EdgeKind::Blocks).collect()));
+                }
+                while let Some((_, left)) = way.last_mut() {
+                    next = left.pop();
+                    if next.is_some() {
+                        break;
+                    }
+                    way.pop();
+                }
+            }
+        }
+        None
+    }
+
     /// The beads on a cycle that a new `blocks` edge from `bead` to `depends_on` would close,
     /// beginning with `bead`; none when it closes none.
     pub(crate) fn cycle_through(&self, bead: &BeadId, depends_on: &BeadId) -> Option<Vec<BeadId>> {

@@ -1,0 +1,83 @@
+//! I8 edges-known: edges join beads that exist and agree with the fields kept beside them; `blocks`
+//! is acyclic.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::Violation;
+use crate::edge::EdgeKind;
+use crate::time::Timestamp;
+use crate::town::Town;
+
+pub(super) fn check(town: &Town, _: Timestamp, out: &mut Vec<Violation>) {
+    for edge in town.edges() {
+        for id in [&edge.bead_id, &edge.depends_on] {
+            if town.bead(id).is_none() {
+                let kind = edge.kind.as_str();
+                let message = format!(
+                    "edge {} {kind} {}: {id} is not there",
+                    edge.bead_id, edge.depends_on
+                );
+                out.push(Violation::new(
+                    "I8",
+                    [&edge.bead_id, &edge.depends_on],
+                    message,
+                ));
+            }
+        }
+    }
+    for bead in town.live_beads() {
+        if let Some(review) = bead.review()
+            && let Some(edge) = town.depends_on(&bead.id, EdgeKind::Tracks).next()
+            && town
+                .depends_on(&bead.id, EdgeKind::Tracks)
+                .all(|id| *id != review.source)
+        {
+            let message = format!(
+                "{} names source {}, its edge {edge}",
+                bead.id, review.source
+            );
+            out.push(Violation::new("I8", [&bead.id], message));
+        }
+        if let Some(parent) = &bead.parent_id
+            && let Some(edge) = town.depends_on(&bead.id, EdgeKind::ParentChild).next()
+            && town
+                .depends_on(&bead.id, EdgeKind::ParentChild)
+                .all(|id| id != parent)
+        {
+            let message = format!("{} names parent {parent}, its edge {edge}", bead.id);
+            out.push(Violation::new("I8", [&bead.id], message));
+        }
+    }
+    if let Some(cycle) = town.blocks_cycle() {
+        let path: Vec<&str> = cycle.iter().map(|id| id.as_str()).collect();
+        let message = format!("blocks form a cycle: {}", path.join(" → "));
+        out.push(Violation::new("I8", &cycle, message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::violations;
+
+    #[test]
+    fn i8_edges_join_beads_that_exist() {
+        assert!(
+            violations("bead b1 issue open\nedge b1 blocks b2", "0s").contains("b2 is not there")
+        );
+    }
+
+    #[test]
+    fn i8_blocks_are_acyclic() {
+        let town = "bead b1 issue open\nbead b2 issue open\nbead b3 issue open\nedge b1 blocks b2\nedge b2 blocks b3";
+        assert!(!violations(town, "0s").contains("I8"));
+        let cycle = std::format!("{town}\nedge b3 blocks b1");
+        assert!(violations(&cycle, "0s").contains("blocks form a cycle"));
+    }
+
+    #[test]
+    fn i8_a_field_that_disagrees_with_its_edge_is_reported() {
+        let town = "bead b1 issue in_review status_changed_at=0s\nbead m1 merge_request open review.source=b2\nedge m1 tracks b1";
+        assert!(violations(town, "0s").contains("m1 names source b2, its edge b1"));
+    }
+}

@@ -1,0 +1,125 @@
+//! Invariants of a step: what actions may do, and what may change between two states.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::Violation;
+use crate::action::{Action, ActionKind, DispatchAgent, MergePr};
+use crate::breaker::BreakerState;
+use crate::pass::Pass;
+use crate::time::Timestamp;
+use crate::town::Town;
+
+/// What one pass, or one event or command, must not do (spec 5.1): I1, I11, I12, I13, I15, I16 and
+/// I19. `actions` are those that led from `before` to `after`; none for an event or a command.
+#[must_use]
+pub fn check_step(
+    before: &Town,
+    actions: &[Action],
+    after: &Town,
+    now: Timestamp,
+) -> Vec<Violation> {
+    let mut out = Vec::new();
+    terminal_final(before, after, &mut out);
+    let probes = actions
+        .iter()
+        .any(|a| matches!(a.kind, ActionKind::ProbeBreaker(_)));
+    let mut dispatches: usize = 0;
+    for action in actions {
+        match &action.kind {
+            ActionKind::DispatchAgent(dispatch) => {
+                dispatches = dispatches.saturating_add(1);
+                if !probes {
+                    attempts_capped(before, dispatch, now, &mut out);
+                }
+                quiet_drain(before, action, &mut out);
+            }
+            ActionKind::CreateAgent(_) | ActionKind::SendNudge(_) => {
+                quiet_drain(before, action, &mut out);
+            }
+            ActionKind::MergePr(merge) => certified(before, merge, &mut out),
+            _ => {}
+        }
+    }
+    let closed = before.state().breaker.state == BreakerState::Closed;
+    let allowed = if closed {
+        usize::MAX
+    } else {
+        usize::from(probes)
+    };
+    if dispatches > allowed {
+        let message = format!("{dispatches} dispatches while the breaker is not closed");
+        out.push(Violation::new("I16", [before.id()], message));
+    }
+    out
+}
+
+/// I1: a terminal bead never changes status.
+fn terminal_final(before: &Town, after: &Town, out: &mut Vec<Violation>) {
+    for old in before.beads().filter(|bead| !bead.is_live()) {
+        if let Some(new) = after.bead(&old.id).filter(|new| new.status != old.status) {
+            let message = format!(
+                "{} was {} and is {}",
+                old.id,
+                old.status.as_str(),
+                new.status.as_str()
+            );
+            out.push(Violation::new("I1", [&old.id], message));
+        }
+    }
+}
+
+/// I11: no dispatch of a bead at its cap or with a spent lineage.
+fn attempts_capped(
+    before: &Town,
+    dispatch: &DispatchAgent,
+    now: Timestamp,
+    out: &mut Vec<Violation>,
+) {
+    let Some(bead) = before.bead(&dispatch.bead_id) else {
+        return;
+    };
+    if Pass::new(before, now).attempts_spent(bead) || before.lineage_spent(bead) {
+        let message = format!("{} was dispatched without budget", bead.id);
+        out.push(Violation::new("I11", [&bead.id], message));
+    }
+}
+
+/// I15: while draining no dispatch, no new agent, no nudge.
+fn quiet_drain(before: &Town, action: &Action, out: &mut Vec<Violation>) {
+    if before.is_draining() {
+        let message = format!("{} while draining", action.kind.type_name());
+        out.push(Violation::new("I15", [&action.rule], message));
+    }
+}
+
+/// I12, I13 and I19: a merge names the head that was green and reviewed, by a certificate.
+fn certified(before: &Town, merge: &MergePr, out: &mut Vec<Violation>) {
+    let Some(mr) = before.bead(&merge.bead_id) else {
+        return;
+    };
+    let Some(review) = mr.review() else { return };
+    let mut note = |invariant, wrong: bool, message: &str| {
+        if wrong {
+            out.push(Violation::new(invariant, [&mr.id], message));
+        }
+    };
+    let settings = before.settings_of_review(mr);
+    let reviewed = crate::eligible::is_reviewed(mr, &settings);
+    note(
+        "I12",
+        settings.code_review && !reviewed,
+        "merged although no refinery passed it",
+    );
+    let green_head = review.auto_merge.head_sha.as_ref();
+    note(
+        "I13",
+        green_head != Some(&merge.head_sha),
+        "merged at another head than the green one",
+    );
+    note(
+        "I19",
+        merge.certificate.head_sha != merge.head_sha || merge.certificate.conditions.is_empty(),
+        "merged without a certificate for its head",
+    );
+}
