@@ -1,0 +1,16 @@
+//! Agents as child processes.
+pub(crate) mod environment;
+pub(crate) mod group;
+mod log;
+mod preflight;
+pub(crate) mod process_table;
+mod record;
+mod runtime;
+mod session;
+mod settings;
+mod template;
+mod worktree;
+
+pub use self::runtime::ProcessRuntime;
+pub use self::settings::{ProcessSettings, RequiredTool};
+pub use self::template::CommandTemplate;

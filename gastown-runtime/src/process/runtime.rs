@@ -1,0 +1,456 @@
+//! The agent runtime that ships: agents as child processes (spec 6.3).
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use gastown_core::events::ProcessStatus;
+use gastown_core::{
+    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, Secret, SessionId, StartRequest, TownId,
+};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use super::environment::{self, Sources};
+use super::group::{Group, GroupGuard};
+use super::log::{SessionLog, Source};
+use super::preflight::missing_tools;
+use super::record::{Records, SessionRecord, kill_strays};
+use super::session::{Session, Surroundings};
+use super::settings::ProcessSettings;
+use super::worktree::Worktrees;
+use crate::credentials::Credentials;
+use crate::error::RuntimeError;
+use crate::git::{GitAccess, file_name};
+use crate::mask::Masker;
+use crate::output::AgentOutput;
+use crate::protocol::{Message, Start, ToAgent};
+
+/// How many outputs of all sessions wait for the host before agents have to.
+const OUTPUTS_WAITING_MAX: usize = 1_024;
+
+/// Agents as child processes of a command template, each in its own git worktree of its rig.
+///
+/// # Guarantees
+/// - It never runs two sessions of one agent, not even after the host was killed: what an earlier
+///   run left is ended before [`ProcessRuntime::open`] returns.
+/// - A session ends as a whole: its process group, and on Linux whatever left the group.
+/// - The environment is built, not inherited; secrets appear in no log and no error.
+///
+/// # Assumptions
+/// - Git is 2.38 or later. Its directory is on a local file system and used by one process.
+pub struct ProcessRuntime {
+    settings: ProcessSettings,
+    credentials: Arc<dyn Credentials>,
+    worktrees: Worktrees,
+    records: Records,
+    outputs: mpsc::Sender<AgentOutput>,
+    agents: Mutex<BTreeMap<(TownId, AgentId), Arc<Slot>>>,
+    // Held as long as this lives; the system gives it back when the process ends.
+    _lock: File,
+}
+
+/// The place of one agent: at most one session is in it.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Starts and stops of one agent take turns.
+    turn: tokio::sync::Mutex<()>,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl Slot {
+    fn session(&self) -> Option<Arc<Session>> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.clone()
+    }
+
+    fn running(&self) -> Option<Arc<Session>> {
+        self.session().filter(|session| session.is_running())
+    }
+
+    fn put(&self, session: Arc<Session>) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    }
+}
+
+impl std::fmt::Debug for ProcessRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessRuntime")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ProcessRuntime {
+    /// Takes the directory into use and ends what an earlier run of the host left running there.
+    ///
+    /// Returns the runtime and what its sessions say. The receiver has to be read: agents wait
+    /// when it is full.
+    ///
+    /// # Errors
+    /// [`RuntimeError::UseFile`], [`RuntimeError::DirectoryInUse`], or
+    /// [`RuntimeError::StopLeftovers`] if something of an earlier run can't be ended.
+    pub async fn open(
+        mut settings: ProcessSettings,
+        credentials: Arc<dyn Credentials>,
+    ) -> Result<(Self, mpsc::Receiver<AgentOutput>), RuntimeError> {
+        let use_dir = |source| RuntimeError::UseFile {
+            path: settings.dir.display().to_string(),
+            source,
+        };
+        std::fs::create_dir_all(&settings.dir).map_err(use_dir)?;
+        // One name for one directory: processes are found again by it.
+        settings.dir = settings.dir.canonicalize().map_err(use_dir)?;
+        let lock = lock(&settings.dir)?;
+        let records = Records::new(settings.dir.join("sessions"));
+        end_leftovers(&settings, &records).await?;
+        let (outputs, receiver) = mpsc::channel(OUTPUTS_WAITING_MAX);
+        let runtime = Self {
+            worktrees: Worktrees::new(settings.git.clone(), settings.dir.join("towns")),
+            settings,
+            credentials,
+            records,
+            outputs,
+            agents: Mutex::default(),
+            _lock: lock,
+        };
+        Ok((runtime, receiver))
+    }
+
+    /// Stops every session, all at once; returns those of which something may still run.
+    pub async fn stop_all(&self, reason: &str) -> Vec<SessionId> {
+        let sessions: Vec<Arc<Session>> = {
+            let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+            agents.values().filter_map(|slot| slot.running()).collect()
+        };
+        let mut stopping = tokio::task::JoinSet::new();
+        for session in sessions {
+            let (reason, settings) = (reason.to_owned(), &self.settings);
+            let (stop_wait, terminate_wait) = (settings.stop_wait, settings.terminate_wait);
+            stopping.spawn(async move {
+                let ended = session.stop(&reason, stop_wait, terminate_wait).await;
+                (!ended).then(|| session.id.clone())
+            });
+        }
+        let mut left = stopping.join_all().await;
+        left.retain(Option::is_some);
+        left.into_iter().flatten().collect()
+    }
+
+    /// Where the worktree of a session's agent is.
+    ///
+    /// # Errors
+    /// [`RuntimeError::RunGit`] for an identifier that names no file.
+    pub fn worktree(&self, session: &SessionId) -> Result<std::path::PathBuf, RuntimeError> {
+        Ok(self.worktrees.path(session)?)
+    }
+
+    fn slot(&self, town: &TownId, agent: &AgentId) -> Arc<Slot> {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (town.clone(), agent.clone());
+        Arc::clone(agents.entry(key).or_default())
+    }
+
+    fn is_running(&self, town: &TownId, agent: &AgentId) -> bool {
+        self.slot(town, agent).running().is_some()
+    }
+
+    /// The rest of a start, once the agent's turn has come and nothing of it runs.
+    async fn launch(&self, slot: &Slot, request: StartRequest) -> Result<(), AgentRuntimeError> {
+        let secrets = self.credentials.of_session(&request).await;
+        let secrets = secrets.map_err(|error| rejected(&error))?;
+        let town_id = &request.session.town_id;
+        let token = self.credentials.of_repository(town_id, &request.git_url);
+        let access = GitAccess::new(
+            &request.git_url,
+            token.await.map_err(|error| rejected(&error))?,
+        );
+        let is_running = |agent: &AgentId| self.is_running(town_id, agent);
+        let worktree = self.worktrees.prepare(&request, &access, is_running);
+        let worktree = worktree.await.map_err(|error| rejected(&error))?;
+        let log = self.open_log(&request.session, &secrets, &access)?;
+        let environment = environment::build(&Sources {
+            inherited: self.inherited(),
+            request: &request,
+            secrets: &secrets,
+            access: &access,
+            dir: &self.settings.dir,
+        });
+        let words = self.settings.command.fill(&request, &worktree);
+        let child = spawn(&words, &worktree, environment)?;
+        // From here to `put` nothing waits: a start that is cancelled leaves a session that
+        // `stop` finds, or none.
+        let session = self.adopt(&request, child, log)?;
+        slot.put(Arc::clone(&session));
+        self.greet(&session, &request).await
+    }
+
+    /// Records a process that was just spawned and watches over it.
+    fn adopt(
+        &self,
+        request: &StartRequest,
+        child: Child,
+        log: Arc<SessionLog>,
+    ) -> Result<Arc<Session>, AgentRuntimeError> {
+        let id = request.session.clone();
+        let Some(group) = Group::of(&child) else {
+            return Err(rejected(&"the process ended at once"));
+        };
+        let mut guard = GroupGuard::of(&child);
+        let record = SessionRecord::new(&id, group.number());
+        // Without a record a killed host would not find the process again. Dropping guard and
+        // child ends it, and it has not been told yet what to do.
+        self.records
+            .write(&record)
+            .map_err(|error| rejected(&error))?;
+        guard.disarm();
+        log.add(Source::Host, &format!("started as process {}", record.pid));
+        let records = self.records.clone();
+        let (dir, session_id) = (self.settings.dir.clone(), id.clone());
+        let on_end = move || {
+            kill_strays(&dir, Some(&session_id));
+            let ended = SessionRecord {
+                ended: true,
+                ..record
+            };
+            if let Err(error) = records.write(&ended) {
+                tracing::warn!(agent = %session_id.agent_id, %error, "could not record an end");
+            }
+        };
+        let surroundings = Surroundings {
+            log,
+            outputs: self.outputs.clone(),
+            terminate_wait: self.settings.terminate_wait,
+            on_end: Box::new(on_end),
+        };
+        Ok(Session::run(id, child, group, surroundings))
+    }
+
+    /// Tells the agent who it is and what it is to do.
+    async fn greet(
+        &self,
+        session: &Session,
+        request: &StartRequest,
+    ) -> Result<(), AgentRuntimeError> {
+        let start = ToAgent::from(Start::from(request));
+        let told = match start.to_line() {
+            Ok(_) => session.deliver(start, self.settings.deliver_wait).await,
+            Err(problem) => Err(format!("what it is to do does not fit: {problem}")),
+        };
+        let Err(reason) = told else {
+            return Ok(());
+        };
+        // Whoever was not told what to do does nothing.
+        session.kill();
+        match session
+            .stop(
+                &reason,
+                self.settings.terminate_wait,
+                self.settings.terminate_wait,
+            )
+            .await
+        {
+            true => Err(AgentRuntimeError::Rejected { reason }),
+            false => Err(AgentRuntimeError::Unknown { reason }),
+        }
+    }
+
+    fn open_log(
+        &self,
+        session: &SessionId,
+        secrets: &BTreeMap<String, Secret>,
+        access: &GitAccess,
+    ) -> Result<Arc<SessionLog>, AgentRuntimeError> {
+        let masker = Masker::new(secrets.values().chain(access.token()));
+        let town = file_name("town id", session.town_id.as_str());
+        let agent = file_name("agent id", session.agent_id.as_str());
+        let (Ok(town), Ok(agent)) = (town, agent) else {
+            return Err(rejected(&"its identifier is too long to name a file"));
+        };
+        let dir = self.settings.dir.join("logs").join(town).join(agent);
+        let log = SessionLog::open(&dir, session.session, masker);
+        log.map(Arc::new).map_err(|error| rejected(&error))
+    }
+
+    fn inherited(&self) -> BTreeMap<String, String> {
+        let names = self.settings.inherited_variables.iter();
+        names
+            .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
+            .collect()
+    }
+
+    async fn end(&self, session: &Session, reason: &str) -> Result<(), AgentRuntimeError> {
+        let settings = &self.settings;
+        let ended = session.stop(reason, settings.stop_wait, settings.terminate_wait);
+        match ended.await {
+            true => Ok(()),
+            false => Err(AgentRuntimeError::Unknown {
+                reason: format!("processes of session {} do not end", session.id.session),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl AgentRuntime for ProcessRuntime {
+    async fn preflight(&self) -> Result<(), AgentRuntimeError> {
+        match missing_tools(&self.settings) {
+            missing if missing.is_empty() => Ok(()),
+            missing => Err(AgentRuntimeError::MissingTools {
+                tools: missing.join(", "),
+            }),
+        }
+    }
+
+    async fn start(&self, request: StartRequest) -> Result<(), AgentRuntimeError> {
+        let id = &request.session;
+        let slot = self.slot(&id.town_id, &id.agent_id);
+        let _turn = slot.turn.lock().await;
+        match slot.running() {
+            Some(running) if running.id == *id => return Ok(()),
+            Some(running) if running.id.session > id.session => {
+                return Err(rejected(&"a later session of this agent runs"));
+            }
+            Some(older) => {
+                self.end(&older, "another session of this agent starts")
+                    .await?
+            }
+            None => {}
+        }
+        self.launch(&slot, request).await
+    }
+
+    async fn stop(&self, session: &SessionId, reason: &str) -> Result<(), AgentRuntimeError> {
+        let slot = self.slot(&session.town_id, &session.agent_id);
+        let _turn = slot.turn.lock().await;
+        match slot.running() {
+            Some(running) if running.id == *session => self.end(&running, reason).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn status(&self, session: &SessionId) -> ProcessStatus {
+        let slot = self.slot(&session.town_id, &session.agent_id);
+        if slot.running().is_some_and(|running| running.id == *session) {
+            return ProcessStatus::Running;
+        }
+        match self.records.read(&session.town_id, &session.agent_id) {
+            Some(record) if record.session >= session.session => ProcessStatus::Exited,
+            Some(_) | None => ProcessStatus::NotFound,
+        }
+    }
+
+    async fn deliver(
+        &self,
+        session: &SessionId,
+        message: AgentMessage,
+    ) -> Result<(), AgentRuntimeError> {
+        let slot = self.slot(&session.town_id, &session.agent_id);
+        let running = slot.running().filter(|running| running.id == *session);
+        let Some(running) = running else {
+            return Err(AgentRuntimeError::NotRunning);
+        };
+        let AgentMessage {
+            nudge_id,
+            tier,
+            text,
+        } = message;
+        let message = Message {
+            nudge_id,
+            tier,
+            text,
+        };
+        let delivered = running.deliver(message.into(), self.settings.deliver_wait);
+        delivered
+            .await
+            .map_err(|reason| AgentRuntimeError::Unknown { reason })
+    }
+}
+
+fn rejected(reason: &dyn std::fmt::Display) -> AgentRuntimeError {
+    AgentRuntimeError::Rejected {
+        reason: reason.to_string(),
+    }
+}
+
+fn spawn(
+    words: &[String],
+    worktree: &Path,
+    environment: BTreeMap<String, String>,
+) -> Result<Child, AgentRuntimeError> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(rejected(&"the command has no program"));
+    };
+    Command::new(program)
+        .args(arguments)
+        .current_dir(worktree)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| rejected(&format!("could not run {program}: {error}")))
+}
+
+/// Makes sure that no other process uses the directory: it would take our agents for leftovers.
+fn lock(dir: &Path) -> Result<File, RuntimeError> {
+    let path = dir.join("lock");
+    let use_file = |source| RuntimeError::UseFile {
+        path: path.display().to_string(),
+        source,
+    };
+    let file = File::create(&path).map_err(use_file)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RuntimeError::DirectoryInUse {
+            path: dir.display().to_string(),
+        }),
+        Err(TryLockError::Error(source)) => Err(use_file(source)),
+    }
+}
+
+/// Ends what an earlier run left, by its records and by its environment.
+async fn end_leftovers(settings: &ProcessSettings, records: &Records) -> Result<(), RuntimeError> {
+    let mut ending = tokio::task::JoinSet::new();
+    for record in records.all()?.into_iter().filter(|record| !record.ended) {
+        let wait = settings.terminate_wait;
+        ending.spawn(async move {
+            let gone = match record.group() {
+                Some(group) => group.end(wait).await,
+                None => true,
+            };
+            (record, gone)
+        });
+    }
+    let mut left = Vec::new();
+    for (record, gone) in ending.join_all().await {
+        if gone {
+            tracing::info!(agent = %record.agent_id, session = record.session, "ended a leftover");
+            let ended = SessionRecord {
+                ended: true,
+                ..record
+            };
+            records.write(&ended)?;
+        } else {
+            left.push(record.agent_id.to_string());
+        }
+    }
+    // A host that was killed between a spawn and its record left no record at all.
+    kill_strays(&settings.dir, None);
+    match left.is_empty() {
+        true => Ok(()),
+        false => Err(RuntimeError::StopLeftovers {
+            agents: left.join(", "),
+        }),
+    }
+}
+
+#[cfg(test)]
+#[path = "runtime_tests.rs"]
+mod tests;

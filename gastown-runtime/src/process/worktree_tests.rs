@@ -1,0 +1,191 @@
+use super::*;
+use crate::testing::{Origin, start_request};
+
+struct Bench {
+    _dir: tempfile::TempDir,
+    origin: Origin,
+    worktrees: Worktrees,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            origin: Origin::new(&dir.path().join("origin")),
+            worktrees: Worktrees::new(Git::default(), dir.path().join("run")),
+            _dir: dir,
+        }
+    }
+
+    fn request(&self, agent: &str, branch: &str) -> StartRequest {
+        let mut request = start_request("t1", agent, 1);
+        request.git_url = self.origin.url();
+        request.branch = branch.into();
+        request
+    }
+
+    async fn prepare(&self, agent: &str, branch: &str) -> PathBuf {
+        self.prepare_while(&self.request(agent, branch), &[]).await
+    }
+
+    async fn prepare_while(&self, request: &StartRequest, running: &[&str]) -> PathBuf {
+        let is_running = |agent: &AgentId| running.contains(&agent.as_str());
+        self.worktrees
+            .prepare(request, &GitAccess::none(), is_running)
+            .await
+            .unwrap()
+    }
+
+    async fn review(&self, agent: &str, branch: &str) -> PathBuf {
+        let mut request = self.request(agent, branch);
+        request.role = Role::Refinery;
+        self.prepare_while(&request, &[]).await
+    }
+}
+
+fn git(path: &Path, args: &[&str]) -> String {
+    crate::testing::git(path, args)
+}
+
+fn head_branch(path: &Path) -> String {
+    git(path, &["rev-parse", "--abbrev-ref", "HEAD"])
+}
+
+fn commit(path: &Path, file: &str, text: &str) {
+    fs::write(path.join(file), text).unwrap();
+    git(path, &["add", "."]);
+    git(path, &["commit", "-q", "-m", file]);
+}
+
+#[tokio::test]
+async fn new_work_begins_at_the_target_and_pushed_work_is_continued() {
+    let bench = Bench::new();
+    let first = bench.prepare("a1", "gt/a1/b1").await;
+    assert_eq!(head_branch(&first), "gt/a1/b1");
+    commit(&first, "a.txt", "one");
+    git(&first, &["push", "-q", "origin", "gt/a1/b1"]);
+    // Another agent takes over; its worktree has what was pushed.
+    let second = bench.prepare("a2", "gt/a1/b1").await;
+    assert_eq!(head_branch(&second), "gt/a1/b1");
+    assert_eq!(fs::read_to_string(second.join("a.txt")).unwrap(), "one");
+    assert_eq!(head_branch(&first), "HEAD", "the first let go of it");
+}
+
+#[tokio::test]
+async fn work_that_a_crash_interrupted_is_still_there() {
+    let bench = Bench::new();
+    let path = bench.prepare("a1", "gt/a1/b1").await;
+    commit(&path, "done.txt", "committed, not pushed");
+    fs::write(path.join("half.txt"), "not committed").unwrap();
+    let git_dir = PathBuf::from(git(&path, &["rev-parse", "--absolute-git-dir"]));
+    fs::write(git_dir.join("index.lock"), "").unwrap();
+    assert_eq!(bench.prepare("a1", "gt/a1/b1").await, path);
+    assert!(path.join("done.txt").exists() && path.join("half.txt").exists());
+    git(&path, &["add", "."]);
+}
+
+#[tokio::test]
+async fn other_work_begins_clean_and_what_was_left_is_found_on_its_branch() {
+    let bench = Bench::new();
+    let path = bench.prepare("a1", "gt/a1/b1").await;
+    fs::write(path.join("half.txt"), "not committed").unwrap();
+    bench.prepare("a1", "gt/a1/b2").await;
+    assert_eq!(head_branch(&path), "gt/a1/b2");
+    assert!(!path.join("half.txt").exists());
+    let other = bench.prepare("a2", "gt/a1/b1").await;
+    assert_eq!(
+        fs::read_to_string(other.join("half.txt")).unwrap(),
+        "not committed"
+    );
+}
+
+#[tokio::test]
+async fn a_worktree_of_an_agent_that_runs_is_left_alone() {
+    let bench = Bench::new();
+    let running = bench.prepare("a1", "gt/a1/b1").await;
+    commit(&running, "a.txt", "one");
+    fs::write(running.join("half.txt"), "being written").unwrap();
+    let request = bench.request("a2", "gt/a1/b1");
+    let other = bench.prepare_while(&request, &["a1"]).await;
+    assert_eq!(head_branch(&running), "gt/a1/b1");
+    assert!(running.join("half.txt").exists());
+    assert!(other.join("a.txt").exists() && !other.join("half.txt").exists());
+}
+
+#[tokio::test]
+async fn a_refinery_sees_what_was_pushed_and_nothing_else() {
+    let bench = Bench::new();
+    let author = bench.prepare("a1", "gt/a1/b1").await;
+    commit(&author, "a.txt", "pushed");
+    git(&author, &["push", "-q", "origin", "gt/a1/b1"]);
+    commit(&author, "b.txt", "not pushed");
+    let reviewer = bench.review("ref", "gt/a1/b1").await;
+    assert_eq!(head_branch(&reviewer), "HEAD");
+    assert!(reviewer.join("a.txt").exists() && !reviewer.join("b.txt").exists());
+    // It is cut off in the middle of a merge that conflicts; the next one begins clean.
+    bench.origin.commit("main", "a.txt", "of somebody else");
+    git(&reviewer, &["fetch", "-q", "origin"]);
+    crate::testing::git_fails(&reviewer, &["merge", "origin/main"]);
+    bench.review("ref", "gt/a1/b1").await;
+    assert_eq!(git(&reviewer, &["status", "--porcelain"]), "");
+    assert_eq!(
+        fs::read_to_string(reviewer.join("a.txt")).unwrap(),
+        "pushed"
+    );
+}
+
+#[tokio::test]
+async fn what_was_pushed_wins_over_another_agents_unpushed_work() {
+    let bench = Bench::new();
+    let first = bench.prepare("a1", "shared").await;
+    commit(&first, "a.txt", "one");
+    git(&first, &["push", "-q", "origin", "shared"]);
+    commit(&first, "unpushed.txt", "lost?");
+    let unpushed = git(&first, &["rev-parse", "HEAD"]);
+    bench.origin.commit("shared", "b.txt", "two");
+    let second = bench.prepare("a2", "shared").await;
+    assert!(second.join("b.txt").exists() && !second.join("unpushed.txt").exists());
+    let saved = git(&second, &["rev-parse", "refs/gastown/saved/a2"]);
+    assert_eq!(saved, unpushed);
+}
+
+#[tokio::test]
+async fn a_worktree_whose_making_was_cut_off_is_made_again() {
+    let bench = Bench::new();
+    let path = bench.prepare("a1", "gt/a1/b1").await;
+    fs::remove_file(path.with_extension("ready")).unwrap();
+    fs::remove_file(path.join("README.md")).unwrap();
+    bench.prepare("a1", "gt/a1/b1").await;
+    assert!(path.join("README.md").exists());
+}
+
+#[tokio::test]
+async fn a_missing_target_and_names_that_are_options_are_refused() {
+    let bench = Bench::new();
+    let mut request = bench.request("a1", "gt/a1/b1");
+    request.target_branch = "nowhere".into();
+    let refused = |request: StartRequest| async move {
+        let none = GitAccess::none();
+        let result = bench.worktrees.prepare(&request, &none, |_| false).await;
+        (bench, result.unwrap_err().to_string())
+    };
+    let (bench, error) = refused(request).await;
+    assert_eq!(error, "target branch \"nowhere\" is not on the origin");
+    let request = bench.request("a1", "--upload-pack=evil");
+    let result = bench
+        .worktrees
+        .prepare(&request, &GitAccess::none(), |_| false)
+        .await;
+    assert_eq!(
+        result.unwrap_err().to_string(),
+        "branch \"--upload-pack=evil\" begins with a dash"
+    );
+}
+
+#[test]
+fn names_of_worktrees_lead_back_to_their_agents() {
+    for id in ["a1", "../x", "a/b", "a%2Fb", "%25", "t:1\\2"] {
+        let name = file_name("agent id", id).unwrap();
+        assert_eq!(unescape(&name), id);
+    }
+}
