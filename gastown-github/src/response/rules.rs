@@ -152,7 +152,10 @@ fn required(list: Json<'_>, app_key: &str) -> BranchRules {
     let mut rules = BranchRules::none();
     for entry in list.items() {
         // -1 and null both say "any App".
-        let app = entry.at(app_key).integer().filter(|it| *it > 0);
+        let app = entry.at(app_key);
+        // An App that cannot be understood must not become "any".
+        rules.complete &= app.integer().is_some() || !app.is_there();
+        let app = app.integer().filter(|it| *it > 0);
         match entry.at("context").word() {
             Some(name) => rules.required_checks.push(RequiredCheck {
                 name: name.to_owned(),
@@ -237,6 +240,8 @@ mod tests {
             json!({"type": "required_status_checks"}),
             json!({"type": "required_status_checks",
                    "parameters": {"required_status_checks": [{"integration_id": 1}]}}),
+            json!({"type": "required_status_checks", "parameters":
+                   {"required_status_checks": [{"context": "ci", "integration_id": "one"}]}}),
             json!({}),
             json!(7),
         ] {

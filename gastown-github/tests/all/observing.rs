@@ -1,0 +1,460 @@
+//! Looking at a pull request.
+
+use gastown_github::observation::{
+    ChecksState, Decision, ForgeError, MergeQueue, Mergeable, Observation, PullRequestState,
+};
+use gastown_github::observe::Detail;
+use gastown_github::url::RepositoryUrl;
+use serde_json::{Value, json};
+
+use crate::script::*;
+
+async fn look(world: &World) -> Result<Observation, ForgeError> {
+    world.github.observe(&seven(), Detail::Feedback).await
+}
+
+async fn seen(world: &World) -> Observation {
+    look(world).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_quiet_pull_request_costs_one_revalidation_and_one_point() {
+    let world = world();
+    world
+        .script
+        .on(PULL, [answer_with(200, &[("etag", "W/\"1\"")], pull())]);
+    let first = seen(&world).await;
+    assert_eq!(
+        (first.mergeable, first.merge_queue),
+        (Mergeable::Clean, MergeQueue::None)
+    );
+    assert_eq!(
+        first.feedback.as_ref().unwrap().checks.state,
+        ChecksState::Passing
+    );
+    assert_eq!(world.script.routes(), [PULL, FEED, RULES, BRANCH]);
+    world.clock.advance(60);
+    let second = seen(&world).await;
+    assert_eq!(first, second);
+    assert_eq!(world.script.seen()[0].headers["if-none-match"], "W/\"1\"");
+    assert_eq!(world.script.routes(), [PULL, FEED]);
+}
+
+#[tokio::test]
+async fn rules_are_asked_again_when_they_are_old_or_forgotten() {
+    let world = world();
+    seen(&world).await;
+    world.clock.advance(300);
+    seen(&world).await;
+    assert_eq!(world.script.count(RULES), 2);
+    let host = seven().host;
+    world.github.forget_repository(&RepositoryUrl {
+        host,
+        repository: name(),
+    });
+    seen(&world).await;
+    assert_eq!(world.script.count(RULES), 3);
+}
+
+#[tokio::test]
+async fn trap_08_a_merge_that_is_still_computed_is_unknown_until_it_is_not() {
+    let world = world();
+    let computing = with(pull(), "/mergeable", Value::Null);
+    let unknown = answer_with(200, &[("etag", "1")], computing);
+    world.script.on(
+        PULL,
+        [
+            unknown.clone(),
+            unknown,
+            answer_with(200, &[("etag", "2")], pull()),
+        ],
+    );
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(seen(&world).await.mergeable);
+    }
+    assert_eq!(
+        all,
+        [Mergeable::Unknown, Mergeable::Unknown, Mergeable::Clean]
+    );
+}
+
+fn page(count: usize, next: Option<&str>) -> Value {
+    json!({"nodes": vec![json!({"isResolved": false}); count],
+           "pageInfo": {"hasNextPage": next.is_some(), "endCursor": next}})
+}
+
+fn more(head: &str, page: Value) -> Reply {
+    let found = json!({"headRefOid": head, "reviewThreads": page});
+    answer(200, json!({"data": {"repository": {"pullRequest": found}}}))
+}
+
+#[tokio::test]
+async fn trap_14_threads_are_read_to_the_end() {
+    let world = world();
+    world.script.on(
+        FEED,
+        [answer(
+            200,
+            feed_with("/reviewThreads", page(100, Some("c1"))),
+        )],
+    );
+    let pages = [
+        more("abc", page(100, Some("c2"))),
+        more("abc", page(3, None)),
+    ];
+    world.script.on("graphql MoreThreads", pages);
+    let feedback = seen(&world).await.feedback.unwrap();
+    assert_eq!(
+        (feedback.unresolved_threads, feedback.threads_complete),
+        (203, true)
+    );
+    let after: Vec<_> = world
+        .script
+        .seen()
+        .iter()
+        .map(|it| it.body["variables"]["after"].clone())
+        .collect();
+    assert!(after.contains(&json!("c1")) && after.contains(&json!("c2")));
+}
+
+#[tokio::test]
+async fn trap_14_a_list_that_is_too_long_spoilt_or_of_another_head_is_incomplete() {
+    let spoilt = json!({"data": {"repository": {"pullRequest": {"headRefOid": "abc", "reviewThreads": null}}},
+                        "errors": [{"type": "RESOURCE_LIMITS_EXCEEDED", "message": "too much"}]});
+    for reply in [
+        more("abc", page(100, Some("again"))),
+        more("moved", page(1, None)),
+        answer(200, spoilt),
+    ] {
+        let world = world();
+        world.script.on(
+            FEED,
+            [answer(
+                200,
+                feed_with("/reviewThreads", page(100, Some("c1"))),
+            )],
+        );
+        world.script.on("graphql MoreThreads", [reply]);
+        assert!(!seen(&world).await.feedback.unwrap().threads_complete);
+        assert!(world.script.count("graphql MoreThreads") < 20);
+    }
+}
+
+#[tokio::test]
+async fn contexts_are_read_to_the_end() {
+    let world = world();
+    let first = json!({"nodes": [check("a")], "pageInfo": {"hasNextPage": true, "endCursor": "c"}});
+    world.script.on(
+        FEED,
+        [answer(200, feed_with("/statusCheckRollup/contexts", first))],
+    );
+    let bad = with(check("b"), "/conclusion", json!("FAILURE"));
+    let rollup = json!({"commit": {"oid": "abc"}, "contexts": nodes(json!([bad]))});
+    let found = json!({"headRefOid": "abc", "statusCheckRollup": rollup});
+    let reply = json!({"data": {"repository": {"pullRequest": found}}});
+    world
+        .script
+        .on("graphql MoreContexts", [answer(200, reply)]);
+    let feedback = seen(&world).await.feedback.unwrap();
+    assert_eq!(feedback.checks.failing, ["b"]);
+    assert!(feedback.checks_complete);
+}
+
+#[tokio::test]
+async fn a_push_between_the_two_reads_is_read_again_once() {
+    let world = world();
+    let moved = feed_with("/headRefOid", json!("new"));
+    let moved = with(
+        moved,
+        "/data/repository/pullRequest/statusCheckRollup/commit/oid",
+        json!("new"),
+    );
+    let newer = with(pull(), "/head/sha", json!("new"));
+    world
+        .script
+        .on(PULL, [answer(200, pull()), answer(200, newer)]);
+    world.script.on(FEED, [answer(200, moved.clone())]);
+    let found = seen(&world).await;
+    assert_eq!(found.head_sha, "new");
+    assert!(found.feedback.unwrap().checks_complete);
+
+    let world = self::world();
+    world.script.on(FEED, [answer(200, moved)]);
+    let feedback = seen(&world).await.feedback.unwrap();
+    assert!(!feedback.checks_complete && !feedback.threads_complete);
+    assert_eq!(feedback.decision, Some(Decision::ReviewRequired));
+    assert_eq!(world.script.count(FEED), 2);
+}
+
+#[tokio::test]
+async fn trap_10_checks_that_may_not_be_read_are_incomplete_and_all_else_is_kept() {
+    let world = world();
+    let mut partial = feed_with("/statusCheckRollup", Value::Null);
+    partial["errors"] = json!([{"type": "FORBIDDEN", "message": "Resource not accessible",
+        "path": ["repository", "pullRequest", "statusCheckRollup"]}]);
+    world.script.on(FEED, [answer(200, partial)]);
+    let feedback = seen(&world).await.feedback.unwrap();
+    assert!(!feedback.checks_complete && feedback.threads_complete);
+}
+
+#[tokio::test]
+async fn trap_11_checks_of_a_fork_are_asked_of_the_base_repository() {
+    let world = world();
+    world
+        .script
+        .on(PULL, [answer(200, with(pull(), "/head/repo", Value::Null))]);
+    let found = seen(&world).await;
+    assert_eq!(found.head_repository, None);
+    assert!(found.feedback.unwrap().checks_complete);
+    let variables = world.script.only(FEED).body["variables"].clone();
+    assert_eq!(
+        (&variables["owner"], &variables["name"]),
+        (&json!("o"), &json!("r"))
+    );
+}
+
+#[tokio::test]
+async fn trap_18_merged_is_final_whoever_did_it() {
+    let world = world();
+    let merged = with(
+        with(pull(), "/merged", json!(true)),
+        "/state",
+        json!("closed"),
+    );
+    world.script.on(PULL, [answer(200, merged.clone())]);
+    let found = seen(&world).await;
+    assert_eq!(
+        found.state,
+        PullRequestState::Merged {
+            commit: Some("test".to_owned())
+        }
+    );
+    assert_eq!(found.feedback, None);
+    assert_eq!(world.script.routes(), [PULL]);
+
+    // API versions from 2026-03-10 on no longer tell the commit.
+    world.script.on(
+        PULL,
+        [answer(200, with(merged, "/merge_commit_sha", Value::Null))],
+    );
+    let commit = json!({"data": {"repository": {"pullRequest": {"mergeCommit": {"oid": "m"}}}}});
+    world
+        .script
+        .on("graphql MergeCommit", [answer(200, commit)]);
+    let found = seen(&world).await;
+    assert_eq!(
+        found.state,
+        PullRequestState::Merged {
+            commit: Some("m".to_owned())
+        }
+    );
+}
+
+#[tokio::test]
+async fn trap_22_an_old_server_is_asked_without_the_fields_it_lacks() {
+    let world = world();
+    let text = "Field 'isInMergeQueue' doesn't exist on type 'PullRequest'";
+    let code = json!({"code": "undefinedField"});
+    let lacking = json!({"errors": [{"message": text, "extensions": code}]});
+    let without = feed_with("/isInMergeQueue", Value::Null);
+    world
+        .script
+        .on(FEED, [answer(200, lacking), answer(200, without)]);
+    let found = seen(&world).await;
+    assert_eq!(
+        (found.mergeable, found.merge_queue),
+        (Mergeable::Clean, MergeQueue::None)
+    );
+    assert_eq!(world.script.count(FEED), 2);
+    seen(&world).await;
+    assert_eq!(world.script.count(FEED), 3);
+    assert!(
+        !world.script.seen().last().unwrap().body["query"]
+            .as_str()
+            .unwrap()
+            .contains("isInMergeQueue")
+    );
+}
+
+#[tokio::test]
+async fn trap_24_a_draft_is_a_draft_although_it_is_mergeable() {
+    let world = world();
+    let draft = with(
+        with(pull(), "/draft", json!(true)),
+        "/mergeable_state",
+        json!("draft"),
+    );
+    world.script.on(PULL, [answer(200, draft)]);
+    let found = seen(&world).await;
+    assert_eq!(
+        (found.is_draft, found.mergeable),
+        (true, Mergeable::Blocked)
+    );
+}
+
+#[tokio::test]
+async fn trap_31_a_writer_who_asks_for_changes_is_heard_without_a_rule_about_reviews() {
+    let world = world();
+    let review =
+        json!({"state": "CHANGES_REQUESTED", "submittedAt": null, "commit": {"oid": "old"}});
+    let feed = feed_with("/latestOpinionatedReviews", nodes(json!([review])));
+    world.script.on(FEED, [answer(200, feed)]);
+    assert_eq!(
+        seen(&world).await.feedback.unwrap().decision,
+        Some(Decision::ChangesRequested)
+    );
+}
+
+#[tokio::test]
+async fn trap_05_a_required_check_that_has_not_reported_is_pending() {
+    let world = world();
+    let rule = json!([{"type": "required_status_checks", "parameters":
+        {"required_status_checks": [{"context": "deploy", "integration_id": 5}]}}]);
+    world.script.on(RULES, [answer(200, rule)]);
+    let checks = seen(&world).await.feedback.unwrap().checks;
+    assert_eq!(
+        (checks.state, checks.required_missing),
+        (ChecksState::Pending, vec!["deploy".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn rules_are_paged_and_an_unreachable_page_leaves_them_unknown() {
+    let rule = |name: &str| {
+        json!([{"type": "required_status_checks", "parameters":
+            {"required_status_checks": [{"context": name}]}}])
+    };
+    let world = world();
+    let next = "<https://api.github.com/repositories/1/rules?page=2>; rel=\"next\"";
+    world
+        .script
+        .on(RULES, [answer_with(200, &[("link", next)], rule("a"))]);
+    world
+        .script
+        .on("GET /repositories/1/rules", [answer(200, rule("b"))]);
+    let feedback = seen(&world).await.feedback.unwrap();
+    assert_eq!(feedback.checks.required_missing, ["a", "b"]);
+    assert!(feedback.checks_complete);
+
+    let world = self::world();
+    let elsewhere = "<https://evil.example/rules?page=2>; rel=\"next\"";
+    world
+        .script
+        .on(RULES, [answer_with(200, &[("link", elsewhere)], rule("a"))]);
+    assert!(!seen(&world).await.feedback.unwrap().checks_complete);
+}
+
+#[tokio::test]
+async fn rules_that_may_not_be_read_leave_the_checks_incomplete() {
+    let refused = json!({"message": "Resource not accessible by integration"});
+    let world = world();
+    world.script.on(RULES, [answer(403, refused)]);
+    assert!(!seen(&world).await.feedback.unwrap().checks_complete);
+
+    let world = self::world();
+    let plan = json!({"message": "Upgrade to GitHub Pro or make this repository public to enable this feature."});
+    world.script.on(RULES, [answer(403, plan)]);
+    assert!(seen(&world).await.feedback.unwrap().checks_complete);
+
+    // A fault of the server passes and must not look like a defect of this pull request.
+    let world = self::world();
+    world.script.on(RULES, [answer(502, Value::Null)]);
+    assert_eq!(look(&world).await, Err(ForgeError::Server { status: 502 }));
+}
+
+#[tokio::test]
+async fn a_missing_pull_request_is_told_from_an_invisible_repository() {
+    let world = world();
+    let gone = json!({"message": "Not Found"});
+    world.script.on(PULL, [answer(404, gone.clone())]);
+    let readable = Err(ForgeError::NotFound {
+        repository_readable: true,
+    });
+    assert_eq!(look(&world).await, readable);
+    world.script.on(REPOSITORY, [answer(404, gone)]);
+    let unreadable = Err(ForgeError::NotFound {
+        repository_readable: false,
+    });
+    assert_eq!(look(&world).await, unreadable);
+}
+
+#[tokio::test]
+async fn trap_16_a_renamed_repository_is_found() {
+    let world = world();
+    let to = [("location", "https://api.github.com/repositories/1/pulls/7")];
+    world.script.on(
+        PULL,
+        [answer_with(
+            301,
+            &to,
+            json!({"message": "Moved Permanently"}),
+        )],
+    );
+    world
+        .script
+        .on("GET /repositories/1/pulls/7", [answer(200, pull())]);
+    assert_eq!(seen(&world).await.head_sha, "abc");
+    let followed = world.script.only("GET /repositories/1/pulls/7");
+    assert_eq!(followed.headers["authorization"], "Bearer ghp_first");
+}
+
+#[tokio::test]
+async fn trap_17_a_redirect_to_another_origin_is_not_followed() {
+    let world = world();
+    let to = [("location", "https://evil.example/repos/o/r/pulls/7")];
+    world.script.on(PULL, [answer_with(301, &to, json!({}))]);
+    assert!(matches!(
+        look(&world).await,
+        Err(ForgeError::InvalidResponse { .. })
+    ));
+    assert!(
+        world
+            .script
+            .seen()
+            .iter()
+            .all(|it| it.url.starts_with("https://api.github.com/"))
+    );
+    // Nor is one that goes in circles.
+    let to = [("location", "https://api.github.com/repos/o/r/pulls/7")];
+    world.script.on(PULL, [answer_with(301, &to, json!({}))]);
+    assert!(matches!(
+        look(&world).await,
+        Err(ForgeError::InvalidResponse { .. })
+    ));
+}
+
+#[tokio::test]
+async fn what_is_no_pull_request_is_an_invalid_response() {
+    let world = world();
+    for body in [
+        json!({}),
+        json!([]),
+        Value::Null,
+        json!({"number": 7, "state": "open"}),
+    ] {
+        world.script.on(PULL, [answer(200, body)]);
+        assert!(matches!(
+            look(&world).await,
+            Err(ForgeError::InvalidResponse { .. })
+        ));
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_another_repository_or_host_is_told_apart() {
+    let world = world();
+    let found = |url: &str| world.github.pull_request(url, &name());
+    assert_eq!(found("https://github.com/O/R/pull/7").unwrap().number, 7);
+    let other = found("https://github.com/o/other/pull/7");
+    assert!(matches!(other, Err(ForgeError::RepositoryMismatch { .. })));
+    let host = "evil.example".to_owned();
+    assert_eq!(
+        found("https://evil.example/o/r/pull/7"),
+        Err(ForgeError::HostNotAllowed { host })
+    );
+    assert!(matches!(
+        found("https://github.com/o/r"),
+        Err(ForgeError::UnrecognizedUrl { .. })
+    ));
+}
