@@ -207,13 +207,6 @@ event_data! {
         /// Whether it stopped.
         outcome: Option<EffectOutcome>,
     }
-    /// A direct merge was looked for on its target.
-    MergeVerified {
-        /// The MR bead.
-        bead_id: BeadId,
-        /// What was found.
-        outcome: VerifyOutcome,
-    }
     /// The mayor was notified, or not.
     Notified {
         /// What it was about.
@@ -315,6 +308,56 @@ event_data! {
         ;
         /// When the new one expires.
         expires_at: Option<Timestamp>,
+    }
+}
+
+/// A direct merge was looked for on its target.
+///
+/// The outcome is written as `{"kind": "landed", "commit": "…"}`; a bare word, with the commit
+/// beside it, is read as well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "MergeVerifiedForm")]
+pub struct MergeVerified {
+    /// The MR bead.
+    pub bead_id: BeadId,
+    /// What was found.
+    pub outcome: VerifyOutcome,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MergeVerifiedForm {
+    bead_id: BeadId,
+    outcome: VerifyOutcomeForm,
+    #[serde(default)]
+    commit: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum VerifyOutcomeForm {
+    Word(String),
+    Whole(VerifyOutcome),
+}
+
+impl TryFrom<MergeVerifiedForm> for MergeVerified {
+    type Error = &'static str;
+
+    fn try_from(form: MergeVerifiedForm) -> Result<Self, Self::Error> {
+        let outcome = match form.outcome {
+            VerifyOutcomeForm::Whole(outcome) => outcome,
+            VerifyOutcomeForm::Word(word) => match (word.as_str(), form.commit) {
+                ("landed", Some(commit)) => VerifyOutcome::Landed { commit },
+                ("landed", None) => return Err("outcome `landed` needs a `commit`"),
+                ("absent", _) => VerifyOutcome::Absent,
+                ("unknown", _) => VerifyOutcome::Unknown,
+                _ => return Err("expected outcome `landed`, `absent` or `unknown`"),
+            },
+        };
+        Ok(Self {
+            bead_id: form.bead_id,
+            outcome,
+        })
     }
 }
 
