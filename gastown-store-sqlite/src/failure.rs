@@ -56,9 +56,9 @@ impl Failure {
             Failure::Sqlite(error) => backend(operation, place, class_of(&error), false, error),
             Failure::Commit(error) => {
                 let class = class_of(&error);
-                // A busy or full database is found out before the commit mark is written. After
-                // any other failure the mark may be on the disk and count at the next start.
-                let outcome_unknown = !matches!(class, BackendFailure::Busy | BackendFailure::Full);
+                // A busy database is found out before anything is written. After any other
+                // failure the commit mark may be on the disk and count at the next start.
+                let outcome_unknown = class != BackendFailure::Busy;
                 backend(operation, place, class, outcome_unknown, error)
             }
             Failure::Damaged(error) => {
@@ -103,5 +103,89 @@ fn class_of(error: &rusqlite::Error) -> BackendFailure {
             .map_or(BackendFailure::Other, |(_, class)| *class),
         // Not said by SQLite but by the reading of its answer: a column is not what it should be.
         None => BackendFailure::Corrupt,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::open;
+    use crate::options::Options;
+    use crate::town::write;
+
+    /// A statement that fails as `sql` makes it, on a file of its own.
+    fn failing(sql: &str) -> (tempfile::TempDir, Connection, StoreError) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("town.db");
+        let mut connection = open::writer(&path, "town.db", Options::safe()).unwrap();
+        connection.execute_batch(sql).unwrap();
+        let error = write(&mut connection, |transaction| {
+            let fill = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 5000)
+                INSERT INTO towns (id, version) SELECT 't' || n, 1 FROM n";
+            Ok(transaction.execute_batch(fill)?)
+        });
+        let error = error.unwrap_err().at("commit", "town.db");
+        (directory, connection, error)
+    }
+
+    fn towns(connection: &Connection) -> i64 {
+        connection
+            .query_row("SELECT count(*) FROM towns", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_nothing_is_written() {
+        let (_directory, connection, error) = failing("PRAGMA max_page_count = 1");
+        assert_eq!(
+            error.to_string(),
+            "commit failed on town.db: there is no room left"
+        );
+        assert!(error.is_retryable());
+        assert_eq!(towns(&connection), 0);
+        let integrity: String = connection
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(integrity, "ok");
+    }
+
+    #[test]
+    fn a_disk_that_became_read_only_is_named_and_nothing_is_written() {
+        let (_directory, connection, error) = failing("PRAGMA query_only = ON");
+        assert_eq!(
+            error.to_string(),
+            "commit failed on town.db: it can't be written"
+        );
+        assert!(!error.is_retryable());
+        assert_eq!(towns(&connection), 0);
+    }
+
+    #[test]
+    fn a_failed_commit_says_whether_it_may_have_been_written() {
+        let of = |code| {
+            let inner = rusqlite::ffi::Error::new(code);
+            let failure = Failure::Commit(rusqlite::Error::SqliteFailure(inner, None));
+            let error = failure.at("commit", "town.db");
+            let StoreError::Backend {
+                class,
+                outcome_unknown,
+                ..
+            } = error
+            else {
+                panic!("{error:?}");
+            };
+            (class, outcome_unknown)
+        };
+        assert_eq!(
+            of(rusqlite::ffi::SQLITE_BUSY),
+            (BackendFailure::Busy, false)
+        );
+        assert_eq!(of(rusqlite::ffi::SQLITE_FULL), (BackendFailure::Full, true));
+        assert_eq!(
+            of(rusqlite::ffi::SQLITE_IOERR_FSYNC),
+            (BackendFailure::Other, true)
+        );
     }
 }

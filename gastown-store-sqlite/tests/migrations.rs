@@ -88,7 +88,7 @@ fn every_old_file_keeps_what_it_holds() {
             r#"{"title":"Done long ago","rig_id":null}"#,
         );
         assert_eq!(
-            block_on(store.rows(&town, &[done.key.clone()])).unwrap(),
+            block_on(store.rows(&town, std::slice::from_ref(&done.key))).unwrap(),
             [done]
         );
 

@@ -33,10 +33,10 @@ fn refusal(path: &Path) -> StoreError {
 /// The class of a failure, and that the error names operation and path.
 #[track_caller]
 fn assert_backend(error: &StoreError, expected: BackendFailure, operation: &str, path: &Path) {
-    match error {
-        StoreError::Backend { class, .. } => assert_eq!(*class, expected, "{error}"),
-        other => panic!("expected a failure of the medium, got {other:?}"),
-    }
+    let StoreError::Backend { class, .. } = error else {
+        panic!("expected a failure of the medium, got {error:?}");
+    };
+    assert_eq!(*class, expected, "{error}");
     let said = error.to_string();
     let begins = format!("{operation} failed on {}", path.display());
     assert!(said.starts_with(&begins), "{said}");
