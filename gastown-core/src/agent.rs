@@ -171,6 +171,9 @@ pub struct Agent {
     /// When a stop that failed is asked for again.
     #[serde(default)]
     pub stop_retry_at: Option<Timestamp>,
+    /// Stops asked for so far; only grows, so that keys never repeat.
+    #[serde(default)]
+    pub stops: u64,
     /// When its latest session ended.
     #[serde(default)]
     pub exited_at: Option<Timestamp>,
@@ -225,6 +228,7 @@ impl Agent {
             done_session: None,
             stop_asked: None,
             stop_retry_at: None,
+            stops: 0,
             exited_at: None,
             prompted_at: None,
             told: BTreeMap::new(),

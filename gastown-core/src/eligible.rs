@@ -158,19 +158,24 @@ impl Obstacle<'_> {
     }
 }
 
+/// Why nobody is judged by silence now: a drain.
+pub(crate) fn drain_obstacle(pass: &Pass<'_>) -> Option<Wait> {
+    let drain = pass.town.state().drain.as_ref()?;
+    let until = drain.started_at.stale_at(pass.policy().drain_timeout);
+    Some(
+        Wait::on(WaitFor::Time, "the container is being replaced")
+            .since(drain.started_at)
+            .not_before(until),
+    )
+}
+
 /// Why nothing at all is dispatched now: a drain, or the breaker.
 pub(crate) fn town_obstacle(pass: &Pass<'_>) -> Option<Wait> {
-    let state = pass.town.state();
-    let policy = pass.policy();
-    if let Some(drain) = &state.drain {
-        let until = drain.started_at.stale_at(policy.drain_timeout);
-        return Some(
-            Wait::on(WaitFor::Time, "the container is being replaced")
-                .since(drain.started_at)
-                .not_before(until),
-        );
+    if let Some(wait) = drain_obstacle(pass) {
+        return Some(wait);
     }
-    let breaker = &state.breaker;
+    let policy = pass.policy();
+    let breaker = &pass.town.state().breaker;
     let opened = breaker.opened_at.unwrap_or(pass.now);
     match breaker.state {
         BreakerState::Closed => None,

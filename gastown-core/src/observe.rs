@@ -45,7 +45,7 @@ impl Town {
             E::AgentDone(e) => self.agent_done(e, now),
             E::ContainerStatus(e) => self.container_status(e, now),
             E::AgentGone(e) => self.agent_gone(e, now),
-            E::AgentStopped(e) => self.agent_stopped(e, now),
+            E::AgentStopped(e) => self.agent_stopped(e, key, now),
             E::MayorWaiting(e) => self.mayor_waiting(e, now),
             E::MayorPrompted(e) => self.mayor_prompted(e, now),
             E::ObservationGap(e) => self.observation_gap(e, now),

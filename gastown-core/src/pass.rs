@@ -120,9 +120,10 @@ impl<'a> Pass<'a> {
     }
 
     /// Whether an agent is *fresh*: hooked, and working or stalled, or heard of within
-    /// heartbeat_timeout (spec 3).
+    /// heartbeat_timeout (spec 3). One that the host gave up is not, however lately it spoke.
     pub(crate) fn is_fresh(&self, agent: &Agent) -> bool {
         agent.hook.is_some()
+            && agent.status != AgentStatus::Dead
             && (agent.status.is_running()
                 || agent
                     .last_activity_at

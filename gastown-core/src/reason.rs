@@ -42,6 +42,8 @@ reason_codes! {
     HeartbeatLost = "heartbeat_lost",
     /// An agent works without a hook.
     Unhooked = "unhooked",
+    /// An agent was asked to stop and may still run.
+    StopFailed = "stop_failed",
     /// An agent stayed stalled for too long.
     StalledTimeout = "stalled_timeout",
     /// An idle agent holds a bead that needs no agent now.

@@ -94,12 +94,17 @@ impl Performing<'_> {
         if agent.session != action.session {
             return Err(self.stale(&action.agent_id, action.session, agent.session));
         }
+        let mut stops = 0;
         self.town.edit_agent(&action.agent_id, |agent| {
-            agent.stop_asked = Some(action.session)
+            agent.stop_asked = Some(action.session);
+            agent.stop_retry_at = None;
+            agent.stops = agent.stops.saturating_add(1);
+            stops = agent.stops;
         });
         Ok(vec![Effect::new(
             action.agent_id.as_str(),
-            action.session,
+            // One session may have to be asked more than once.
+            stops,
             effect::StopAgent {
                 agent_id: action.agent_id.clone(),
                 session: action.session,

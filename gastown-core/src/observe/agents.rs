@@ -184,8 +184,16 @@ impl Town {
         Ok("the agent is given up".to_string())
     }
 
-    pub(super) fn agent_stopped(&mut self, event: &AgentStopped, now: Timestamp) -> Outcome {
-        self.agent_in_session(&event.agent_id, event.session)?;
+    pub(super) fn agent_stopped(
+        &mut self,
+        event: &AgentStopped,
+        key: Option<&EffectKey>,
+        now: Timestamp,
+    ) -> Outcome {
+        let agent = self.agent_in_session(&event.agent_id, event.session)?;
+        if key.is_some_and(|key| key.attempt != agent.stops) {
+            return Err("the result of an older stop".to_string());
+        }
         match event.outcome {
             None | Some(EffectOutcome::Done) => {
                 self.edit_agent(&event.agent_id, |agent| agent.stop_retry_at = None);

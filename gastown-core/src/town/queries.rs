@@ -38,11 +38,13 @@ impl Town {
         self.state.breaker.state == BreakerState::Closed
     }
 
-    /// The agents hooked to a bead, by id.
+    /// The agents hooked to a bead, by id. A mayor holds nothing: it works without a hook, and one
+    /// that comes from outside keeps no bead from its worker (spec 3.2).
     pub fn holders(&self, bead: &BeadId) -> impl Iterator<Item = &Agent> {
         self.index
             .holders(bead)
             .filter_map(|id| self.agents.get(id))
+            .filter(|agent| agent.role != Role::Mayor)
     }
 
     /// The values in force for a rig; a rig that is not there counts as none.

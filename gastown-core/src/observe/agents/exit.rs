@@ -27,8 +27,16 @@ impl Town {
         if event.bead_id.is_some() && agent.hook.is_some() && event.bead_id != agent.hook {
             return Err("the agent is on another bead by now".to_string());
         }
+        // Whatever came of its stop, it has ended.
+        let stop_failed = agent.stop_retry_at.is_some();
+        if stop_failed {
+            self.edit_agent(&agent.id, |agent| agent.stop_retry_at = None);
+        }
         if !agent.status.is_running() {
-            return Err(format!("the agent is {} already", agent.status.as_str()));
+            return match stop_failed {
+                true => Ok("the session has ended after all".to_string()),
+                false => Err(format!("the agent is {} already", agent.status.as_str())),
+            };
         }
         self.set_agent_status(&agent.id, AgentStatus::Idle, now);
         let stopped = agent.stop_asked == Some(agent.session);

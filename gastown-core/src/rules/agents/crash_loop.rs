@@ -1,0 +1,78 @@
+//! `agents/crash-loop`: an agent keeps dying.
+
+use alloc::format;
+
+use super::is_worker;
+use crate::agent::Agent;
+use crate::pass::Pass;
+use crate::reason::ReasonCode;
+use crate::rules::{On, Rule};
+use crate::verdict::Verdict;
+use crate::work::TriageType;
+
+pub(super) const RULE: Rule = Rule {
+    id: "agents/crash-loop",
+    text: "The agent's own attempts reached the cap: a triage request `crash_loop`, once until \
+           the reset.",
+    on: On::Agent(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
+    if !is_at_cap(pass, agent) || agent.told.contains_key(&ReasonCode::CrashLoop) {
+        return Verdict::NotMine;
+    }
+    let message = format!(
+        "agent {} was dispatched {} times without lasting success",
+        agent.id, agent.dispatch_attempts
+    );
+    match pass.triage_request(TriageType::CrashLoop, agent, message) {
+        Some(request) => Verdict::act(request),
+        None => Verdict::NotMine,
+    }
+}
+
+/// Whether an agent's own attempts are at the cap of its rig.
+pub(super) fn is_at_cap(pass: &Pass<'_>, agent: &Agent) -> bool {
+    let cap = pass
+        .settings(agent.rig_id.as_ref())
+        .max_dispatch_attempts
+        .max(1);
+    is_worker(agent) && agent.dispatch_attempts >= cap
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{acts, settled};
+
+    const TOWN: &str = "
+        rig r1
+        agent a1 polecat idle rig_id=r1 dispatch_attempts=5 last_activity_at=-1s
+    ";
+
+    #[test]
+    fn agents_crash_loop_at_the_cap_asks_once() {
+        insta::assert_snapshot!(acts(TOWN, "0s"), @r#"agents/crash-loop: create_bead bead={"labels":["gt:triage-request"],"metadata":{"agent_id":"a1","options":["RESTART","RESTART_WITH_BACKOFF","CLOSE_BEAD","REASSIGN_BEAD","NUDGE","ESCALATE_TO_MAYOR","PROVIDE_GUIDANCE","DISCARD"],"triage_type":"crash_loop"},"priority":"medium","rig_id":"r1","status":"open","title":"crash loop: a1","type":"issue"} bead_id=t1-b1"#);
+        let settled = settled(TOWN, "0s");
+        assert_eq!(settled.matches("agents/crash-loop").count(), 1, "{settled}");
+    }
+
+    #[test]
+    fn agents_crash_loop_under_the_cap_or_told_or_of_a_mayor_does_nothing() {
+        for (from, to) in [
+            ("dispatch_attempts=5", "dispatch_attempts=4"),
+            (
+                "dispatch_attempts=5",
+                "dispatch_attempts=9 told.crash_loop=-1h",
+            ),
+            ("polecat", "mayor"),
+        ] {
+            assert_eq!(acts(&TOWN.replace(from, to), "0s"), "nothing", "{to}");
+        }
+    }
+
+    #[test]
+    fn agents_crash_loop_with_too_many_requests_waits() {
+        let town = std::format!("town policy.max_open_triage_requests=0\n{TOWN}");
+        assert_eq!(acts(&town, "0s"), "nothing");
+    }
+}
