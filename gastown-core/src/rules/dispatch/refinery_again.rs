@@ -170,6 +170,7 @@ mod tests {
         let blocked = std::format!(
             "{TOWN}\nbead w1 issue open rig_id=r1 parent_id=m1 labels=[\"gt:rework\"] last_dispatch_attempt_at=0s\nedge m1 blocks w1"
         );
-        insta::assert_snapshot!(acts(&blocked, "1ms"), @"nothing");
+        // It gives the bead back meanwhile and is free for other reviews.
+        insta::assert_snapshot!(acts(&blocked, "1ms"), @"agents/wrong-hook: unhook_agent agent_id=a1 bead_id=m1 reason=wrong_hook");
     }
 }
