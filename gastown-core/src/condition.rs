@@ -116,4 +116,16 @@ pub struct Condition {
     /// Credential sources that were tried.
     #[serde(default)]
     pub tried: Vec<String>,
+    /// Evidence ended it, and a person who was told of it is yet to hear so: nothing waits for it
+    /// any more, and `conditions/end` says so and removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Condition {
+    /// Whether anything waits for it.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.ended_at.is_none()
+    }
 }

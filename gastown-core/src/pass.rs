@@ -1,6 +1,7 @@
 //! One pass over an unchanging state: what rules see, and what this pass has planned so far.
 
 mod plan;
+mod release;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;

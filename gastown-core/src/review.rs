@@ -11,6 +11,12 @@ use crate::forge::{Decision, Observation};
 use crate::ids::{AgentId, BeadId, RigId};
 use crate::time::Timestamp;
 
+/// What [`AutoMerge::off_for_head`] says when no head was known.
+pub(crate) const OFF_UNSEEN: &str = "unseen";
+
+/// How often a direct merge is verified before a person is told (spec 3.10).
+pub(crate) const VERIFY_TRIES_MAX: u32 = 5;
+
 /// How a closed MR bead ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -93,4 +93,20 @@ impl Town {
         });
         true
     }
+
+    /// A review fails: its source reopens, and a person is told once under the failure's code.
+    pub(crate) fn fail_review_and_reopen(
+        &mut self,
+        mr: &BeadId,
+        code: ReasonCode,
+        message: &str,
+        by: &str,
+        now: Timestamp,
+    ) {
+        let source = self.bead(mr).and_then(|mr| self.source_of(mr)).cloned();
+        self.fail_and_tell(mr, code, message, by, now);
+        if let Some(source) = source {
+            self.reopen_source(&source, code, message, now);
+        }
+    }
 }

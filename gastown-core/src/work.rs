@@ -97,6 +97,21 @@ impl Work {
         }
     }
 
+    /// The head of the pull request that a repair was made for.
+    #[must_use]
+    pub fn head_sha(&self) -> Option<&str> {
+        match self {
+            Work::PrFeedback(work) => work.head_sha.as_deref(),
+            Work::PrConflict(work) => work.head_sha.as_deref(),
+            Work::Plain
+            | Work::Rework(_)
+            | Work::PrFixup(_)
+            | Work::TriageRequest(_)
+            | Work::TriageBatch
+            | Work::MoleculeStep => None,
+        }
+    }
+
     /// The engine's label for this sort, if it has one.
     #[must_use]
     pub const fn label(&self) -> Option<&'static str> {

@@ -257,9 +257,12 @@ impl crate::town::Town {
         let Some(bead_id) = agent.last_bead.clone().or_else(|| agent.hook.clone()) else {
             return;
         };
-        let explained = self.conditions().any(|condition| match &condition.subject {
-            crate::condition::ConditionSubject::Town => true,
-            crate::condition::ConditionSubject::Rig(id) => Some(id) == rig.as_ref(),
+        let explained = self.conditions().any(|condition| {
+            condition.holds()
+                && match &condition.subject {
+                    crate::condition::ConditionSubject::Town => true,
+                    crate::condition::ConditionSubject::Rig(id) => Some(id) == rig.as_ref(),
+                }
         });
         let probe = self.state().breaker.probe.as_ref();
         let was_probe = probe.is_some_and(|probe| {

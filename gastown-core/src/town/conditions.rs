@@ -1,22 +1,41 @@
 //! Which conditions hold for a pull request (spec 1.8).
 
 use super::Town;
-use crate::condition::{Condition, ConditionSubject};
+use crate::condition::{Condition, ConditionKind, ConditionSubject};
 use crate::ids::BeadId;
 use crate::time::Timestamp;
 
 impl Town {
-    /// The conditions that are about an MR bead: those of the town, and those of its rig.
+    /// The conditions that hold and are about an MR bead: those of the town, and those of its rig.
     pub(crate) fn conditions_of(&self, mr: &BeadId) -> impl Iterator<Item = &Condition> {
         let rig = self
             .bead(mr)
             .and_then(|bead| self.rig_of_review(bead))
             .map(|rig| rig.id.clone());
         self.conditions()
+            .filter(|condition| condition.holds())
             .filter(move |condition| match &condition.subject {
                 ConditionSubject::Town => true,
                 ConditionSubject::Rig(id) => Some(id) == rig.as_ref(),
             })
+    }
+
+    /// Evidence ends a condition. One that a person was told of stays, without holding anything,
+    /// until `conditions/end` has said that it is over.
+    pub(crate) fn end_condition(
+        &mut self,
+        kind: ConditionKind,
+        subject: &ConditionSubject,
+        now: Timestamp,
+    ) {
+        let Some(condition) = self.condition(kind, subject) else {
+            return;
+        };
+        if condition.told_at.is_none() {
+            self.remove_condition(kind, subject);
+        } else if condition.holds() {
+            self.edit_condition(kind, subject, |condition| condition.ended_at = Some(now));
+        }
     }
 
     /// A poll goes out: under a condition it is its probe, and the next one waits.

@@ -104,7 +104,11 @@ mod tests {
             bead b1 issue open rig_id=r1 priority=high
             bead b2 issue open rig_id=r1 priority=critical
             bead b3 issue open rig_id=r2
-            bead b4 issue open rig_id=r2 labels=["gt:rework"]
+            bead b4 issue open rig_id=r2 labels=["gt:rework"] parent_id=m0
+            bead b0 issue in_review rig_id=r2
+            bead m0 merge_request in_progress rig_id=r2 review.source=b0
+            edge m0 tracks b0
+            edge m0 blocks b4
             bead b6 issue open rig_id=r3
             bead b5 issue open rig_id=r3
         "#;

@@ -5,12 +5,11 @@ use alloc::vec::Vec;
 use super::{Chosen, backoff_wait, begin, longest_idle, unless_held_back};
 use crate::agent::{AgentStatus, Role};
 use crate::bead::{Bead, BeadStatus};
-use crate::eligible::needs_refinery;
+use crate::eligible::{blocker_waits, needs_refinery};
 use crate::ids::RigId;
 use crate::pass::{Due, Pass, Plan};
 use crate::reason::ReasonCode;
 use crate::rules::{On, Rule};
-use crate::town::Blocker;
 use crate::verdict::{Verdict, Wait, WaitFor};
 
 pub(super) const RULE: Rule = Rule {
@@ -45,19 +44,7 @@ fn is_mine(pass: &Pass<'_>, mr: &Bead) -> bool {
 }
 
 fn obstacles(pass: &Pass<'_>, mr: &Bead) -> Vec<Wait> {
-    let mut waits: Vec<Wait> = pass
-        .town
-        .open_blockers(&mr.id)
-        .into_iter()
-        .map(|blocker| match blocker {
-            Blocker::Unsettled(id) => {
-                Wait::on(WaitFor::Bead, "waits for a repair of its branch").id(id.as_str())
-            }
-            Blocker::Failed(id) => {
-                Wait::on(WaitFor::Person, "what it waits for has failed").id(id.as_str())
-            }
-        })
-        .collect();
+    let mut waits = blocker_waits(pass.town, mr);
     if mr.held {
         waits.push(Wait::on(
             WaitFor::Person,
