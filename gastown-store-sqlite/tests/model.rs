@@ -270,7 +270,7 @@ fn open(directory: &TempDir) -> SqliteStore {
 
 proptest! {
     #[test]
-    fn sqlite_and_memory_say_the_same(steps in vec(steps(), 1..40)) {
+    fn sqlite_and_memory_say_the_same(steps in vec(steps(), 1..24)) {
         let directory = tempfile::tempdir().unwrap();
         let memory = MemoryStore::new();
         let mut sqlite = open(&directory);

@@ -1,6 +1,11 @@
 //! Several processes on one file: no lost update, no swallowed conflict, no damage.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 mod common;
 
