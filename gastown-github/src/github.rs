@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use crate::checks::SkippedRequired;
 use crate::client::{Client, Session, lock};
 use crate::clock::Clock;
-use crate::credentials::{CredentialChain, TokenScope};
+use crate::credentials::{Asker, CredentialChain, TokenScope};
 use crate::error::Error;
 use crate::etag::EtagLimits;
 use crate::observation::{ApiBudget, ForgeError};
@@ -56,12 +56,15 @@ impl Default for GitHubConfig {
 /// - A token reaches only the API of the host that it was asked for.
 /// - No write is sent twice, unless the forge said that the first had no effect.
 /// - Nothing waits longer than a second or so: limits come back as values.
+/// - Clones, also those for other askers, share limits, caches and the order of writes.
+#[derive(Clone)]
 pub struct GitHub {
-    pub(crate) config: GitHubConfig,
-    pub(crate) client: Client,
-    pub(crate) settings: Mutex<SettingsCache>,
+    pub(crate) config: Arc<GitHubConfig>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) settings: Arc<Mutex<SettingsCache>>,
     /// Web names of hosts that turned out to lack the fields about merge queues.
-    without_queue_fields: Mutex<BTreeSet<String>>,
+    without_queue_fields: Arc<Mutex<BTreeSet<String>>>,
+    asker: Asker,
 }
 
 impl std::fmt::Debug for GitHub {
@@ -88,10 +91,20 @@ impl GitHub {
             config.etags,
         );
         Self {
-            config,
-            client,
-            settings: Mutex::default(),
-            without_queue_fields: Mutex::default(),
+            config: Arc::new(config),
+            client: Arc::new(client),
+            settings: Arc::default(),
+            without_queue_fields: Arc::default(),
+            asker: Asker::default(),
+        }
+    }
+
+    /// The same adapter on behalf of this town and rig, whose credentials it then asks for.
+    #[must_use]
+    pub fn acting_for(&self, asker: Asker) -> Self {
+        Self {
+            asker,
+            ..self.clone()
         }
     }
 
@@ -158,6 +171,7 @@ impl GitHub {
         let scope = TokenScope {
             host: host.clone(),
             repository: repository.clone(),
+            asker: self.asker.clone(),
         };
         self.client.session(scope, urgency)
     }

@@ -1,4 +1,55 @@
 //! Watch and merge GitHub pull requests safely; the forge adapter of Gastown.
+//!
+//! Is this pull request mergeable, and if not, why not? Merge it, and nothing else, safely:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use gastown_github::clock::Clock;
+//! use gastown_github::credentials::{CredentialChain, CredentialSource, KnownToken, Token};
+//! use gastown_github::merge::{MergeRequest, MethodChoice};
+//! use gastown_github::observe::Detail;
+//! use gastown_github::readiness::{MergeConditions, blockers};
+//! use gastown_github::transport::Transport;
+//! use gastown_github::url::{ForgeHost, RepositoryName};
+//! use gastown_github::{GitHub, GitHubConfig};
+//!
+//! # async fn example(
+//! #     transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, token: &str,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let source = KnownToken::new("my token", &ForgeHost::github_com(), Token::new(token));
+//! let chain = CredentialChain::new([Arc::new(source) as Arc<dyn CredentialSource>]);
+//! let github = GitHub::new(GitHubConfig::default(), transport, clock, chain);
+//!
+//! let repository = RepositoryName::parse("octo-org/hello")?;
+//! let pull_request =
+//!     github.pull_request("https://github.com/octo-org/hello/pull/7", &repository)?;
+//! let seen = github.observe(&pull_request, Detail::Feedback).await?;
+//! let conditions = MergeConditions::for_head(&seen.head_sha);
+//! for blocker in blockers(&seen, &conditions) {
+//!     println!("not now: {blocker}");
+//! }
+//! // Looks again, and merges exactly the head that was just looked at or nothing.
+//! let method = MethodChoice::Auto;
+//! let outcome = github.merge(&MergeRequest { pull_request, repository, method, conditions }).await;
+//! println!("{outcome:?}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! How it is built:
+//!
+//! ```text
+//! GitHub (observe, merge, verify_landing, create_branch, comment)      webhook::{verify, interpret}
+//!    │  pure: request ──> [Transport] ──> response, graphql               hints about what to look at
+//!    │  pure: checks, decision, readiness, classify, rate_limit, etag, redirect
+//!    └─ around each request: token (chain, App), limits, turn to write, revalidation, redirects
+//! ```
+//!
+//! - What could not be read, or belongs to another head, is incomplete and never fine.
+//! - Nothing reads a clock or sleeps on its own: both are the host's [`clock::Clock`].
+//! - A limit is a value with a time, not a wait; what to do about it is the caller's to decide.
+//! - No write is repeated unless GitHub said that the first one had no effect.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod branch;

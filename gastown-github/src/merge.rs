@@ -11,7 +11,7 @@ use crate::client::{Effect, Failure, Session, bad};
 use crate::error_body::ErrorBody;
 use crate::github::GitHub;
 use crate::graphql::Document;
-use crate::observation::{ForgeError, MergeOutcome, MergeQueue};
+use crate::observation::{ForgeError, MergeOutcome, MergeQueue, PullRequestState};
 use crate::observe::{Detail, Look};
 use crate::rate_limit::Urgency;
 use crate::readiness::{MergeConditions, blockers};
@@ -53,7 +53,8 @@ enum Attempt {
 }
 
 impl GitHub {
-    /// Merges a pull request if a fresh look shows that it should be merged.
+    /// Merges a pull request if a fresh look shows that it should be merged. One that is merged
+    /// already is reported as such, whoever did it.
     ///
     /// An [`MergeOutcome::Error`] means that it may have been merged: observe before anything
     /// else. No merge is ever sent twice.
@@ -75,6 +76,9 @@ impl GitHub {
             Ok(look) => look,
             Err(error) => return MergeOutcome::Error { error },
         };
+        if let PullRequestState::Merged { commit } = look.observation.state {
+            return MergeOutcome::Merged { commit };
+        }
         if !blockers(&look.observation, &wanted.conditions).is_empty() {
             return MergeOutcome::NotReady {
                 observation: Box::new(look.observation),

@@ -8,12 +8,13 @@ use http::{Response, StatusCode};
 
 use crate::classify;
 use crate::client::{Session, bad, lock};
+use crate::credentials::{Asker, TokenScope};
 use crate::error_body::ErrorBody;
 use crate::github::GitHub;
 use crate::observation::ForgeError;
 use crate::request;
 use crate::response::{self, BranchProtection, BranchRules, RequiredCheck};
-use crate::url::{Product, RepositoryUrl};
+use crate::url::{Product, RepositoryName, RepositoryUrl};
 
 /// For how many branches the demands are kept.
 const BRANCHES_MAX: usize = 1024;
@@ -35,8 +36,15 @@ impl BranchSettings {
     }
 }
 
-/// Host, repository in lower case, branch.
-type Key = (String, String, String);
+/// What the demands of a branch are kept by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    host: String,
+    repository: RepositoryName,
+    branch: String,
+    /// What one asker may not read must not look unreadable to another.
+    asker: Asker,
+}
 
 /// What is kept, and since when.
 #[derive(Debug, Default)]
@@ -61,14 +69,19 @@ impl SettingsCache {
     }
 
     pub(crate) fn forget(&mut self, repository: &RepositoryUrl) {
-        let (host, name, _) = key(repository, "");
-        self.kept.retain(|(a, b, _), _| (a, b) != (&host, &name));
+        let host = repository.host.web();
+        self.kept
+            .retain(|key, _| key.host != host || key.repository != repository.repository);
     }
 }
 
-fn key(repository: &RepositoryUrl, branch: &str) -> Key {
-    let name = repository.repository.to_string().to_ascii_lowercase();
-    (repository.host.web().to_owned(), name, branch.to_owned())
+fn key(scope: &TokenScope, branch: &str) -> Key {
+    Key {
+        host: scope.host.web().to_owned(),
+        repository: scope.repository.clone(),
+        branch: branch.to_owned(),
+        asker: scope.asker.clone(),
+    }
 }
 
 impl GitHub {
@@ -79,11 +92,7 @@ impl GitHub {
         branch: &str,
         age_max: TimeDelta,
     ) -> Result<BranchSettings, ForgeError> {
-        let repository = RepositoryUrl {
-            host: session.scope.host.clone(),
-            repository: session.scope.repository.clone(),
-        };
-        let key = key(&repository, branch);
+        let key = key(&session.scope, branch);
         let now = self.client.now();
         if let Some(kept) = lock(&self.settings).get(&key, now, age_max) {
             return Ok(kept);
@@ -154,12 +163,13 @@ fn readable(answer: Response<Bytes>) -> Result<Option<Response<Bytes>>, ForgeErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::url::{ForgeHost, RepositoryName};
+    use crate::url::ForgeHost;
 
-    fn repository(name: &str) -> RepositoryUrl {
-        RepositoryUrl {
+    fn scope(name: &str) -> TokenScope {
+        TokenScope {
             host: ForgeHost::github_com(),
             repository: RepositoryName::parse(name).unwrap(),
+            asker: Asker::default(),
         }
     }
 
@@ -170,10 +180,10 @@ mod tests {
     #[test]
     fn demands_are_kept_for_a_while_and_forgotten_on_request() {
         let mut cache = SettingsCache::default();
-        let main = key(&repository("O/r"), "main");
+        let main = key(&scope("O/r"), "main");
         cache.keep(main.clone(), at(0), BranchSettings::default());
         cache.keep(
-            key(&repository("o/other"), "main"),
+            key(&scope("o/other"), "main"),
             at(0),
             BranchSettings::default(),
         );
@@ -181,7 +191,23 @@ mod tests {
         assert!(cache.get(&main, at(299), age_max).is_some());
         assert!(cache.get(&main, at(300), age_max).is_none());
         assert!(cache.get(&main, at(0), TimeDelta::zero()).is_none());
-        cache.forget(&repository("o/R"));
+        let other = Asker {
+            town: Some("t".to_owned()),
+            rig: None,
+        };
+        let of_other = key(
+            &TokenScope {
+                asker: other,
+                ..scope("o/r")
+            },
+            "main",
+        );
+        assert!(cache.get(&of_other, at(0), age_max).is_none());
+        let scope = scope("o/R");
+        cache.forget(&RepositoryUrl {
+            host: scope.host,
+            repository: scope.repository,
+        });
         assert_eq!(cache.kept.len(), 1);
     }
 
@@ -189,10 +215,10 @@ mod tests {
     fn the_oldest_leaves_at_the_limit() {
         let mut cache = SettingsCache::default();
         for number in 0..=BRANCHES_MAX {
-            let key = key(&repository("o/r"), &number.to_string());
+            let key = key(&scope("o/r"), &number.to_string());
             cache.keep(key, at(number as i64), BranchSettings::default());
         }
         assert_eq!(cache.kept.len(), BRANCHES_MAX);
-        assert!(!cache.kept.contains_key(&key(&repository("o/r"), "0")));
+        assert!(!cache.kept.contains_key(&key(&scope("o/r"), "0")));
     }
 }

@@ -465,6 +465,7 @@ mod tests {
         TokenScope {
             host: ForgeHost::github_com(),
             repository: RepositoryName::parse(repository).unwrap(),
+            asker: crate::credentials::Asker::default(),
         }
     }
 

@@ -15,6 +15,15 @@ pub use self::token::{Fingerprint, Token};
 use crate::observation::ForgeError;
 use crate::url::{ForgeHost, RepositoryName};
 
+/// On whose behalf a request is made; a source may have another token for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Asker {
+    /// The town, if there are towns.
+    pub town: Option<String>,
+    /// Its rig, if one is known.
+    pub rig: Option<String>,
+}
+
 /// For what a token is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenScope {
@@ -22,6 +31,8 @@ pub struct TokenScope {
     pub host: ForgeHost,
     /// The repository that is to be read or changed.
     pub repository: RepositoryName,
+    /// On whose behalf.
+    pub asker: Asker,
 }
 
 /// What a source does about a token that the forge did not accept.
@@ -216,6 +227,7 @@ mod tests {
         TokenScope {
             host: ForgeHost::github_com(),
             repository: RepositoryName::parse("o/r").unwrap(),
+            asker: Asker::default(),
         }
     }
 

@@ -1,8 +1,12 @@
 //! Tokens, limits and turn-taking around every request.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gastown_github::credentials::{Asker, CredentialChain, CredentialSource, Token, TokenScope};
 use gastown_github::observation::{ApiBudget, CommentOutcome, ForgeError, Observation};
 use gastown_github::observe::Detail;
-use gastown_github::{GitHubConfig, clock::Clock};
+use gastown_github::{GitHub, GitHubConfig, clock::Clock};
 use serde_json::{Value, json};
 
 use crate::script::*;
@@ -41,6 +45,45 @@ async fn without_a_good_token_the_error_says_which_kind_of_trouble_it_is() {
     let tried = vec!["source 0".to_owned(), "source 1".to_owned()];
     assert_eq!(look(&world).await, Err(ForgeError::NoToken { tried }));
     assert!(world.script.seen().is_empty());
+}
+
+/// Has a token for each town, named after it.
+struct PerTown;
+
+#[async_trait]
+impl CredentialSource for PerTown {
+    fn name(&self) -> &str {
+        "per town"
+    }
+
+    async fn token(&self, scope: &TokenScope) -> Result<Option<Token>, ForgeError> {
+        Ok(scope.asker.town.as_ref().and_then(Token::new))
+    }
+}
+
+#[tokio::test]
+async fn every_town_is_served_with_its_own_token() {
+    let plain = world();
+    let chain = CredentialChain::new([Arc::new(PerTown) as Arc<dyn CredentialSource>]);
+    let clock = plain.clock.clone();
+    let github = GitHub::new(GitHubConfig::default(), plain.script.clone(), clock, chain);
+    for town in ["a", "b"] {
+        let asker = Asker {
+            town: Some(town.to_owned()),
+            rig: None,
+        };
+        github
+            .acting_for(asker)
+            .observe(&seven(), Detail::Feedback)
+            .await
+            .unwrap();
+    }
+    let sent = plain.script.seen();
+    let tokens: Vec<_> = sent
+        .iter()
+        .map(|it| it.headers["authorization"].to_str().unwrap())
+        .collect();
+    assert_eq!(tokens, [["Bearer a"; 4], ["Bearer b"; 4]].concat());
 }
 
 #[tokio::test]

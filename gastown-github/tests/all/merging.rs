@@ -89,7 +89,6 @@ async fn trap_09_and_25_a_fresh_look_decides() {
         ("/mergeable_state", json!("behind")),
         ("/draft", json!(true)),
         ("/state", json!("closed")),
-        ("/merged", json!(true)),
         ("/stack", json!({"base": {"ref": "main", "sha": "base"}})),
     ] {
         let world = world();
@@ -103,6 +102,19 @@ async fn trap_09_and_25_a_fresh_look_decides() {
         );
         assert_eq!(world.script.count(MERGE), 0);
     }
+}
+
+#[tokio::test]
+async fn trap_18_what_somebody_else_merged_is_merged() {
+    let world = world();
+    let over = with(
+        with(pull(), "/merged", json!(true)),
+        "/merge_commit_sha",
+        json!("m"),
+    );
+    world.script.on(PULL, [answer(200, over)]);
+    assert_eq!(merge(&world).await, merged("m"));
+    assert_eq!(world.script.routes(), [PULL]);
 }
 
 #[tokio::test]
