@@ -136,9 +136,11 @@ pub(crate) fn judge(
     required: &[RequiredCheck],
     skipped: SkippedRequired,
 ) -> Checks {
-    let merge_names: BTreeSet<&str> = on_test_merge.iter().map(Context::name).collect();
+    // A report that is only expected there must not hide one that the head has.
+    let on_test_merge = || on_test_merge.iter().filter(|it| !is_only_expected(it));
+    let merge_names: BTreeSet<&str> = on_test_merge().map(Context::name).collect();
     let own = on_head.iter().filter(|it| !merge_names.contains(it.name()));
-    let newest = newest(own.chain(on_test_merge));
+    let newest = newest(own.chain(on_test_merge()));
     let (reported, expected): (Vec<&Context>, Vec<&Context>) =
         newest.into_iter().partition(|it| !is_only_expected(it));
     let mut missing: BTreeSet<&str> = expected.iter().map(|it| it.name()).collect();
@@ -429,6 +431,14 @@ mod tests {
             SkippedRequired::Passes,
         );
         assert_eq!(shown(&checks), "Failing -ci");
+        let merge = [status("ci", StatusWord::NotReported)];
+        let checks = judge(
+            &head,
+            &merge,
+            &[required("ci", None)],
+            SkippedRequired::Passes,
+        );
+        assert_eq!(shown(&checks), "Passing");
         let head = [check("ci", Conclusion::Failed)];
         let merge = [status("ci", StatusWord::Passed)];
         let checks = judge(

@@ -4,7 +4,7 @@ use gastown_github::observation::{
     ChecksState, Decision, ForgeError, MergeQueue, Mergeable, Observation, PullRequestState,
 };
 use gastown_github::observe::Detail;
-use gastown_github::url::RepositoryUrl;
+use gastown_github::url::{PullRequestUrl, RepositoryUrl};
 use serde_json::{Value, json};
 
 use crate::script::*;
@@ -38,6 +38,33 @@ async fn a_quiet_pull_request_costs_one_revalidation_and_one_point() {
     assert_eq!(first, second);
     assert_eq!(world.script.seen()[0].headers["if-none-match"], "W/\"1\"");
     assert_eq!(world.script.routes(), [PULL, FEED]);
+}
+
+#[tokio::test]
+async fn twenty_quiet_pull_requests_are_watched_for_an_hour_within_the_budget() {
+    let world = world();
+    for number in 1..=20 {
+        let route = format!("GET /repos/o/r/pulls/{number}");
+        let tag = format!("W/\"{number}\"");
+        let body = with(pull(), "/number", json!(number));
+        world
+            .script
+            .on(&route, [answer_with(200, &[("etag", &tag)], body)]);
+    }
+    for _ in 0..60 {
+        for number in 1..=20 {
+            let at = PullRequestUrl { number, ..seven() };
+            world.github.observe(&at, Detail::Feedback).await.unwrap();
+        }
+        world.clock.advance(60);
+    }
+    // What did not change is answered without a body and costs no point.
+    let free = |it: &&Seen| it.headers.contains_key("if-none-match");
+    let seen = world.script.seen();
+    let points = seen.len() - seen.iter().filter(free).count();
+    assert!(points < 1500, "{points}");
+    assert_eq!(world.script.count(FEED), 20 * 60);
+    assert_eq!(world.script.count(RULES), 12);
 }
 
 #[tokio::test]
