@@ -10,6 +10,7 @@ mod mask;
 mod output;
 mod process;
 pub mod protocol;
+mod supervisor;
 #[cfg(test)]
 mod testing;
 
@@ -21,3 +22,4 @@ pub use git_forge::GitForge;
 pub use mask::Masker;
 pub use output::{AgentExit, AgentOutput, AgentOutputKind, ToolReply, ToolRequest};
 pub use process::{CommandTemplate, ProcessRuntime, ProcessSettings, RequiredTool};
+pub use supervisor::{Phase, Sign, StartOutcome, StopOutcome, Supervisor, SupervisorSettings};
