@@ -17,7 +17,7 @@ use alloc::string::{String, ToString};
 use serde_json::{Value, json};
 
 pub use self::lineage::Lineage;
-pub(crate) use self::queries::Blocker;
+pub(crate) use self::queries::{Blocker, is_merged};
 pub use self::rows::is_secret_row;
 
 use self::changes::Changes;
