@@ -57,7 +57,15 @@ mod tests {
         agents/wrong-hook: stop_agent agent_id=a1 reason=wrong_hook session=3
         agents/wrong-hook: transition_agent agent_id=a1 from=working reason=wrong_hook to=idle
         agents/wrong-hook: unhook_agent agent_id=a1 bead_id=b1 reason=wrong_hook
-        at rest after 2 passes
+        beads/agent-lost: transition_bead bead_id=b1 from=in_progress reason=agent_lost to=open
+        beads/agent-lost: clear_assignee bead_id=b1
+        dispatch/issue: create_agent agent_id=t1-a1 identity=Amber-polecat-r1@t1 name=Amber rig_id=r1 role=polecat
+        dispatch/issue: transition_bead bead_id=b1 from=open reason=dispatched to=in_progress
+        dispatch/issue: set_assignee agent_id=t1-a1 bead_id=b1
+        dispatch/issue: hook_agent agent_id=t1-a1 bead_id=b1
+        dispatch/issue: transition_agent agent_id=t1-a1 from=idle reason=dispatched to=working
+        dispatch/issue: dispatch_agent agent_id=t1-a1 attempt=1 bead_id=b1 rig_id=r1 session=1
+        at rest after 4 passes
         ");
     }
 
