@@ -417,6 +417,11 @@ mod tests {
             verdict(&refused(&all, false), at(0)),
             LimitVerdict::NotLimited
         );
+        let last_one = budget_headers("1", 600);
+        assert_eq!(
+            verdict(&refused(&last_one, false), at(0)),
+            LimitVerdict::NotLimited
+        );
     }
 
     #[test]

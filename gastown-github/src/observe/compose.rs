@@ -240,6 +240,13 @@ mod tests {
     }
 
     #[test]
+    fn trap_30_reports_on_the_test_merge_that_could_not_be_read_are_missed() {
+        let mut cut = feed();
+        cut.merge_contexts.whole = false;
+        assert!(!feedback_of(&cut, &settings()).checks_complete);
+    }
+
+    #[test]
     fn trap_15_unresolved_threads_count_outdated_ones_too() {
         // Whether a thread is outdated is not even asked for.
         let mut open = feed();

@@ -1,10 +1,14 @@
 //! Looking at a pull request.
 
+use std::sync::Arc;
+
+use gastown_github::credentials::{CredentialChain, CredentialSource, KnownToken, Token};
 use gastown_github::observation::{
     ChecksState, Decision, ForgeError, MergeQueue, Mergeable, Observation, PullRequestState,
 };
 use gastown_github::observe::Detail;
-use gastown_github::url::{PullRequestUrl, RepositoryUrl};
+use gastown_github::url::{AllowedHosts, ForgeHost, PullRequestUrl, RepositoryUrl};
+use gastown_github::{GitHub, GitHubConfig};
 use serde_json::{Value, json};
 
 use crate::script::*;
@@ -388,6 +392,56 @@ async fn rules_that_may_not_be_read_leave_the_checks_incomplete() {
     let world = self::world();
     world.script.on(RULES, [answer(502, Value::Null)]);
     assert_eq!(look(&world).await, Err(ForgeError::Server { status: 502 }));
+}
+
+#[tokio::test]
+async fn rules_that_are_not_there_are_unknown_except_on_a_server_from_before_rules() {
+    let gone = || answer(404, json!({"message": "Not Found"}));
+    let world = world();
+    world.script.on(RULES, [gone()]);
+    assert!(!seen(&world).await.feedback.unwrap().checks_complete);
+
+    let host = ForgeHost::named("ghe.example.com").unwrap();
+    let config = GitHubConfig {
+        hosts: AllowedHosts::new([host.clone()]),
+        ..Default::default()
+    };
+    let known = KnownToken::new("known", &host, Token::new("ghp_first"));
+    let chain = CredentialChain::new([Arc::new(known) as Arc<dyn CredentialSource>]);
+    let (script, clock) = (world.script.clone(), world.clock.clone());
+    let github = GitHub::new(config, script, clock, chain);
+    for route in [PULL, BRANCH] {
+        let old = route.replace("GET /", "GET /api/v3/");
+        let body = if route == PULL {
+            pull()
+        } else {
+            json!({"protected": false})
+        };
+        world.script.on(&old, [answer(200, body)]);
+    }
+    world
+        .script
+        .on(&RULES.replace("GET /", "GET /api/v3/"), [gone()]);
+    let at = PullRequestUrl { host, ..seven() };
+    let found = github.observe(&at, Detail::Feedback).await.unwrap();
+    assert!(found.feedback.unwrap().checks_complete);
+    let last = world
+        .script
+        .seen()
+        .into_iter()
+        .rfind(|it| it.route == FEED)
+        .unwrap();
+    assert_eq!(last.url, "https://ghe.example.com/api/graphql");
+}
+
+#[tokio::test]
+async fn unchanged_since_something_that_is_not_kept_is_asked_again() {
+    let world = world();
+    world
+        .script
+        .on(PULL, [answer(304, Value::Null), answer(200, pull())]);
+    assert_eq!(seen(&world).await.head_sha, "abc");
+    assert_eq!(world.script.count(PULL), 2);
 }
 
 #[tokio::test]
