@@ -13,6 +13,18 @@ use crate::town::Town;
 /// Longest slug in a branch name, in characters (spec 2.1).
 const SLUG_CHARACTERS_MAX: usize = 40;
 
+/// The end of a convoy's feature branch; leaves room for branches under its prefix.
+const HEAD: &str = "/head";
+
+/// The feature branch of a new convoy.
+pub(crate) fn feature_branch(title: &str, convoy: &BeadId) -> String {
+    format!(
+        "convoy/{}/{}{HEAD}",
+        slug(title, "convoy"),
+        short_bead(convoy)
+    )
+}
+
 /// The words of `text` in lower case, joined by hyphens: a part of a branch name.
 pub(crate) fn slug(text: &str, otherwise: &str) -> String {
     let mut out = String::new();
@@ -46,6 +58,24 @@ pub(crate) fn short_bead(id: &BeadId) -> String {
     }
 }
 
+/// Whether git takes a text as the name of a branch (`git check-ref-format --branch`).
+#[must_use]
+pub fn is_branch_name(text: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty() && !part.starts_with('.') && !part.to_ascii_lowercase().ends_with(".lock")
+    };
+    let bad = |c: char| {
+        c.is_control() || c.is_whitespace() || matches!(c, '~' | '^' | ':' | '?' | '*' | '[' | '\\')
+    };
+    text.split('/').all(part)
+        && !text.starts_with('-')
+        && !text.ends_with('.')
+        && !text.contains("..")
+        && !text.contains("@{")
+        && !text.contains(bad)
+        && !matches!(text, "@" | "HEAD")
+}
+
 impl Town {
     /// The convoy whose feature branch an issue's work goes to, if there is one.
     pub(crate) fn feature_convoy_of(&self, issue: &BeadId) -> Option<(&Bead, &Convoy, &str)> {
@@ -67,11 +97,11 @@ impl Town {
     /// The branch of an agent's own on which it works on a bead.
     pub(crate) fn work_branch(&self, agent: &Agent, bead: &Bead) -> String {
         let own = format!("gt/{}/{}", slug(&agent.name, "agent"), short_bead(&bead.id));
-        match self.feature_convoy_of(&bead.id) {
-            // The feature branch ends in `/head` to leave room for branches under its prefix.
-            Some((_, _, feature)) => {
-                format!("{}/{own}", feature.strip_suffix("/head").unwrap_or(feature))
-            }
+        // The feature branch ends in `/head` to leave room for branches under its prefix; git has
+        // none under a branch that does not.
+        let feature = self.feature_convoy_of(&bead.id);
+        match feature.and_then(|(_, _, branch)| branch.strip_suffix(HEAD)) {
+            Some(prefix) => format!("{prefix}/{own}"),
             None => own,
         }
     }
@@ -80,6 +110,19 @@ impl Town {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_git_takes() {
+        for text in ["main", "gt/amber/t1-b1", "a.b", "feature/é", "x@y"] {
+            assert!(is_branch_name(text), "{text}");
+        }
+        for text in [
+            "", "/a", "a/", "a//b", ".a", "a/.b", "a..b", "a.lock", "a b", "a~1", "a^", "a:b",
+            "a?", "a*", "a[", "a\\b", "@", "a@{1}", "-a", "a.", "HEAD", "a\n",
+        ] {
+            assert!(!is_branch_name(text), "{text:?}");
+        }
+    }
 
     #[test]
     fn slugs_are_parts_of_branch_names() {

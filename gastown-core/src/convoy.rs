@@ -47,6 +47,32 @@ pub struct ConvoyBranch {
     /// How often it was asked for.
     #[serde(default)]
     pub tries: u32,
+    /// Tries that no longer count, because a person asked to try again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgiven: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl ConvoyBranch {
+    /// A branch that nobody asked for yet.
+    #[must_use]
+    pub const fn to_be_created() -> Self {
+        Self {
+            state: BranchState::None,
+            at: None,
+            tries: 0,
+            forgiven: 0,
+        }
+    }
+
+    /// Whether it failed as often as the policy allows, so that only a person can try again.
+    #[must_use]
+    pub fn is_given_up(&self, limit: u32) -> bool {
+        self.state == BranchState::Failed && self.tries.saturating_sub(self.forgiven) >= limit
+    }
 }
 
 /// What a convoy bead adds to a bead (spec 1.4).

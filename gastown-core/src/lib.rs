@@ -13,6 +13,7 @@ mod apply;
 mod bead;
 mod branches;
 mod breaker;
+mod command;
 mod condition;
 mod config;
 mod convoy;
@@ -55,7 +56,12 @@ pub use agent::{Agent, AgentStatus, Role};
 pub use agent_runtime::{AgentMessage, AgentRuntime, AgentRuntimeError, SessionId, StartRequest};
 pub use apply::ApplyError;
 pub use bead::{Bead, BeadKind, BeadStatus, BeadType, CreatedBy, Failure, Priority};
+pub use branches::is_branch_name;
 pub use breaker::{Breaker, BreakerState, Probe, StartFailure};
+pub use command::{
+    COMMANDS, Caller, Command, CommandError, CommandInfo, CommandKind, Party, Receipt, Refusal,
+    command_schemas, tool_schemas, tools_of,
+};
 pub use condition::{Condition, ConditionKind, ConditionSubject};
 pub use config::{
     AutoMergeDelay, ConfigError, ConvoyMergeMode, GitAuth, MergeMethod, MergeStrategy, PerRole,
@@ -100,6 +106,18 @@ pub mod actions {
         ResetBreaker, SendNudge, SetAssignee, SetCondition, SetLabel, SetReadyToLand, StopAgent,
         StopIdleContainer, Tell, TransitionAgent, TransitionBead, TripBreaker, UnhookAgent, Untell,
         UpdateConvoyProgress, VerifyMerge,
+    };
+}
+
+/// Data of the commands, one struct per type, and the limits of their size (spec 2.1).
+pub mod commands {
+    pub use crate::command::{
+        Acknowledge, AddRig, AdvanceStep, CheckMail, Checkpoint, CloseBead, ConvoyAdd,
+        ConvoyRemove, ConvoyTask, CreateMolecule, DeleteBeads, Done, Escalate, FailBead, Grant,
+        Hold, LandConvoy, Metadata, MoleculeStep, Nudge, Probe, Release, RemoveRig, ReopenBead,
+        ReportStatus, RequestChanges, ResolveTriage, Retry, RigConfigPatch, SendMail,
+        SetDependencies, Sling, SlingConvoy, StartConvoy, TownConfigPatch, UpdateBead,
+        UpdateConfig, UpdateRig, limits,
     };
 }
 

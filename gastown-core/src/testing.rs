@@ -321,6 +321,71 @@ pub fn wakeup(text: &str, after: &str) -> String {
         .map_or_else(|| "never".to_string(), |time| time.to_string())
 }
 
+/// What commands, one JSON object a line, come to at [`NOW`] when given one after the other: the
+/// receipt or the refusal of each, and what it changed.
+///
+/// # Panics
+/// On a text that is no town: this is for tests.
+#[must_use]
+pub fn executes(text: &str, commands: &str) -> String {
+    let mut town = town(text);
+    let lines = commands
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let told: Vec<String> = lines.map(|line| execute(&mut town, line)).collect();
+    told.join("\n")
+}
+
+fn execute(town: &mut Town, line: &str) -> String {
+    let command = match wire::command_from_str(line) {
+        Ok(command) => command,
+        Err(error) => return format!("unreadable: {error}"),
+    };
+    let before = flat(town);
+    match town.execute(command, at("0s")) {
+        Err(error) => {
+            let changed = differences(&before, &flat(town));
+            assert!(changed.is_empty(), "refused, but changed {changed}");
+            format!("refused {:?}: {error}", error.code)
+        }
+        Ok(receipt) => {
+            let mut out = format!(
+                "{} [{}]: {}",
+                receipt.command,
+                receipt.made.join(" "),
+                receipt.text
+            );
+            if !receipt.data.is_null() {
+                out.push_str(&format!("\n  data {}", receipt.data));
+            }
+            for line in differences(&before, &flat(town)).lines() {
+                if !is_dull(line) {
+                    out.push_str(&format!("\n  {line}"));
+                }
+            }
+            out
+        }
+    }
+}
+
+/// What every change stamps, and the parts of an edge, which its name shows already.
+fn is_dull(line: &str) -> bool {
+    const DULL: [&str; 9] = [
+        "created_at",
+        "updated_at",
+        "status_changed_at",
+        "closed_at",
+        "id",
+        "bead_id",
+        "depends_on",
+        "sequence",
+        "changed_at",
+    ];
+    let path = line.split(':').next().unwrap_or("");
+    DULL.contains(&path.rsplit('.').next().unwrap_or(""))
+}
+
 /// Actions, one a line: the rule, the type, the rest.
 #[must_use]
 pub fn lines(actions: &[Action]) -> String {

@@ -18,6 +18,7 @@ pub use self::snapshot::{
     SNAPSHOT_FORMAT, snapshot_from_str, snapshot_from_value, snapshot_to_value,
 };
 
+use crate::command::{Caller, Command, CommandKind};
 use crate::effect::{Effect, EffectKind};
 use crate::event::{Event, EventKind};
 
@@ -111,6 +112,46 @@ pub fn event_from_value(value: Value) -> Result<Event, WireError> {
     Ok(Event { id, at, key, kind })
 }
 
+/// Reads a command from JSON that was parsed already (spec 8.1).
+///
+/// # Errors
+/// [`WireError`] names the path and what was expected.
+pub fn command_from_value(value: Value) -> Result<Command, WireError> {
+    let mut object = object_of(value)?;
+    let caller = take(&mut object, "caller")?;
+    let type_name: String = take(&mut object, "type")?;
+    Ok(Command {
+        caller,
+        kind: CommandKind::from_object(&type_name, object)?,
+    })
+}
+
+/// Reads the call of an agent's tool as a command (spec 2.1).
+///
+/// ```
+/// use gastown_core::{Caller, wire::command_from_tool};
+/// let input = serde_json::json!({"rig_id": "r1", "title": "Fix it", "metadata": "{}"});
+/// let error = command_from_tool("gt_sling", input, Caller::Mayor).unwrap_err();
+/// assert_eq!(error.path, "metadata");
+/// assert!(error.message.contains("not JSON inside a string"));
+/// ```
+///
+/// # Errors
+/// [`WireError`] names the path within the input and what was expected.
+pub fn command_from_tool(
+    tool_name: &str,
+    input: Value,
+    caller: Caller,
+) -> Result<Command, WireError> {
+    let type_name = crate::command::command_of_tool(tool_name)
+        .map_err(|problem| WireError::new("name", problem))?;
+    let object = object_of(input)?;
+    Ok(Command {
+        caller,
+        kind: CommandKind::from_object(type_name, object)?,
+    })
+}
+
 /// Reads an effect from JSON that was parsed already (spec 2.4).
 ///
 /// # Errors
@@ -146,6 +187,9 @@ macro_rules! read_from_text {
 read_from_text!(
     /// Reads an event (spec 8.2).
     event_from_str, Event, event_from_value);
+read_from_text!(
+    /// Reads a command (spec 8.1).
+    command_from_str, Command, command_from_value);
 read_from_text!(
     /// Reads an effect (spec 2.4).
     effect_from_str, Effect, effect_from_value);

@@ -205,11 +205,7 @@ impl Performing<'_> {
             let branch = convoy
                 .branches
                 .entry(action.rig_id.clone())
-                .or_insert(ConvoyBranch {
-                    state: BranchState::None,
-                    at: None,
-                    tries: 0,
-                });
+                .or_insert(ConvoyBranch::to_be_created());
             branch.state = BranchState::Asked;
             branch.at = Some(now);
             branch.tries = branch.tries.saturating_add(1);

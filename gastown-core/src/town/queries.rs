@@ -97,6 +97,15 @@ impl Town {
             .collect()
     }
 
+    /// How many issues a convoy has, and how many of them are terminal.
+    #[must_use]
+    pub fn convoy_counts(&self, convoy: &BeadId) -> (u32, u32) {
+        let issues = self.issues_of(convoy);
+        let terminal = issues.iter().filter(|bead| !bead.is_live()).count();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        (count(issues.len()), count(terminal))
+    }
+
     /// The bead that another was made for: by its edge, else by its field.
     #[must_use]
     pub fn parent_of<'a>(&'a self, bead: &'a Bead) -> Option<&'a BeadId> {

@@ -1,0 +1,113 @@
+//! Mail between agents (spec 2.1).
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use serde_json::{Value, json};
+
+use super::check::{self, limits};
+use super::data::SendMail;
+use super::{Actor, CommandError, Did, Executed, Refusal};
+use crate::agent::{Agent, AgentStatus, Role};
+use crate::bead::{Bead, BeadKind, BeadStatus};
+use crate::ids::{AgentId, BeadId, IdKind, shown};
+use crate::mail::Mail;
+use crate::reason::{Reason, ReasonCode};
+use crate::town::Town;
+
+impl Town {
+    pub(super) fn send_mail(&mut self, mail: SendMail, actor: &Actor) -> Executed {
+        actor.agent()?;
+        let to = self.addressee(&mail.to)?;
+        // Workers of one rig have no business with another; the mayor talks to all.
+        if to.role != Role::Mayor {
+            actor.may_touch("to", to.rig_id.as_ref())?;
+        }
+        check::title("subject", &mail.subject)?;
+        check::text("body", &mail.body)?;
+        let to = to.id.clone();
+        let id = self.deliver_mail(to.clone(), mail.subject, &mail.body, actor)?;
+        Ok(Did::made(&id, format!("mail to {to}")))
+    }
+
+    /// The living agent that `to` names: an id, the mayor, or a name that only one has.
+    fn addressee(&self, to: &str) -> Result<&Agent, CommandError> {
+        let by_id = AgentId::new(to).ok().and_then(|id| self.agent(&id));
+        let mayor = || self.mayor().filter(|_| to == Role::Mayor.as_str());
+        let named = || {
+            let mut named = self.agents().filter(|agent| agent.name == to);
+            named.next().filter(|_| named.next().is_none())
+        };
+        by_id
+            .or_else(mayor)
+            .or_else(named)
+            .filter(|agent| agent.status != AgentStatus::Dead)
+            .ok_or_else(|| CommandError::missing("to", "living agent", shown(to, 80)))
+    }
+
+    pub(super) fn deliver_mail(
+        &mut self,
+        to: AgentId,
+        subject: alloc::string::String,
+        body: &str,
+        actor: &Actor,
+    ) -> Result<BeadId, CommandError> {
+        if self.unread_mail(&to).count() >= limits::MAIL_UNREAD_MAX {
+            return Err(CommandError::new(
+                Refusal::Limit,
+                "to",
+                format!("{} messages wait for it already", limits::MAIL_UNREAD_MAX),
+            ));
+        }
+        let id = self.next_bead_id(IdKind::Message);
+        let kind = BeadKind::Message(Mail {
+            to,
+            from: Some(actor.name.clone()),
+        });
+        let mut bead = Bead::new(id.clone(), kind, subject, actor.now);
+        bead.body = Some(body.into());
+        self.add_bead(bead, actor);
+        Ok(id)
+    }
+
+    /// Mail that an agent has not read, the oldest first.
+    pub(crate) fn unread_mail<'a>(&'a self, to: &'a AgentId) -> impl Iterator<Item = &'a Bead> {
+        self.live_beads()
+            .filter(move |bead| matches!(&bead.kind, BeadKind::Message(mail) if mail.to == *to))
+    }
+
+    /// Reading delivers: what was read is closed.
+    pub(super) fn check_mail(&mut self, actor: &Actor) -> Executed {
+        let to = actor.agent()?.clone();
+        let unread: Vec<Bead> = self.unread_mail(&to).cloned().collect();
+        let mail: Vec<Value> = unread.iter().map(mail_as_json).collect();
+        let reason = Reason::new(ReasonCode::Delivered, "the message was read");
+        for bead in &unread {
+            self.set_status(
+                &bead.id,
+                BeadStatus::Closed,
+                &reason,
+                "check_mail",
+                actor.now,
+            );
+        }
+        Ok(Did {
+            data: Value::Array(mail),
+            ..Did::text(format!("{} new messages", unread.len()))
+        })
+    }
+}
+
+/// A message as agents read it.
+pub(crate) fn mail_as_json(bead: &Bead) -> Value {
+    let from = match &bead.kind {
+        BeadKind::Message(mail) => mail.from.as_deref(),
+        BeadKind::Issue(_)
+        | BeadKind::MergeRequest(_)
+        | BeadKind::Convoy(_)
+        | BeadKind::Escalation(_)
+        | BeadKind::Molecule => None,
+    };
+    json!({"id": bead.id, "from": from, "subject": bead.title, "body": bead.body,
+           "at": bead.created_at})
+}

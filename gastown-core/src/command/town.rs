@@ -1,0 +1,324 @@
+//! Rigs, settings and the breaker (spec 2.1).
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::check::{self, limits};
+use super::data::{AddRig, RemoveRig, UpdateConfig, UpdateRig};
+use super::{Actor, CommandError, Did, Executed, Refusal};
+use crate::breaker::BreakerState;
+use crate::condition::ConditionSubject;
+use crate::config::{ConfigError, PerRole, RigConfig, TownConfig};
+use crate::ids::{AgentId, BeadId, RigId};
+use crate::rig::{Repository, Rig};
+use crate::town::Town;
+use crate::wire::WireError;
+
+/// Longest dispatch budget of one bead that settings may give.
+const DISPATCH_ATTEMPTS_MAX: u32 = 1_000;
+
+impl Town {
+    pub(super) fn add_rig(&mut self, add: AddRig, actor: &Actor) -> Executed {
+        actor.may_touch("rig_id", Some(&add.rig_id))?;
+        if self.rig(&add.rig_id).is_some() {
+            return Err(CommandError::conflict(
+                "rig_id",
+                "there is such a rig already",
+            ));
+        }
+        if self.rigs().count() >= limits::RIGS_MAX {
+            return Err(CommandError::new(
+                Refusal::Limit,
+                "rig_id",
+                format!("the town has {} rigs already", limits::RIGS_MAX),
+            ));
+        }
+        check::name("name", &add.name)?;
+        check::git_url("git_url", &add.git_url)?;
+        check::branch("default_branch", &add.default_branch)?;
+        let config = rig_config(add.config.applied_to(&RigConfig::default()))?;
+        let id = add.rig_id.clone();
+        self.insert_rig(Rig {
+            id: add.rig_id,
+            name: add.name,
+            git_url: add.git_url,
+            default_branch: add.default_branch,
+            config,
+            created_at: actor.now,
+        });
+        Ok(Did::made(&id, format!("rig {id} is added")))
+    }
+
+    pub(super) fn update_rig(&mut self, update: UpdateRig, actor: &Actor) -> Executed {
+        let rig = self.rig_for("rig_id", &update.rig_id, actor)?;
+        if let Some(name) = &update.name {
+            check::name("name", name)?;
+        }
+        if let Some(branch) = &update.default_branch {
+            check::branch("default_branch", branch)?;
+        }
+        let config = rig_config(update.config.applied_to(&rig.config))?;
+        if let Some(url) = &update.git_url {
+            check::git_url("git_url", url)?;
+            self.check_new_url(rig, url)?;
+        }
+        let id = update.rig_id;
+        self.edit_rig(&id, |rig| {
+            rig.config = config;
+            if let Some(name) = update.name {
+                rig.name = name;
+            }
+            if let Some(url) = update.git_url {
+                rig.git_url = url;
+            }
+            if let Some(branch) = update.default_branch {
+                rig.default_branch = branch;
+            }
+        });
+        self.end_merge_method_impossible(Some(&id));
+        let convoys: Vec<BeadId> = self
+            .live_beads()
+            .filter(|bead| bead.convoy().is_some_and(|c| c.branches.contains_key(&id)))
+            .map(|bead| bead.id.clone())
+            .collect();
+        for convoy in convoys {
+            self.retry_branches(&convoy, Some(&id));
+        }
+        self.settings_changed(Some(&id));
+        Ok(Did::text(format!("rig {id} is updated")))
+    }
+
+    /// Pull requests under way belong to the repository that the rig has now (invariant I14).
+    fn check_new_url(&self, rig: &Rig, url: &str) -> Result<(), CommandError> {
+        if Repository::of_git_url(url) == rig.repository() {
+            return Ok(());
+        }
+        let held_by = self.live_beads().find(|bead| {
+            bead.review().is_some_and(|review| review.pr_url.is_some())
+                && self.rig_of_review(bead).is_some_and(|of| of.id == rig.id)
+        });
+        match held_by {
+            None => Ok(()),
+            Some(mr) => Err(CommandError::conflict(
+                "git_url",
+                format!("merge request \"{}\" has a pull request there", mr.id),
+            )),
+        }
+    }
+
+    /// Another setting may decide otherwise about every pull request of the rig, or of the town:
+    /// a look is worth it now (spec 3.10).
+    fn settings_changed(&mut self, rig: Option<&RigId>) {
+        let mrs: Vec<BeadId> = self
+            .live_beads()
+            .filter(|bead| bead.review().is_some())
+            .filter(|bead| rig.is_none() || self.rig_of_review(bead).map(|of| &of.id) == rig)
+            .map(|bead| bead.id.clone())
+            .collect();
+        for mr in mrs {
+            self.look_again_at(&mr);
+        }
+    }
+
+    pub(super) fn remove_rig_by_command(&mut self, remove: &RemoveRig, actor: &Actor) -> Executed {
+        let id = &remove.rig_id;
+        self.rig_for("rig_id", id, actor)?;
+        let live = self.live_beads().find(|bead| {
+            bead.rig_id.as_ref() == Some(id)
+                || bead
+                    .review()
+                    .is_some_and(|review| review.landing_rig.as_ref() == Some(id))
+        });
+        if let Some(bead) = live {
+            return Err(CommandError::conflict(
+                "rig_id",
+                format!("bead \"{}\" is live and names it", bead.id),
+            ));
+        }
+        let agents: Vec<(AgentId, bool)> = self
+            .agents()
+            .filter(|agent| agent.rig_id.as_ref() == Some(id))
+            .map(|agent| (agent.id.clone(), agent.status.is_running()))
+            .collect();
+        if let Some((agent, _)) = agents.iter().find(|(_, runs)| *runs) {
+            return Err(CommandError::conflict(
+                "rig_id",
+                format!("agent \"{agent}\" still runs there"),
+            ));
+        }
+        for (agent, _) in agents {
+            self.delete_agent(&agent);
+        }
+        let subject = ConditionSubject::Rig(id.clone());
+        let kinds: Vec<_> = self
+            .conditions()
+            .filter(|condition| condition.subject == subject)
+            .map(|condition| condition.kind)
+            .collect();
+        for kind in kinds {
+            self.remove_condition(kind, &subject);
+        }
+        self.remove_rig(id);
+        Ok(Did::text(format!("rig {id} is removed")))
+    }
+
+    pub(super) fn update_config(&mut self, update: UpdateConfig, actor: &Actor) -> Executed {
+        if actor.rig.is_some() {
+            return Err(CommandError::forbidden(
+                "the caller may act on one rig only",
+            ));
+        }
+        let updated = update
+            .config
+            .applied_to(&self.state().config)
+            .map_err(|error| under_config(&error))?;
+        updated.validate().map_err(refused)?;
+        check_town_config(&updated)?;
+        if updated == self.state().config {
+            return check::nothing("the settings are so already");
+        }
+        self.state_mut().config = updated;
+        self.end_merge_method_impossible(None);
+        self.settings_changed(None);
+        Ok(Did::text("the settings are updated"))
+    }
+
+    pub(super) fn probe_by_command(&mut self) -> Executed {
+        match self.state().breaker.state {
+            BreakerState::Closed => Err(CommandError::conflict(".", "the breaker is closed")),
+            BreakerState::HalfOpen => Err(CommandError::conflict(".", "a probe is under way")),
+            BreakerState::Open => {
+                self.state_mut().breaker.probe_asked = true;
+                Ok(Did::text("the next eligible bead is dispatched as a probe"))
+            }
+        }
+    }
+}
+
+fn under_config(error: &WireError) -> CommandError {
+    let field = match error.path.as_str() {
+        "." => "config".to_string(),
+        path => format!("config.{path}"),
+    };
+    CommandError::invalid(field, error.message.clone())
+}
+
+fn refused(error: ConfigError) -> CommandError {
+    CommandError::invalid(format!("config.{}", error.field), error.problem)
+}
+
+fn rig_config(updated: Result<RigConfig, WireError>) -> Result<RigConfig, CommandError> {
+    let config = updated.map_err(|error| under_config(&error))?;
+    config.validate().map_err(refused)?;
+    check_attempts(config.max_dispatch_attempts)?;
+    check_per_role(&config.role_models)?;
+    let texts = [
+        ("default_model", &config.default_model),
+        ("small_model", &config.small_model),
+        ("git_push_flags", &config.git_push_flags),
+        (
+            "git_auth.platform_integration_id",
+            &config.git_auth.platform_integration_id,
+        ),
+    ];
+    check_texts(&texts)?;
+    Ok(config)
+}
+
+fn check_texts(texts: &[(&str, &Option<String>)]) -> Result<(), CommandError> {
+    for (field, text) in texts {
+        if let Some(text) = text {
+            check::setting(&format!("config.{field}"), text)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_per_role(models: &PerRole) -> Result<(), CommandError> {
+    check_texts(&[
+        ("role_models.mayor", &models.mayor),
+        ("role_models.refinery", &models.refinery),
+        ("role_models.polecat", &models.polecat),
+    ])
+}
+
+fn check_attempts(attempts: Option<u32>) -> Result<(), CommandError> {
+    match attempts {
+        Some(n) if !(1..=DISPATCH_ATTEMPTS_MAX).contains(&n) => Err(CommandError::invalid(
+            "config.max_dispatch_attempts",
+            format!("expected 1 to {DISPATCH_ATTEMPTS_MAX}"),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Sizes and forms that the types can't hold.
+fn check_town_config(config: &TownConfig) -> Result<(), CommandError> {
+    check_attempts(config.max_dispatch_attempts)?;
+    check_per_role(&config.role_models)?;
+    check_texts(&[
+        ("default_model", &config.default_model),
+        ("small_model", &config.small_model),
+        ("organization_id", &config.organization_id),
+        ("owner", &config.owner),
+        (
+            "git_auth.platform_integration_id",
+            &config.git_auth.platform_integration_id,
+        ),
+    ])?;
+    let gates = config.refinery.gates.as_deref().unwrap_or_default();
+    check::count("config.refinery.gates", gates.len(), limits::GATES_MAX)?;
+    for (at, gate) in gates.iter().enumerate() {
+        check::setting(&format!("config.refinery.gates[{at}]"), gate)?;
+    }
+    let sources = config.token_order.as_deref().unwrap_or_default();
+    let distinct: BTreeSet<String> = sources.iter().map(|source| format!("{source:?}")).collect();
+    if distinct.len() != sources.len() {
+        return Err(CommandError::invalid(
+            "config.token_order",
+            "names a source twice",
+        ));
+    }
+    let ticks = [
+        ("tick_interval_active", config.tick_interval_active),
+        ("tick_interval_idle", config.tick_interval_idle),
+    ];
+    let allowed = Duration::from_millis(100)..=Duration::from_secs(86_400);
+    for (field, tick) in ticks {
+        if tick.is_some_and(|tick| !allowed.contains(&tick)) {
+            return Err(CommandError::invalid(
+                format!("config.{field}"),
+                "expected PT0.1S to P1D",
+            ));
+        }
+    }
+    check_env_vars(config)
+}
+
+fn check_env_vars(config: &TownConfig) -> Result<(), CommandError> {
+    check::count(
+        "config.env_vars",
+        config.env_vars.len(),
+        limits::ENV_VARS_MAX,
+    )?;
+    for (name, value) in &config.env_vars {
+        let field = format!("config.env_vars.{}", crate::ids::shown(name, 80));
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit());
+        if !is_name || name.chars().count() > limits::NAME_CHARACTERS_MAX {
+            return Err(CommandError::invalid(
+                field,
+                "expected a name of letters, digits and underscores",
+            ));
+        }
+        check::size(&field, value.len(), limits::TEXT_BYTES_MAX)?;
+        if value.contains('\0') {
+            return Err(CommandError::invalid(field, "holds a null character"));
+        }
+    }
+    Ok(())
+}
