@@ -31,13 +31,31 @@ impl fmt::Display for EffectKey {
 }
 
 /// One thing that an adapter is to do, safe to run again. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Effect {
     /// What it is for; its result comes back as an event with this key.
     pub key: EffectKey,
     /// What is to be done.
-    #[serde(flatten)]
     pub kind: EffectKind,
+}
+
+impl Serialize for Effect {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        /// Spec 8 tags everything by `type`, spec 8.3 shows an effect with `kind`: it has both.
+        #[derive(Serialize)]
+        struct Form<'a> {
+            key: &'a EffectKey,
+            kind: &'static str,
+            #[serde(flatten)]
+            data: &'a EffectKind,
+        }
+        Form {
+            key: &self.key,
+            kind: self.kind.type_name(),
+            data: &self.kind,
+        }
+        .serialize(out)
+    }
 }
 
 macro_rules! effect_data {

@@ -1,4 +1,39 @@
 //! The pure rules engine of Gastown: towns of coding agents, decided by state and time.
+//!
+//! ```text
+//!      Command (may be refused)        Event (may be ignored)
+//!                     \                /
+//!             execute  \              /  observe
+//!                       v            v
+//!    now ──────────>  Town ── reconcile ──> Actions ── apply ──> Effects
+//!                       │                                          │
+//!                       ├── explain: why not, and until when       │ commit first,
+//!                       ├── next_wakeup: when to ask again         │ then perform
+//!                       └── check: what does not hold              v
+//!                              results come back as Events  <── adapters
+//! ```
+//!
+//! # The contract
+//!
+//! - Everything is deterministic: the same state, inputs and time give the same bytes. There is no
+//!   clock, no I/O, no randomness and no global state here; time is an argument named `now`.
+//! - [`reconcile`] makes every decision, and nothing else does. [`settle`] repeats it with
+//!   [`Town::apply`] until nothing is due.
+//! - Between `now` and [`next_wakeup`] nothing is due unless an event or a command comes.
+//! - No input panics. What is malformed is refused with a [`wire::WireError`] or a
+//!   [`CommandError`] that says where, and what was expected.
+//!
+//! # The loop of a host
+//!
+//! 1. [`Store::load`], [`Town::from_rows`].
+//! 2. [`Town::observe`] pending events, [`Town::execute`] commands.
+//! 3. [`settle`]; [`check`] the invariants.
+//! 4. [`Store::commit`] what [`Town::take_changes`] returns, with the consumed events and the effects.
+//! 5. Perform the effects that the commit returns, if [`Town::wants`] them still; append their
+//!    results as events.
+//! 6. Sleep until [`next_wakeup`] or the next event.
+//!
+//! `gastown-runtime` is this loop, ready to use.
 #![no_std]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
@@ -19,6 +54,7 @@ mod config;
 mod convoy;
 mod digest;
 mod drain;
+mod dry_run;
 mod edge;
 mod effect;
 mod eligible;
@@ -69,6 +105,7 @@ pub use config::{
 };
 pub use convoy::{BranchState, Convoy, ConvoyBranch, Landing};
 pub use drain::{Container, Drain};
+pub use dry_run::dry_run;
 pub use edge::{Edge, EdgeKind};
 pub use effect::{Effect, EffectKey, EffectKind};
 pub use escalation::{Escalation, Severity};
@@ -155,3 +192,8 @@ pub mod reviews {
         Poll, RepairRounds, ReviewOutcome, Reviewed, Seen, Verify, Waiting,
     };
 }
+
+/// The example of the README compiles and runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

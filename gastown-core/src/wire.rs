@@ -159,7 +159,14 @@ pub fn command_from_tool(
 pub fn effect_from_value(value: Value) -> Result<Effect, WireError> {
     let mut object = object_of(value)?;
     let key = take(&mut object, "key")?;
-    let type_name: String = take(&mut object, "type")?;
+    let kind: Option<String> = take(&mut object, "kind")?;
+    let type_name: Option<String> = take(&mut object, "type")?;
+    let Some(type_name) = type_name.or_else(|| kind.clone()) else {
+        return Err(WireError::new("type", "missing field `type`"));
+    };
+    if kind.is_some_and(|kind| kind != type_name) {
+        return Err(WireError::new("kind", "differs from `type`"));
+    }
     Ok(Effect {
         key,
         kind: EffectKind::from_object(&type_name, object)?,
