@@ -132,7 +132,7 @@ impl Town {
     /// ```
     #[must_use]
     pub fn new(id: TownId, config: TownConfig, policy: Policy) -> Self {
-        let mut town = Self::empty(
+        Self::empty(
             id,
             TownState {
                 config,
@@ -146,9 +146,7 @@ impl Town {
                 failed_notices: BTreeMap::new(),
                 triage_ended_at: None,
             },
-        );
-        town.changes.touch_town();
-        town
+        )
     }
 
     pub(crate) fn empty(id: TownId, state: TownState) -> Self {
@@ -163,7 +161,10 @@ impl Town {
             edges: BTreeSet::new(),
             nudges: BTreeMap::new(),
             index: Index::default(),
-            changes: Changes::default(),
+            changes: Changes {
+                town: true,
+                ..Changes::default()
+            },
             seen_events: BTreeSet::new(),
             seen_in_order: VecDeque::new(),
         }
