@@ -4,6 +4,8 @@ mod agents;
 mod beads;
 mod effects;
 
+pub(crate) use self::effects::WAITING_TOPIC;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 

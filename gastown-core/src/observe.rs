@@ -54,7 +54,7 @@ impl Town {
             E::PrObserved(e) => self.pr_observed(e, event.at, key, now),
             E::MergeAttempted(e) => self.merge_attempted(e, key, now),
             E::MergeVerified(e) => self.merge_verified(e, key, now),
-            E::Webhook(e) => self.webhook(e, now),
+            E::Webhook(e) => self.webhook(e),
             E::BranchCreated(e) => self.branch_created(e, key, now),
             E::Notified(e) => self.notified(e, now),
             E::NudgeDelivered(e) => self.nudge_delivered(e, key, now),

@@ -108,6 +108,10 @@ pub struct Poll {
     pub invalid_responses: u32,
     /// What the last error said.
     pub last_error: Option<String>,
+    /// When an answer was last not understood; two pull requests at once mean that the forge
+    /// changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_invalid_at: Option<Timestamp>,
 }
 
 /// A direct merge that has to be verified.
@@ -159,8 +163,12 @@ pub struct Approval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {
-    /// When it was taken.
+    /// When it was taken note of: ages count from here.
     pub at: Timestamp,
+    /// When it was taken, by the clock of whoever took it; an older look never replaces a newer
+    /// one. Absent: `at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Timestamp>,
     /// What was seen.
     pub observation: Observation,
 }

@@ -464,3 +464,13 @@ fn prune(value: &Value) -> Value {
         other => other.clone(),
     }
 }
+
+/// A town with one pull request that is green and to be merged: each test breaks what it is about.
+#[cfg(test)]
+pub(crate) const GREEN: &str = r#"
+    town config.refinery.auto_merge_delay_minutes=5
+    rig r1
+    bead b1 issue in_review rig_id=r1
+    bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h1 review.head_seen_at=-1h review.reviewed.at=-1h review.reviewed.head_sha=h1 review.auto_merge.ready_since=-6m review.auto_merge.head_sha=h1 review.auto_merge.pending=true review.auto_merge.last_green_at=-10s review.poll.last_at=-10s review.poll.last_ok_at=-10s review.poll.changed_at=-6m review.poll.attempts=7 review.observation.at=-10s review.observation.observation={"state":"open","head_sha":"h1","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"clean","feedback":{"unresolved_threads":0,"threads_complete":true,"checks":{"state":"passing"},"checks_complete":true,"decision":"approved","decision_head":"h1"}}
+    edge m1 tracks b1
+"#;

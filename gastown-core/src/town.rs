@@ -20,6 +20,8 @@ pub use self::lineage::Lineage;
 pub(crate) use self::queries::{Blocker, is_merged};
 pub use self::rows::is_secret_row;
 
+pub(crate) use self::index::same_pull_request;
+
 use self::changes::Changes;
 use self::index::Index;
 use crate::agent::Agent;

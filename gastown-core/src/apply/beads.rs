@@ -276,6 +276,8 @@ impl Performing<'_> {
             if action.attempt_given_up {
                 auto.attempt = None;
                 auto.refusals = auto.refusals.saturating_add(1);
+                // It may have merged: look before anything else.
+                review.poll.due_now = true;
             }
         })?;
         self.log(

@@ -1,40 +1,61 @@
 //! What the forge says of pull requests and merges (spec part 4).
 
+mod conditions;
+mod errors;
+mod good;
+mod merge;
 mod merged;
+mod repairs;
 mod verify;
+mod webhook;
 
 use alloc::string::{String, ToString};
 
 use super::Outcome;
 use crate::effect::EffectKey;
-use crate::event::{MergeAttempted, PrObserved, Webhook};
+use crate::event::PrObserved;
 use crate::ids::BeadId;
 use crate::review::Review;
 use crate::time::Timestamp;
-use crate::town::Town;
+use crate::town::{Town, same_pull_request};
 
 impl Town {
+    /// A look at a pull request has a result (spec 4.2 to 4.4).
     pub(super) fn pr_observed(
         &mut self,
-        _event: &PrObserved,
-        _at: Timestamp,
-        _key: Option<&EffectKey>,
-        _now: Timestamp,
+        event: &PrObserved,
+        at: Timestamp,
+        key: Option<&EffectKey>,
+        now: Timestamp,
     ) -> Outcome {
-        Err("not observed yet".to_string())
-    }
-
-    pub(super) fn merge_attempted(
-        &mut self,
-        _event: &MergeAttempted,
-        _key: Option<&EffectKey>,
-        _now: Timestamp,
-    ) -> Outcome {
-        Err("not observed yet".to_string())
-    }
-
-    pub(super) fn webhook(&mut self, _event: &Webhook, _now: Timestamp) -> Outcome {
-        Err("not observed yet".to_string())
+        let id = &event.bead_id;
+        let review = self.live_review(id)?;
+        let Some(url) = &review.pr_url else {
+            return Err("the review has no pull request".to_string());
+        };
+        if event
+            .pr_url
+            .as_ref()
+            .is_some_and(|other| !same_pull_request(other, url))
+        {
+            return Err("the review has another pull request by now".to_string());
+        }
+        if !is_current(key, id, "poll_pr", review.poll.attempts) {
+            return Err("the result of an older look".to_string());
+        }
+        // A clock that is ahead must not keep later looks out.
+        let taken_at = at.min(now);
+        let last = review.observation.as_ref();
+        if last.is_some_and(|seen| taken_at < seen.taken_at.unwrap_or(seen.at)) {
+            return Err("a newer look is known".to_string());
+        }
+        match (&event.observation, &event.error) {
+            (Some(observation), None) => Ok(self.good_look(id, observation, taken_at, now)),
+            (None, Some(error)) => Ok(self.failed_look(id, error, now)),
+            (Some(_), Some(_)) | (None, None) => {
+                Err("neither an observation nor an error".to_string())
+            }
+        }
     }
 
     /// The review of an MR bead that has not ended.

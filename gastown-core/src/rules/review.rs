@@ -2,7 +2,10 @@
 
 mod abandoned;
 mod fast_track;
+mod merge;
+mod merge_overdue;
 mod no_pr;
+mod poll;
 mod repair_failed;
 mod repair_orphan;
 mod rework_failed;
@@ -11,11 +14,13 @@ mod source_gone;
 mod stuck;
 mod unreviewed;
 mod verify;
+mod waiting;
 
 use super::Rule;
 use crate::bead::{Bead, BeadStatus};
-use crate::pass::Pass;
+use crate::condition::Condition;
 use crate::review::Review;
+use crate::verdict::{Wait, WaitFor};
 
 pub(super) const RECOVER: &[Rule] = &[
     source_gone::RULE,
@@ -30,7 +35,27 @@ pub(super) const RECOVER: &[Rule] = &[
     fast_track::RULE,
 ];
 
-pub(super) const WATCH: &[Rule] = &[verify::RULE];
+pub(super) const WATCH: &[Rule] = &[
+    poll::RULE,
+    merge::RULE,
+    verify::RULE,
+    merge_overdue::RULE,
+    waiting::RULE,
+];
+
+/// The live review of a pull request.
+fn live_pull_request(mr: &Bead) -> Option<(&Review, &str)> {
+    let review = mr.review()?;
+    Some((review, review.pr_url.as_deref()?)).filter(|_| mr.is_live())
+}
+
+/// Waits for a condition of the world.
+fn condition_wait(condition: &Condition, text: &str) -> Wait {
+    let kind = condition.kind.as_str();
+    Wait::on(WaitFor::Condition, alloc::format!("{text}: {kind}"))
+        .id(kind)
+        .since(condition.since)
+}
 
 /// The review of a direct merge that a refinery has in hand: in progress, without a pull request.
 /// One under verification is left alone: its refinery has said its word (spec 3.4).
@@ -39,17 +64,4 @@ fn direct_in_hand(mr: &Bead) -> Option<&Review> {
     let in_hand =
         mr.status == BeadStatus::InProgress && review.pr_url.is_none() && review.verify.is_none();
     in_hand.then_some(review)
-}
-
-/// The newest repair of an MR bead among those that `sort` picks.
-fn newest_repair<'a>(
-    pass: &Pass<'a>,
-    mr: &Bead,
-    sort: impl Fn(&crate::work::Work) -> bool,
-) -> Option<&'a Bead> {
-    pass.town
-        .repairs_of(&mr.id)
-        .into_iter()
-        .filter(|repair| repair.work().is_some_and(&sort))
-        .max_by_key(|repair| (repair.created_at, &repair.id))
 }

@@ -1,6 +1,9 @@
 //! Which conditions hold for a pull request (spec 1.8).
 
+use alloc::vec::Vec;
+
 use super::Town;
+use crate::bead::Bead;
 use crate::condition::{Condition, ConditionKind, ConditionSubject};
 use crate::ids::BeadId;
 use crate::time::Timestamp;
@@ -18,6 +21,24 @@ impl Town {
                 ConditionSubject::Town => true,
                 ConditionSubject::Rig(id) => Some(id) == rig.as_ref(),
             })
+    }
+
+    /// Whether a condition that holds keeps a review from being merged.
+    pub(crate) fn merges_are_held(&self, mr: &BeadId) -> bool {
+        self.conditions_of(mr)
+            .any(|condition| condition.kind.holds_merges())
+    }
+
+    /// The live pull requests that a condition is about, by priority, age and id.
+    pub(crate) fn pull_requests_under(&self, subject: &ConditionSubject) -> Vec<&Bead> {
+        self.live_pull_requests()
+            .filter(|mr| match subject {
+                ConditionSubject::Town => true,
+                ConditionSubject::Rig(id) => {
+                    self.rig_of_review(mr).is_some_and(|rig| rig.id == *id)
+                }
+            })
+            .collect()
     }
 
     /// Evidence ends a condition. One that a person was told of stays, without holding anything,

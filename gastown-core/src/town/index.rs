@@ -161,3 +161,8 @@ impl Index {
 pub(super) fn pr_key(url: &str) -> String {
     url.trim_end_matches('/').to_ascii_lowercase()
 }
+
+/// Whether two URLs name one pull request.
+pub(crate) fn same_pull_request(one: &str, other: &str) -> bool {
+    pr_key(one) == pr_key(other)
+}

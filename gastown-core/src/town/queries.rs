@@ -140,6 +140,12 @@ impl Town {
         repairs
     }
 
+    /// Live MR beads with a pull request, by priority, age and id.
+    pub(crate) fn live_pull_requests(&self) -> impl Iterator<Item = &Bead> {
+        self.live_beads()
+            .filter(|bead| bead.review().is_some_and(|review| review.pr_url.is_some()))
+    }
+
     /// Live MR beads with this pull request, by id.
     pub fn live_reviews_with_pr(&self, url: &str) -> impl Iterator<Item = &Bead> {
         let key = super::index::pr_key(url);

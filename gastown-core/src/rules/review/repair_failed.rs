@@ -4,15 +4,13 @@
 use alloc::format;
 use alloc::string::ToString;
 
-use super::newest_repair;
 use crate::action::MarkAutoMerge;
-use crate::bead::{Bead, BeadStatus};
+use crate::bead::Bead;
 use crate::pass::Pass;
 use crate::reason::ReasonCode;
-use crate::review::{OFF_UNSEEN, Review};
+use crate::review::OFF_UNSEEN;
 use crate::rules::{On, Rule};
 use crate::verdict::Verdict;
-use crate::work::Work;
 
 pub(super) const RULE: Rule = Rule {
     id: "review/repair-failed",
@@ -26,7 +24,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     let Some(review) = mr.review() else {
         return Verdict::NotMine;
     };
-    let Some(failed) = failed_repair(pass, mr, review) else {
+    let Some(failed) = pass.town.failed_repair_for_head(mr) else {
         return Verdict::NotMine;
     };
     let head = review.head_sha.as_deref().unwrap_or(OFF_UNSEEN);
@@ -54,18 +52,6 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     Verdict::Act(actions)
 }
 
-/// The newest feedback or conflict bead that was made for the current head, if it failed.
-pub(super) fn failed_repair<'a>(pass: &Pass<'a>, mr: &Bead, review: &Review) -> Option<&'a Bead> {
-    let feedback = newest_repair(pass, mr, |work| matches!(work, Work::PrFeedback(_)));
-    let conflict = newest_repair(pass, mr, |work| matches!(work, Work::PrConflict(_)));
-    [feedback, conflict].into_iter().flatten().find(|repair| {
-        repair.status == BeadStatus::Failed
-            && repair
-                .work()
-                .is_some_and(|work| work.head_sha() == review.head_sha.as_deref())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use crate::testing::{acts, settled};
@@ -85,7 +71,8 @@ mod tests {
         review/repair-failed: mark_auto_merge bead_id=m1 head_sha=null off_for_head=h1 pending=false ready_since=null
         review/repair-failed: create_bead bead={"escalation":{"bead_id":"m1","category":"repair_failed","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"repair failed: m1","type":"escalation"} bead_id=t1-e1
         review/repair-failed: tell bead_id=m1 category=repair_failed escalation_id=t1-e1
-        at rest after 2 passes
+        review/waiting: notify_mayor message=https://github.com/acme/r1/pull/1 has not changed since 2026-03-05T12:00:00.000Z. It waits for: a first look; delay (never; people merge); not_off (off for this head; a person was told) topic=pr_waiting:m1
+        at rest after 3 passes
         "#);
     }
 

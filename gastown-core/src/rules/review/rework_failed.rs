@@ -2,7 +2,6 @@
 
 use alloc::format;
 
-use super::newest_repair;
 use crate::bead::{Bead, BeadStatus};
 use crate::pass::Pass;
 use crate::reason::ReasonCode;
@@ -21,7 +20,9 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     if mr.review().is_none() {
         return Verdict::NotMine;
     }
-    let rework = newest_repair(pass, mr, |work| matches!(work, Work::Rework(_)));
+    let rework = pass
+        .town
+        .newest_repair(&mr.id, |work| matches!(work, Work::Rework(_)));
     let Some(rework) = rework.filter(|rework| rework.status == BeadStatus::Failed) else {
         return Verdict::NotMine;
     };

@@ -1,7 +1,6 @@
 //! `review/verify`: whether a direct merge landed is asked, never believed.
 
-use alloc::format;
-
+use super::condition_wait;
 use crate::action::VerifyMerge;
 use crate::bead::Bead;
 use crate::pass::{Due, Pass};
@@ -30,15 +29,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         .conditions_of(&mr.id)
         .find(|condition| condition.kind.holds_polls());
     if let Some(condition) = trouble {
-        let kind = condition.kind.as_str();
-        return Verdict::wait(
-            Wait::on(
-                WaitFor::Condition,
-                format!("the forge can't be asked: {kind}"),
-            )
-            .id(kind)
-            .since(condition.since),
-        );
+        return Verdict::wait(condition_wait(condition, "the forge can't be asked"));
     }
     let due = match verify.asked_at {
         None => Due::Now,

@@ -1,0 +1,244 @@
+//! What came of a merge that the engine asked for (spec 4.5).
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use super::errors::advice;
+use super::good::stop_clock;
+use super::is_current;
+use crate::condition::{ConditionKind, ConditionSubject};
+use crate::effect::EffectKey;
+use crate::event::MergeAttempted;
+use crate::forge::{MergeOutcome, MergeQueue};
+use crate::ids::BeadId;
+use crate::observe::Outcome;
+use crate::time::Timestamp;
+use crate::town::Town;
+
+impl Town {
+    pub(in crate::observe) fn merge_attempted(
+        &mut self,
+        event: &MergeAttempted,
+        key: Option<&EffectKey>,
+        now: Timestamp,
+    ) -> Outcome {
+        let id = &event.bead_id;
+        let attempt = self.live_review(id)?.auto_merge.attempt.clone();
+        let under_way = attempt.is_some_and(|attempt| {
+            attempt.head_sha == event.head_sha && is_current(key, id, "merge_pr", attempt.number)
+        });
+        // A merge that happened is a fact, whether or not it was asked for.
+        let is_fact = key.is_none() && matches!(event.outcome, MergeOutcome::Merged { .. });
+        if !under_way && !is_fact {
+            return Err("no such merge is under way".to_string());
+        }
+        self.edit_review(id, |review| {
+            review.auto_merge.attempt = None;
+            stop_clock(review);
+        });
+        Ok(self.merge_outcome(id, &event.outcome, now))
+    }
+
+    fn merge_outcome(&mut self, id: &BeadId, outcome: &MergeOutcome, now: Timestamp) -> String {
+        match outcome {
+            MergeOutcome::Merged { commit } => {
+                let evidence = format!("the forge merged it as {commit}");
+                self.merged(id, Some(commit), &evidence, now);
+                format!("{id} is merged")
+            }
+            MergeOutcome::Queued => {
+                // Known before the next look says so: a pull request that leaves the queue
+                // between two looks must not do so for nothing.
+                self.edit_review(id, |review| {
+                    if let Some(seen) = &mut review.observation {
+                        seen.observation.merge_queue = MergeQueue::Queued;
+                    }
+                });
+                format!("{id} is in the merge queue")
+            }
+            MergeOutcome::NotReady { observation } => {
+                let words = "a fresh look showed that it is not ready";
+                self.merge_was_refused(id, words, now);
+                let seen = self.good_look(id, observation, now, now);
+                format!("{words}; {seen}")
+            }
+            MergeOutcome::Refused { status, message } => {
+                let words = format!("{status}: {}", crate::ids::shown(message, 300));
+                self.merge_was_refused(id, &words, now);
+                if says_no_method(*status, message) {
+                    self.no_method_is_allowed(id, &words, now);
+                }
+                format!("the merge of {id} was refused: {words}")
+            }
+            MergeOutcome::Error { error } => {
+                let words = advice(error);
+                self.edit_review(id, |review| review.poll.due_now = true);
+                // While the forge is in trouble, nothing of the review's is spent (spec 1.8).
+                if self.merges_are_held(id) {
+                    return format!("whether {id} was merged is not known: {words}");
+                }
+                self.merge_was_refused(id, &words, now);
+                format!("whether {id} was merged is not known: {words}")
+            }
+        }
+    }
+
+    fn no_method_is_allowed(&mut self, id: &BeadId, words: &str, now: Timestamp) {
+        let rig = self.bead(id).and_then(|mr| self.rig_of_review(mr));
+        if let Some(rig) = rig.map(|rig| rig.id.clone()) {
+            let evidence = super::conditions::Evidence {
+                kind: ConditionKind::MergeMethodImpossible,
+                subject: ConditionSubject::Rig(rig),
+                words: words.into(),
+                until: None,
+                tried: alloc::vec::Vec::new(),
+            };
+            self.strike(evidence, None, now);
+        }
+    }
+}
+
+/// Whether the forge refused because of the merge method: its own words for one method, or the
+/// adapter's for all of them.
+fn says_no_method(status: u16, message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let says = |part: &str| message.contains(part);
+    status == 405
+        && (says("merge commits are not allowed")
+            || says("squash merges are not allowed")
+            || says("rebase merges are not allowed")
+            || says("no such merge method"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::String;
+
+    use crate::testing::{GREEN, observed, settled};
+
+    fn town() -> String {
+        GREEN.replace(
+            "review.auto_merge.pending=true",
+            r#"review.auto_merge.pending=true review.auto_merge.attempts=3 review.auto_merge.attempt={"number":3,"head_sha":"h1","at":"2026-04-04T12:00:00Z"}"#,
+        )
+    }
+
+    fn outcome(town: &str, outcome: &str) -> String {
+        let key = r#""key": {"subject": "m1", "kind": "merge_pr", "attempt": 3}"#;
+        let event = format!(
+            r#"{{"type": "merge_attempted", {key}, "bead_id": "m1", "head_sha": "h1", "outcome": {outcome}}}"#
+        );
+        observed(town, "0s", &event)
+    }
+
+    #[test]
+    fn merge_merged() {
+        let after = outcome(&town(), r#"{"kind": "merged", "commit": "c1"}"#);
+        assert!(
+            after.contains(r#"m1.status: "in_progress" → "closed""#),
+            "{after}"
+        );
+        assert!(
+            after.contains(r#"b1.status: "in_review" → "closed""#),
+            "{after}"
+        );
+    }
+
+    #[test]
+    fn merge_queued_is_seen_to_its_end_by_polling() {
+        insta::assert_snapshot!(outcome(&town(), r#"{"kind": "queued"}"#), @r#"
+        observed: m1 is in the merge queue
+        m1.review.auto_merge.attempt.at: "2026-04-04T12:00:00.000Z" → -
+        m1.review.auto_merge.attempt.head_sha: "h1" → -
+        m1.review.auto_merge.attempt.number: 3 → -
+        m1.review.auto_merge.head_sha: "h1" → -
+        m1.review.auto_merge.pending: true → false
+        m1.review.auto_merge.ready_since: "2026-04-04T11:54:00.000Z" → -
+        m1.review.observation.observation.merge_queue: "none" → "queued"
+        "#);
+    }
+
+    #[test]
+    fn merge_refused_counts_and_keeps_the_words() {
+        insta::assert_snapshot!(outcome(&town(), r#"{"kind": "refused", "status": 409, "message": "head was modified"}"#), @r#"
+        observed: the merge of m1 was refused: 409: head was modified
+        m1.review.auto_merge.attempt.at: "2026-04-04T12:00:00.000Z" → -
+        m1.review.auto_merge.attempt.head_sha: "h1" → -
+        m1.review.auto_merge.attempt.number: 3 → -
+        m1.review.auto_merge.head_sha: "h1" → -
+        m1.review.auto_merge.last_refusal: - → "409: head was modified"
+        m1.review.auto_merge.pending: true → false
+        m1.review.auto_merge.ready_since: "2026-04-04T11:54:00.000Z" → -
+        m1.review.auto_merge.refusals: 0 → 1
+        "#);
+    }
+
+    #[test]
+    fn merge_refused_at_the_limit_tells_once_and_is_off_for_this_head() {
+        let town = town().replace("attempts=3", "attempts=3 review.auto_merge.refusals=4");
+        let after = outcome(
+            &town,
+            r#"{"kind": "refused", "status": 405, "message": "no"}"#,
+        );
+        assert!(after.contains(r#"off_for_head: - → "h1""#), "{after}");
+        assert!(after.contains("m1.told.merge_refused"), "{after}");
+    }
+
+    #[test]
+    fn merge_refused_for_its_method_begins_a_condition() {
+        let after = outcome(
+            &town(),
+            r#"{"kind": "refused", "status": 405, "message": "Squash merges are not allowed on this repository."}"#,
+        );
+        assert!(after.contains("merge_method_impossible"), "{after}");
+    }
+
+    #[test]
+    fn merge_error_is_unknown_so_that_it_is_looked_at_first() {
+        insta::assert_snapshot!(outcome(&town(), r#"{"kind": "error", "error": {"kind": "network"}}"#), @r#"
+        observed: whether m1 was merged is not known: the forge could not be reached
+        m1.review.auto_merge.attempt.at: "2026-04-04T12:00:00.000Z" → -
+        m1.review.auto_merge.attempt.head_sha: "h1" → -
+        m1.review.auto_merge.attempt.number: 3 → -
+        m1.review.auto_merge.head_sha: "h1" → -
+        m1.review.auto_merge.last_refusal: - → "the forge could not be reached"
+        m1.review.auto_merge.pending: true → false
+        m1.review.auto_merge.ready_since: "2026-04-04T11:54:00.000Z" → -
+        m1.review.auto_merge.refusals: 0 → 1
+        m1.review.poll.due_now: false → true
+        "#);
+    }
+
+    #[test]
+    fn merge_not_ready_takes_the_fresh_look() {
+        let seen = r#"{"state":"open","head_sha":"h2","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"blocked"}"#;
+        let after = outcome(
+            &town(),
+            &format!(r#"{{"kind": "not_ready", "observation": {seen}}}"#),
+        );
+        assert!(
+            after.contains(r#"m1.review.head_sha: "h1" → "h2""#),
+            "{after}"
+        );
+        assert!(after.contains("pending: true → false"), "{after}");
+    }
+
+    #[test]
+    fn merge_results_of_other_attempts_are_ignored() {
+        let older = town().replace(r#""number":3"#, r#""number":4"#);
+        assert!(outcome(&older, r#"{"kind": "queued"}"#).starts_with("ignored"));
+        let other = town().replace(
+            r#""number":3,"head_sha":"h1""#,
+            r#""number":3,"head_sha":"h9""#,
+        );
+        assert!(outcome(&other, r#"{"kind": "queued"}"#).starts_with("ignored"));
+        let fact = r#"{"type": "merge_attempted", "bead_id": "m1", "head_sha": "h1", "outcome": {"kind": "merged", "commit": "c1"}}"#;
+        assert!(observed(GREEN, "0s", fact).starts_with("observed"));
+    }
+
+    #[test]
+    fn merge_rests_after_a_refusal() {
+        assert!(settled(&town(), "0s").contains("at rest"));
+    }
+}

@@ -1,0 +1,105 @@
+//! `review/merge-overdue`: a merge attempt without an outcome is given up; it may have merged.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec;
+
+use super::condition_wait;
+use crate::action::MarkAutoMerge;
+use crate::bead::Bead;
+use crate::pass::{Due, Pass};
+use crate::reason::ReasonCode;
+use crate::review::OFF_UNSEEN;
+use crate::rules::{On, Rule};
+use crate::verdict::{Verdict, Wait, WaitFor};
+
+pub(super) const RULE: Rule = Rule {
+    id: "review/merge-overdue",
+    text: "A merge attempt without an outcome for merge_outcome_timeout: given up as refused. \
+           Only a new observation can make the merge pending again.",
+    on: On::LiveBead(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
+    let Some(review) = mr.review() else {
+        return Verdict::NotMine;
+    };
+    let auto = &review.auto_merge;
+    let Some(attempt) = &auto.attempt else {
+        return Verdict::NotMine;
+    };
+    // While the forge is in trouble no timeout is spent (spec 1.8).
+    let trouble = pass
+        .town
+        .conditions_of(&mr.id)
+        .find(|condition| condition.kind.holds_polls());
+    if let Some(condition) = trouble {
+        let text = "whether it was merged can't be asked";
+        return Verdict::wait(condition_wait(condition, text));
+    }
+    let due = pass.stale(attempt.at, pass.policy().merge_outcome_timeout);
+    if let Due::At(until) = due {
+        return Verdict::wait(
+            Wait::on(WaitFor::Forge, "its merge is under way")
+                .since(attempt.at)
+                .not_before(until),
+        );
+    }
+    let refusals = auto.refusals.saturating_add(1);
+    let spent = refusals >= pass.policy().merge_refusal_limit;
+    let head = review.head_sha.as_deref().unwrap_or(OFF_UNSEEN);
+    let mark = MarkAutoMerge {
+        bead_id: mr.id.clone(),
+        pending: false,
+        ready_since: None,
+        head_sha: None,
+        off_for_head: spent.then(|| head.to_string()),
+        attempt_given_up: true,
+    };
+    let mut actions = vec![mark.into()];
+    if spent {
+        let words = auto.last_refusal.as_deref().unwrap_or("nothing at all");
+        let message = format!(
+            "the merge was refused {refusals} times, or had no outcome; the engine does not \
+             merge this head any more. The forge last said: {words}"
+        );
+        actions.extend(pass.tell_once(mr, ReasonCode::MergeRefused, message));
+    }
+    Verdict::Act(actions)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{acts, settled};
+
+    const TOWN: &str = "
+        rig r1
+        bead b1 issue in_review rig_id=r1
+        bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h1 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.poll.last_at=0s review.poll.changed_at=0s review.auto_merge.attempt={\"number\":1,\"head_sha\":\"h1\",\"at\":\"2026-04-04T11:55:00Z\"} review.auto_merge.attempts=1 review.auto_merge.pending=true review.auto_merge.refusals=3
+        edge m1 tracks b1
+    ";
+
+    #[test]
+    fn review_merge_overdue_at_the_threshold_waits() {
+        assert_eq!(acts(TOWN, "0s"), "nothing");
+    }
+
+    #[test]
+    fn review_merge_overdue_just_over_the_threshold_gives_up_and_looks() {
+        insta::assert_snapshot!(settled(TOWN, "1ms"), @"
+        review/merge-overdue: mark_auto_merge attempt_given_up=true bead_id=m1 head_sha=null pending=false ready_since=null
+        review/poll: poll_pr bead_id=m1 pr_url=https://github.com/acme/r1/pull/1 with_feedback=false
+        at rest after 3 passes
+        ");
+    }
+
+    #[test]
+    fn review_merge_overdue_at_the_limit_tells_once() {
+        let town = TOWN.replace("refusals=3", "refusals=4");
+        insta::assert_snapshot!(acts(&town, "1ms"), @r#"
+        review/merge-overdue: mark_auto_merge attempt_given_up=true bead_id=m1 head_sha=null off_for_head=h1 pending=false ready_since=null
+        review/merge-overdue: create_bead bead={"escalation":{"bead_id":"m1","category":"merge_refused","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"merge refused: m1","type":"escalation"} bead_id=t1-e1
+        review/merge-overdue: tell bead_id=m1 category=merge_refused escalation_id=t1-e1
+        "#);
+    }
+}

@@ -1,0 +1,302 @@
+//! `review/poll`: looking at pull requests, no more often than it can matter.
+
+use core::time::Duration;
+
+use super::{condition_wait, live_pull_request};
+use crate::action::PollPr;
+use crate::bead::Bead;
+use crate::condition::{Condition, ConditionKind};
+use crate::config::{AutoMergeDelay, Settings};
+use crate::green::green;
+use crate::pass::{Due, Pass};
+use crate::review::Review;
+use crate::rules::{On, Rule};
+use crate::time::Timestamp;
+use crate::verdict::{Verdict, Wait, WaitFor};
+
+pub(super) const RULE: Rule = Rule {
+    id: "review/poll",
+    text: "A live MR bead with a pull request: looked at every pr_poll_interval, at once when \
+           something says that it is worth it, and every poll_quiet_interval while nothing \
+           happens and nothing but the forge could make it green. Under a forge condition only \
+           its probe. Short of API budget: the pull requests nearest a decision first.",
+    on: On::LiveBead(evaluate),
+};
+
+/// Time without any change after which a pull request is quiet.
+const QUIET_AFTER: Duration = Duration::from_secs(3600);
+/// Requests that one look with feedback may take.
+const REQUESTS_PER_LOOK: u64 = 8;
+/// The longest that a report of a used-up budget holds looks back.
+const BUDGET_MAX: Duration = Duration::from_secs(3600);
+
+fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
+    let Some((review, url)) = live_pull_request(mr) else {
+        return Verdict::NotMine;
+    };
+    if let Some(wait) = held_by_condition(pass, mr) {
+        return Verdict::wait(wait);
+    }
+    let settings = pass.review_settings(mr);
+    if let Some(due_at) = due_at(pass, mr, review, settings)
+        && let Due::At(until) = pass.reached(due_at)
+    {
+        let mut wait =
+            Wait::on(WaitFor::Forge, "its pull request is looked at again then").not_before(until);
+        wait.since = review.poll.last_at;
+        return Verdict::wait(wait);
+    }
+    if let Some(wait) = short_of_budget(pass, mr) {
+        return Verdict::wait(wait);
+    }
+    Verdict::act(PollPr {
+        bead_id: mr.id.clone(),
+        pr_url: url.into(),
+        with_feedback: wants_feedback(settings),
+    })
+}
+
+/// Whether threads, checks and reviews matter: the engine repairs them, or merges without them.
+fn wants_feedback(settings: &Settings) -> bool {
+    let merges = settings.auto_merge && settings.auto_merge_delay != AutoMergeDelay::Never;
+    settings.auto_resolve_pr_feedback || merges
+}
+
+/// When the next look is due; none: now.
+fn due_at(pass: &Pass<'_>, mr: &Bead, review: &Review, settings: &Settings) -> Option<Timestamp> {
+    let poll = &review.poll;
+    let last = poll.last_at.filter(|_| !poll.due_now)?;
+    let soon = last.stale_at(pass.policy().pr_poll_interval);
+    let quiet_from = changed_at(mr, review).stale_at(QUIET_AFTER);
+    let is_quiet = quiet_from <= soon
+        && review.auto_merge.ready_since.is_none()
+        && green(pass.town, mr, settings).is_some_and(|green| green.needs_the_forge());
+    if is_quiet {
+        Some(last.stale_at(pass.policy().poll_quiet_interval).max(soon))
+    } else {
+        Some(soon)
+    }
+}
+
+/// When anything about a pull request last changed.
+pub(super) fn changed_at(mr: &Bead, review: &Review) -> Timestamp {
+    review
+        .poll
+        .changed_at
+        .unwrap_or_else(|| mr.in_status_since())
+}
+
+/// Under a condition only its probe goes, when its time has come.
+fn held_by_condition(pass: &Pass<'_>, mr: &Bead) -> Option<Wait> {
+    let holding = pass
+        .town
+        .conditions_of(&mr.id)
+        .filter(|condition| condition.kind.holds_polls());
+    for condition in holding {
+        let text = "the forge can't be asked";
+        if condition.kind == ConditionKind::RateLimited {
+            let mut wait = condition_wait(condition, text);
+            wait.until = condition.until;
+            return Some(wait);
+        }
+        if probe_of(pass, condition).is_none_or(|probe| probe.id != mr.id) {
+            let mut wait = condition_wait(condition, "another pull request probes the forge");
+            wait.until = condition.next_probe_at;
+            return Some(wait);
+        }
+        if let Some(at) = condition.next_probe_at
+            && let Due::At(until) = pass.reached(at)
+        {
+            return Some(condition_wait(condition, text).not_before(until));
+        }
+    }
+    None
+}
+
+/// The pull request that probes whether a condition still holds: the one not looked at for the
+/// longest time, so that no single one decides.
+fn probe_of<'a>(pass: &Pass<'a>, condition: &Condition) -> Option<&'a Bead> {
+    pass.town
+        .pull_requests_under(&condition.subject)
+        .into_iter()
+        .min_by_key(|mr| {
+            let last = mr.review().and_then(|review| review.poll.last_at);
+            (last, &mr.id)
+        })
+}
+
+/// When few requests are left, those nearest a decision go first and the others wait until the
+/// limit starts anew.
+fn short_of_budget(pass: &Pass<'_>, mr: &Bead) -> Option<Wait> {
+    let rig = pass.town.rig_of_review(mr).map(|rig| &rig.id);
+    let sharing = || {
+        pass.town
+            .live_pull_requests()
+            .filter(|other| pass.town.rig_of_review(other).map(|rig| &rig.id) == rig)
+    };
+    let latest = sharing()
+        .filter_map(|other| other.review()?.observation.as_ref())
+        .filter(|seen| seen.observation.api_budget.is_some())
+        .max_by_key(|seen| seen.at)?;
+    let budget = latest.observation.api_budget?;
+    let looks_left = budget.remaining.checked_div(REQUESTS_PER_LOOK)?;
+    let own = nearness(mr);
+    let ahead = sharing().filter(|other| nearness(other) < own).count();
+    if u64::try_from(ahead).is_ok_and(|ahead| ahead < looks_left) {
+        return None;
+    }
+    let resets_at = budget.resets_at.min(latest.at.plus(BUDGET_MAX));
+    match pass.reached(resets_at) {
+        Due::Now => None,
+        Due::At(until) => Some(
+            Wait::on(
+                WaitFor::Forge,
+                "few requests are left; pull requests nearer a decision go first",
+            )
+            .since(latest.at)
+            .not_before(until),
+        ),
+    }
+}
+
+/// How near a pull request is to a decision; the least is nearest.
+fn nearness(mr: &Bead) -> (bool, bool, bool, Option<Timestamp>, &str) {
+    let review = mr.review();
+    let auto = review.map(|review| &review.auto_merge);
+    let poll = review.map(|review| &review.poll);
+    (
+        !auto.is_some_and(|auto| auto.pending || auto.attempt.is_some()),
+        !auto.is_some_and(|auto| auto.ready_since.is_some()),
+        !poll.is_some_and(|poll| poll.due_now),
+        poll.and_then(|poll| poll.last_at),
+        mr.id.as_str(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{acts, settled, wakeup};
+
+    const TOWN: &str = "
+        rig r1
+        bead b1 issue in_review rig_id=r1
+        bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.head_sha=h1 review.poll.changed_at=-30m
+        edge m1 tracks b1
+    ";
+
+    fn with(more: &str) -> std::string::String {
+        TOWN.replace("review.poll.changed_at=-30m", more)
+    }
+
+    #[test]
+    fn review_poll_never_looked_at_is_due_at_once_and_rests() {
+        insta::assert_snapshot!(settled(TOWN, "0s"), @"
+        review/poll: poll_pr bead_id=m1 pr_url=https://github.com/acme/r1/pull/1 with_feedback=false
+        at rest after 2 passes
+        ");
+    }
+
+    #[test]
+    fn review_poll_at_the_interval_waits() {
+        let town = with("review.poll.changed_at=-30m review.poll.last_at=-60s");
+        assert_eq!(acts(&town, "0s"), "nothing");
+        assert_eq!(wakeup(&town, "0s"), "2026-04-04T12:00:00.001Z");
+        assert!(acts(&town, "1ms").contains("review/poll"));
+    }
+
+    #[test]
+    fn review_poll_due_now_does_not_wait() {
+        let town = with("review.poll.last_at=0s review.poll.due_now=true");
+        assert!(acts(&town, "0s").contains("review/poll"));
+    }
+
+    #[test]
+    fn review_poll_quiet_after_an_hour_without_a_change() {
+        // At the moment when the next look would be due, the last change is over an hour old.
+        let quiet = with("review.poll.changed_at=-60m review.poll.last_at=-60s");
+        assert_eq!(acts(&quiet, "1ms"), "nothing");
+        assert_eq!(wakeup(&quiet, "1ms"), "2026-04-04T12:09:00.001Z");
+        assert_eq!(acts(&quiet, "9m"), "nothing");
+        assert!(acts(&quiet, "540001ms").contains("review/poll"));
+        let busy = with("review.poll.changed_at=-3599999ms review.poll.last_at=-60s");
+        assert!(acts(&busy, "1ms").contains("review/poll"));
+    }
+
+    #[test]
+    fn review_poll_not_quiet_while_ready() {
+        let ready = with(
+            "review.poll.changed_at=-2h review.poll.last_at=-61s review.auto_merge.ready_since=-5m review.auto_merge.head_sha=h1",
+        );
+        let town = std::format!("town config.refinery.auto_merge_delay_minutes=5\n{ready}");
+        assert!(acts(&town, "0s").contains("review/poll"));
+    }
+
+    #[test]
+    fn review_poll_asks_for_feedback_where_the_engine_acts_on_it() {
+        for (config, wanted) in [
+            ("{}", false),
+            (r#"{"auto_merge_delay_minutes":5}"#, true),
+            (
+                r#"{"auto_merge_delay_minutes":5,"auto_merge":false}"#,
+                false,
+            ),
+            (r#"{"auto_resolve_pr_feedback":true}"#, true),
+        ] {
+            let town = std::format!("town config.refinery={config}\n{TOWN}");
+            let expected = std::format!("with_feedback={wanted}");
+            assert!(acts(&town, "0s").contains(&expected), "{config}");
+        }
+    }
+
+    /// A town with two pull requests of one rig, under a condition.
+    fn troubled(condition: &str) -> std::string::String {
+        std::format!(
+            "town conditions=[{condition}]
+            rig r1
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.poll.last_at=-2h
+            edge m1 tracks b1
+            bead b2 issue in_review rig_id=r1
+            bead m2 merge_request in_progress rig_id=r1 review.source=b2 review.pr_url=https://github.com/acme/r1/pull/2 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.poll.last_at=-3h
+            edge m2 tracks b2"
+        )
+    }
+
+    #[test]
+    fn review_poll_under_a_condition_only_its_probe() {
+        let town = troubled(
+            r#"{"kind":"forge_unreachable","subject":{"kind":"town"},"since":"2026-04-04T11:00:00Z","next_probe_at":"2026-04-04T12:00:00Z","strikes":3}"#,
+        );
+        insta::assert_snapshot!(settled(&town, "0s"), @"
+        review/poll: poll_pr bead_id=m2 pr_url=https://github.com/acme/r1/pull/2 with_feedback=false
+        at rest after 2 passes
+        ");
+        assert_eq!(acts(&town, "-1ms"), "nothing");
+    }
+
+    #[test]
+    fn review_poll_under_a_rate_limit_not_at_all() {
+        let town = troubled(
+            r#"{"kind":"rate_limited","subject":{"kind":"town"},"since":"2026-04-04T11:00:00Z","until":"2026-04-04T12:10:00Z"}"#,
+        );
+        assert_eq!(acts(&town, "0s"), "nothing");
+        assert!(settled(&town, "10m").contains("review/poll"));
+    }
+
+    #[test]
+    fn review_poll_short_of_budget_nearest_a_decision_first() {
+        let seen = r#"{"at":"2026-04-04T11:59:00Z","observation":{"state":"open","head_sha":"h1","head_branch":"x","base_branch":"main","mergeable":"blocked","api_budget":{"remaining":9,"resets_at":"2026-04-04T12:20:00Z"}}}"#;
+        let town = troubled("").replace(
+            "review.poll.last_at=-2h",
+            &std::format!("review.poll.last_at=-2h review.observation={seen}"),
+        );
+        let decided = acts(&town, "0s");
+        assert!(
+            decided.contains("bead_id=m2") && !decided.contains("bead_id=m1"),
+            "{decided}"
+        );
+        let enough = town.replace(r#""remaining":9"#, r#""remaining":16"#);
+        assert!(acts(&enough, "0s").contains("bead_id=m1"));
+        assert!(acts(&town, "20m").contains("bead_id=m1"));
+    }
+}
