@@ -677,7 +677,7 @@ mod tests {
         refused Forbidden: bead_id: belongs to another rig than "r2", the caller's
         unreadable: caller.kind: unknown variant `nobody`, expected one of `user`, `mayor`, `agent`, `host`
         hold []: b1 is held
-          bead b1 labels: + ["gt:held"]
+          b1.labels: [] → ["gt:held"]
         "#);
     }
 

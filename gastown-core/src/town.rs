@@ -425,6 +425,10 @@ impl Town {
                 });
             }
         });
+        // However a batch ends, the pause before the next one begins (spec 3.8).
+        if to.is_terminal() && self.bead(id).is_some_and(Self::is_patrol_batch) {
+            self.state_mut().triage_ended_at = Some(now);
+        }
         self.log(
             id,
             now,

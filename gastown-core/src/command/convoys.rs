@@ -414,15 +414,40 @@ mod tests {
             {"type": "sling_convoy", "caller": {"kind": "mayor"}, "rig_id": "r1", "title": "New parser", "tasks": [{"title": "lexer"}, {"title": "parser", "depends_on": [0]}, {"title": "docs", "rig_id": "r2"}], "metadata": {"feature_branch": "mine", "ticket": 7}}
         "#), @r#"
         sling_convoy [t1-c1 t1-b2 t1-b3 t1-b4]: made convoy t1-c1 of 3 issues
-          bead t1-b2: + {"created_by":"mayor","priority":"medium","rig_id":"r1","status":"open","title":"lexer","type":"issue"}
-          bead t1-b3: + {"created_by":"mayor","priority":"medium","rig_id":"r1","status":"open","title":"parser","type":"issue"}
-          bead t1-b4: + {"created_by":"mayor","priority":"medium","rig_id":"r2","status":"open","title":"docs","type":"issue"}
-          bead t1-c1: + {"convoy":{"branches":{"r1":{"state":"none"},"r2":{"state":"none"}},"changed_at":"2026-04-04T12:00:00.000Z","feature_branch":"convoy/new-parser/t1-c1/head","merge_mode":"review-then-land","total":3},"created_by":"mayor","labels":["gt:convoy"],"metadata":{"ticket":7},"priority":"medium","status":"open","title":"New parser","type":"convoy"}
-          dependencie t1-b2 tracks t1-c1: + {"type":"tracks"}
-          dependencie t1-b3 blocks t1-b2: + {"type":"blocks"}
-          dependencie t1-b3 tracks t1-c1: + {"type":"tracks"}
-          dependencie t1-b4 tracks t1-c1: + {"type":"tracks"}
-          town sequence: + 4
+          t1-b2 tracks t1-c1.type: - → "tracks"
+          t1-b2.created_by: - → "mayor"
+          t1-b2.priority: - → "medium"
+          t1-b2.rig_id: - → "r1"
+          t1-b2.status: - → "open"
+          t1-b2.title: - → "lexer"
+          t1-b2.type: - → "issue"
+          t1-b3 blocks t1-b2.type: - → "blocks"
+          t1-b3 tracks t1-c1.type: - → "tracks"
+          t1-b3.created_by: - → "mayor"
+          t1-b3.priority: - → "medium"
+          t1-b3.rig_id: - → "r1"
+          t1-b3.status: - → "open"
+          t1-b3.title: - → "parser"
+          t1-b3.type: - → "issue"
+          t1-b4 tracks t1-c1.type: - → "tracks"
+          t1-b4.created_by: - → "mayor"
+          t1-b4.priority: - → "medium"
+          t1-b4.rig_id: - → "r2"
+          t1-b4.status: - → "open"
+          t1-b4.title: - → "docs"
+          t1-b4.type: - → "issue"
+          t1-c1.convoy.branches.r1.state: - → "none"
+          t1-c1.convoy.branches.r2.state: - → "none"
+          t1-c1.convoy.feature_branch: - → "convoy/new-parser/t1-c1/head"
+          t1-c1.convoy.merge_mode: - → "review-then-land"
+          t1-c1.convoy.total: - → 3
+          t1-c1.created_by: - → "mayor"
+          t1-c1.labels: - → ["gt:convoy"]
+          t1-c1.metadata.ticket: - → 7
+          t1-c1.priority: - → "medium"
+          t1-c1.status: - → "open"
+          t1-c1.title: - → "New parser"
+          t1-c1.type: - → "convoy"
         "#);
     }
 
@@ -432,10 +457,22 @@ mod tests {
             {"type": "sling_convoy", "caller": {"kind": "mayor"}, "rig_id": "r1", "title": "x", "tasks": [{"title": "a"}], "merge_mode": "review-and-merge", "staged": true}
         "#), @r#"
         sling_convoy [t1-c1 t1-b2]: made convoy t1-c1 of 1 issues
-          bead t1-b2: + {"created_by":"mayor","priority":"medium","rig_id":"r1","status":"open","title":"a","type":"issue"}
-          bead t1-c1: + {"convoy":{"changed_at":"2026-04-04T12:00:00.000Z","merge_mode":"review-and-merge","staged":true,"total":1},"created_by":"mayor","labels":["gt:convoy"],"priority":"medium","status":"open","title":"x","type":"convoy"}
-          dependencie t1-b2 tracks t1-c1: + {"type":"tracks"}
-          town sequence: + 2
+          t1-b2 tracks t1-c1.type: - → "tracks"
+          t1-b2.created_by: - → "mayor"
+          t1-b2.priority: - → "medium"
+          t1-b2.rig_id: - → "r1"
+          t1-b2.status: - → "open"
+          t1-b2.title: - → "a"
+          t1-b2.type: - → "issue"
+          t1-c1.convoy.merge_mode: - → "review-and-merge"
+          t1-c1.convoy.staged: - → true
+          t1-c1.convoy.total: - → 1
+          t1-c1.created_by: - → "mayor"
+          t1-c1.labels: - → ["gt:convoy"]
+          t1-c1.priority: - → "medium"
+          t1-c1.status: - → "open"
+          t1-c1.title: - → "x"
+          t1-c1.type: - → "convoy"
         "#);
     }
 
@@ -501,10 +538,10 @@ mod tests {
         "#), @r#"
         refused Conflict: convoy_id: the convoy is staged; start it first
         start_convoy []: convoy c1 has started
-          bead c1 convoy staged: - true
+          c1.convoy.staged: true → false
         refused Conflict: convoy_id: convoy "c1" is not staged
         land_convoy []: what is closed of convoy c1 lands once nothing of it is under way
-          bead c1 convoy landing_ordered: + true
+          c1.convoy.landing_ordered: false → true
         land_convoy []: the landing was ordered already
         refused Invalid: convoy_id: "b1" is no convoy
         refused Conflict: convoy_id: bead "c2" is closed, which is final
@@ -522,8 +559,8 @@ mod tests {
             {"type": "start_convoy", "caller": {"kind": "mayor"}, "convoy_id": "c1"}
         "#), @r#"
         start_convoy []: convoy c1 has started
-          bead c1 convoy branches r1 forgiven: + 10
-          bead c1 told: - {"branch_failed":"2026-04-04T11:00:00.000Z"}
+          c1.convoy.branches.r1.forgiven: - → 10
+          c1.told.branch_failed: "2026-04-04T11:00:00.000Z" → -
         "#);
     }
 
@@ -533,12 +570,11 @@ mod tests {
             {"type": "convoy_add", "caller": {"kind": "mayor"}, "convoy_id": "c1", "bead_id": "b3"}
         "#), @r#"
         convoy_add []: b3 joined convoy c1
-          bead c1 convoy branches: + {"r2":{"state":"none"}}
-          bead c1 convoy changed_at: + 2026-04-04T12:00:00.000Z
-          bead c1 convoy landing: - {"attempts":2}
-          bead c1 convoy landings: + {"r1":{"attempts":2}}
-          bead c1 convoy total: 2 → 3
-          dependencie b3 tracks c1: + {"type":"tracks"}
+          b3 tracks c1.type: - → "tracks"
+          c1.convoy.branches.r2.state: - → "none"
+          c1.convoy.landing.attempts: 2 → 0
+          c1.convoy.landings.r1.attempts: - → 2
+          c1.convoy.total: 2 → 3
         "#);
     }
 
@@ -568,10 +604,9 @@ mod tests {
             {"type": "convoy_remove", "caller": {"kind": "mayor"}, "convoy_id": "c1", "bead_id": "b3"}
         "#), @r#"
         convoy_remove []: b1 left convoy c1
-          bead c1 convoy changed_at: + 2026-04-04T12:00:00.000Z
-          bead c1 convoy total: 2 → 1
-          dependencie b1 tracks c1: - {"type":"tracks"}
-          dependencie b2 blocks b1: - {"type":"blocks"}
+          b1 tracks c1.type: "tracks" → -
+          b2 blocks b1.type: "blocks" → -
+          c1.convoy.total: 2 → 1
         refused Conflict: bead_id: is not in convoy "c1"
         "#);
     }

@@ -10,9 +10,10 @@ use super::{Actor, CommandError, Did, Executed};
 use crate::bead::{Bead, BeadKind, BeadStatus, CreatedBy};
 use crate::condition::{ConditionKind, ConditionSubject};
 use crate::escalation::{Escalation, Severity};
-use crate::ids::{BeadId, IdKind};
+use crate::ids::{BeadId, IdKind, RigId};
 use crate::pass::triage_options;
 use crate::reason::{Reason, ReasonCode};
+use crate::time::Timestamp;
 use crate::town::Town;
 use crate::work::{TriageRequest, TriageType, Work};
 
@@ -187,7 +188,7 @@ impl Town {
         self.set_status(id, BeadStatus::Closed, &reason, "acknowledge", actor.now);
         self.close_requests_of(id, actor);
         if by_engine {
-            self.acknowledged(&escalation, rig.as_ref());
+            self.acknowledged(&escalation, rig.as_ref(), actor.now);
         }
         Ok(Did::text(format!("escalation {id} is closed")))
     }
@@ -212,7 +213,7 @@ impl Town {
 
     /// What waits for a person who takes note: a merge method, and branches that can't be created
     /// (spec 1.8, 3.5).
-    fn acknowledged(&mut self, escalation: &Escalation, rig: Option<&crate::ids::RigId>) {
+    fn acknowledged(&mut self, escalation: &Escalation, rig: Option<&RigId>, now: Timestamp) {
         let category = escalation.category.as_deref();
         if category == Some(ReasonCode::BranchFailed.as_str())
             && let Some(convoy) = &escalation.bead_id
@@ -220,12 +221,12 @@ impl Town {
             self.retry_branches(convoy, None);
         }
         if category == Some(ReasonCode::MergeMethodImpossible.as_str()) {
-            self.end_merge_method_impossible(rig);
+            self.end_merge_method_impossible(rig, now);
         }
     }
 
     /// The condition ends: somebody did something about it. Without a rig, in all rigs.
-    pub(super) fn end_merge_method_impossible(&mut self, rig: Option<&crate::ids::RigId>) {
+    pub(super) fn end_merge_method_impossible(&mut self, rig: Option<&RigId>, now: Timestamp) {
         let kind = ConditionKind::MergeMethodImpossible;
         let subjects: Vec<ConditionSubject> = self
             .conditions()
@@ -238,7 +239,7 @@ impl Town {
             .map(|condition| condition.subject.clone())
             .collect();
         for subject in subjects {
-            self.remove_condition(kind, &subject);
+            self.end_condition(kind, &subject, now);
         }
     }
 }

@@ -214,12 +214,23 @@ mod tests {
             {"type": "sling", "caller": {"kind": "mayor"}, "rig_id": "r1", "title": "Plain"}
         "#), @r#"
         sling [t1-b1]: made issue t1-b1
-          bead t1-b1: + {"body":"All of it.","created_by":"ann","labels":["gt:held","ui"],"metadata":{"ticket":7},"priority":"high","rig_id":"r1","status":"open","title":"Fix it","type":"issue"}
-          dependencie t1-b1 blocks b0: + {"type":"blocks"}
-          town sequence: + 1
+          t1-b1 blocks b0.type: - → "blocks"
+          t1-b1.body: - → "All of it."
+          t1-b1.created_by: - → "ann"
+          t1-b1.labels: - → ["gt:held","ui"]
+          t1-b1.metadata.ticket: - → 7
+          t1-b1.priority: - → "high"
+          t1-b1.rig_id: - → "r1"
+          t1-b1.status: - → "open"
+          t1-b1.title: - → "Fix it"
+          t1-b1.type: - → "issue"
         sling [t1-b2]: made issue t1-b2
-          bead t1-b2: + {"created_by":"mayor","priority":"medium","rig_id":"r1","status":"open","title":"Plain","type":"issue"}
-          town sequence: 1 → 2
+          t1-b2.created_by: - → "mayor"
+          t1-b2.priority: - → "medium"
+          t1-b2.rig_id: - → "r1"
+          t1-b2.status: - → "open"
+          t1-b2.title: - → "Plain"
+          t1-b2.type: - → "issue"
         "#);
     }
 
@@ -234,8 +245,17 @@ mod tests {
             {"type": "sling", "caller": {"kind": "mayor"}, "rig_id": "r1", "title": "Repair", "labels": ["gt:pr-fixup"], "metadata": {"pr_url": "https://github.com/acme/r1/pull/7", "branch": "a..b"}}
         "#), @r#"
         sling [t1-b1]: made issue t1-b1
-          bead t1-b1: + {"created_by":"mayor","labels":["gt:pr-fixup"],"metadata":{"branch":"fix","pr_url":"https://github.com/acme/r1/pull/7","target_branch":"main","x":1},"priority":"medium","rig_id":"r1","status":"open","title":"Repair","type":"issue"}
-          town sequence: + 1
+          t1-b1.created_by: - → "mayor"
+          t1-b1.labels: - → ["gt:pr-fixup"]
+          t1-b1.metadata.branch: - → "fix"
+          t1-b1.metadata.pr_url: - → "https://github.com/acme/r1/pull/7"
+          t1-b1.metadata.target_branch: - → "main"
+          t1-b1.metadata.x: - → 1
+          t1-b1.priority: - → "medium"
+          t1-b1.rig_id: - → "r1"
+          t1-b1.status: - → "open"
+          t1-b1.title: - → "Repair"
+          t1-b1.type: - → "issue"
         refused Invalid: metadata.pr_url: gt:pr-fixup needs a text here
         refused Invalid: metadata.pr_url: names another repository than the rig's
         refused Invalid: metadata.branch: is the rig's default branch

@@ -78,7 +78,7 @@ impl Town {
                 rig.default_branch = branch;
             }
         });
-        self.end_merge_method_impossible(Some(&id));
+        self.end_merge_method_impossible(Some(&id), actor.now);
         let convoys: Vec<BeadId> = self
             .live_beads()
             .filter(|bead| bead.convoy().is_some_and(|c| c.branches.contains_key(&id)))
@@ -181,7 +181,7 @@ impl Town {
             return check::nothing("the settings are so already");
         }
         self.state_mut().config = updated;
-        self.end_merge_method_impossible(None);
+        self.end_merge_method_impossible(None, actor.now);
         self.settings_changed(None);
         Ok(Did::text("the settings are updated"))
     }

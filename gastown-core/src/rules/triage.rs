@@ -1,5 +1,44 @@
-//! Rules of the group `triage` (spec 3).
+//! Rules of the group `triage` (spec 3.8).
+
+mod batch;
+mod escalate;
+mod moot;
 
 use super::Rule;
+use crate::bead::Bead;
+use crate::pass::Pass;
+use crate::town::Town;
+use crate::work::{TriageRequest, Work};
 
-pub(super) const RULES: &[Rule] = &[];
+pub(super) const RULES: &[Rule] = &[moot::RULE, batch::RULE, escalate::RULE];
+
+/// The triage request that a bead is.
+fn request_of(bead: &Bead) -> Option<&TriageRequest> {
+    match bead.work()? {
+        Work::TriageRequest(request) => Some(request),
+        Work::Plain
+        | Work::Rework(_)
+        | Work::PrFeedback(_)
+        | Work::PrConflict(_)
+        | Work::PrFixup(_)
+        | Work::TriageBatch
+        | Work::MoleculeStep => None,
+    }
+}
+
+/// The live batch of the patrol.
+fn live_batch(town: &Town) -> Option<&Bead> {
+    town.live_beads().find(|bead| Town::is_patrol_batch(bead))
+}
+
+/// Whether what a request is about has ended. A terminal bead that nothing live refers to leaves
+/// the working set, so one that is gone counts as ended.
+fn is_moot(town: &Town, request: &TriageRequest) -> bool {
+    let about = request.hooked_bead_id.as_ref();
+    about.is_some_and(|id| !town.bead(id).is_some_and(Bead::is_live))
+}
+
+/// Whether as many batches carried the request as the policy allows.
+fn is_carried_out(pass: &Pass<'_>, request: &TriageRequest) -> bool {
+    request.carries >= pass.policy().triage_carries
+}

@@ -1,0 +1,217 @@
+//! `convoys/branch`: the feature branch of each rig is created.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::Issues;
+use crate::action::{ActionKind, CreateBranch};
+use crate::bead::Bead;
+use crate::condition::ConditionSubject;
+use crate::convoy::{BranchState, ConvoyBranch};
+use crate::ids::RigId;
+use crate::pass::{Due, Pass};
+use crate::reason::ReasonCode;
+use crate::rules::{On, Rule};
+use crate::verdict::{Verdict, Wait, WaitFor};
+
+pub(super) const RULE: Rule = Rule {
+    id: "convoys/branch",
+    text: "A rig of a started convoy's issues whose branch is none, or failed over forge_backoff \
+           ago: it is created. After poll_transient_limit tries a person is told, and only a \
+           person's command tries again.",
+    on: On::LiveBead(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
+    let Some(issues) = Issues::of_started(pass.town, bead) else {
+        return Verdict::NotMine;
+    };
+    let Some(branch) = issues.lands_from() else {
+        return Verdict::NotMine;
+    };
+    let mut actions: Vec<ActionKind> = Vec::new();
+    let mut waits = Vec::new();
+    for (rig, record) in missing(pass, &issues) {
+        match due(pass, rig, record) {
+            Ok(()) => actions.push(
+                CreateBranch {
+                    convoy_id: bead.id.clone(),
+                    rig_id: rig.clone(),
+                    branch: branch.into(),
+                }
+                .into(),
+            ),
+            Err(wait) => waits.push(wait),
+        }
+    }
+    if is_given_up(pass, &issues) {
+        actions.extend(pass.tell_once(
+            bead,
+            ReasonCode::BranchFailed,
+            format!(
+                "its branch {branch} could not be created in {} tries; see to the forge and its \
+                 credentials, then acknowledge this",
+                pass.policy().poll_transient_limit
+            ),
+        ));
+    }
+    if !actions.is_empty() {
+        Verdict::Act(actions)
+    } else if !waits.is_empty() {
+        Verdict::Wait(waits)
+    } else {
+        Verdict::NotMine
+    }
+}
+
+/// The existing rigs of the issues whose branch is not there; absent means created.
+fn missing<'a>(
+    pass: &Pass<'a>,
+    issues: &Issues<'a>,
+) -> impl Iterator<Item = (&'a RigId, &'a ConvoyBranch)> {
+    let town = pass.town;
+    let rigs: Vec<&RigId> = issues
+        .all
+        .iter()
+        .filter_map(|issue| town.rig_of(issue))
+        .map(|rig| &rig.id)
+        .collect();
+    issues
+        .convoy
+        .branches
+        .iter()
+        .filter(move |(rig, record)| record.state != BranchState::Created && rigs.contains(rig))
+}
+
+/// Whether the branch of one rig is to be created now; else who or what it waits for.
+fn due(pass: &Pass<'_>, rig: &RigId, record: &ConvoyBranch) -> Result<(), Wait> {
+    let asked = |text: &str| {
+        let wait = Wait::on(WaitFor::Forge, format!("{text} in {rig}"));
+        record.at.map_or(wait.clone(), |at| wait.since(at))
+    };
+    let condition = pass.town.conditions().find(|condition| {
+        condition.holds()
+            && condition.kind.holds_polls()
+            && match &condition.subject {
+                ConditionSubject::Town => true,
+                ConditionSubject::Rig(of) => of == rig,
+            }
+    });
+    match (record.state, record.at) {
+        (BranchState::Created, _) => Err(asked("its branch is there")),
+        (BranchState::Asked, _) => Err(asked("its branch is being created")),
+        (BranchState::Failed, _) if record.is_given_up(pass.policy().poll_transient_limit) => {
+            Err(Wait::on(
+                WaitFor::Person,
+                format!("its branch can't be created in {rig}; a person was told"),
+            ))
+        }
+        // The world around it is out of order: no try is spent on that (spec 1.8).
+        (BranchState::None | BranchState::Failed, _) if condition.is_some() => {
+            let kind = condition.map_or("", |condition| condition.kind.as_str());
+            Err(Wait::on(WaitFor::Condition, format!("its branch in {rig} waits")).id(kind))
+        }
+        (BranchState::None, _) | (BranchState::Failed, None) => Ok(()),
+        (BranchState::Failed, Some(at)) => match pass.stale(at, pass.policy().forge_backoff) {
+            Due::Now => Ok(()),
+            Due::At(until) => Err(asked("its branch is asked for again").not_before(until)),
+        },
+    }
+}
+
+/// Whether a branch failed as often as the policy allows.
+pub(super) fn is_given_up(pass: &Pass<'_>, issues: &Issues<'_>) -> bool {
+    let limit = pass.policy().poll_transient_limit;
+    missing(pass, issues).any(|(_, record)| record.is_given_up(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use crate::testing::{acts, settled, town};
+
+    fn convoy(branches: &str) -> String {
+        alloc::format!(
+            "
+            rig r1
+            rig r2
+            bead c1 convoy open convoy.total=2 convoy.feature_branch=convoy/x/c1/head convoy.branches={branches}
+            bead b1 issue open rig_id=r1 labels=[\"gt:held\"]
+            bead b2 issue open rig_id=r2 labels=[\"gt:held\"]
+            edge b1 tracks c1
+            edge b2 tracks c1
+        "
+        )
+    }
+
+    #[test]
+    fn convoys_branch_is_asked_for_in_each_rig_that_has_none() {
+        let town = convoy(r#"{"r1":{"state":"none"},"r2":{"state":"none"}}"#);
+        insta::assert_snapshot!(settled(&town, "0s"), @"
+        convoys/branch: create_branch branch=convoy/x/c1/head convoy_id=c1 rig_id=r1
+        convoys/branch: create_branch branch=convoy/x/c1/head convoy_id=c1 rig_id=r2
+        at rest after 2 passes
+        ");
+    }
+
+    #[test]
+    fn convoys_branch_absent_counts_as_created() {
+        insta::assert_snapshot!(acts(&convoy(r#"{"r1":{"state":"created"}}"#), "0s"), @"nothing");
+    }
+
+    #[test]
+    fn convoys_branch_that_was_asked_for_is_not_asked_for_again() {
+        let asked = r#"{"r1":{"state":"asked","at":"2026-04-04T10:00:00Z","tries":1}}"#;
+        insta::assert_snapshot!(acts(&convoy(asked), "0s"), @"nothing");
+    }
+
+    const FAILED: &str = r#"{"r1":{"state":"failed","at":"2026-04-04T11:59:00Z","tries":9}}"#;
+
+    #[test]
+    fn convoys_branch_failed_at_the_threshold_waits() {
+        insta::assert_snapshot!(acts(&convoy(FAILED), "0s"), @"nothing");
+    }
+
+    #[test]
+    fn convoys_branch_failed_just_over_the_threshold_tries_again() {
+        insta::assert_snapshot!(acts(&convoy(FAILED), "1ms"), @"convoys/branch: create_branch branch=convoy/x/c1/head convoy_id=c1 rig_id=r1");
+    }
+
+    #[test]
+    fn convoys_branch_after_the_last_try_tells_once() {
+        let given_up = FAILED.replace("\"tries\":9", "\"tries\":10");
+        insta::assert_snapshot!(settled(&convoy(&given_up), "1h"), @r#"
+        convoys/branch: create_bead bead={"escalation":{"bead_id":"c1","category":"branch_failed","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","status":"open","title":"branch failed: c1","type":"escalation"} bead_id=t1-e1
+        convoys/branch: tell bead_id=c1 category=branch_failed escalation_id=t1-e1
+        at rest after 2 passes
+        "#);
+    }
+
+    #[test]
+    fn convoys_branch_is_tried_again_once_a_person_asks() {
+        let forgiven = FAILED.replace("\"tries\":9", "\"tries\":10,\"forgiven\":10");
+        insta::assert_snapshot!(acts(&convoy(&forgiven), "1h"), @"convoys/branch: create_branch branch=convoy/x/c1/head convoy_id=c1 rig_id=r1");
+    }
+
+    #[test]
+    fn convoys_branch_waits_while_the_credentials_are_missing() {
+        let condition = r#"town conditions=[{"kind":"credentials_missing","subject":{"kind":"rig","id":"r1"},"since":"2026-04-04T10:00:00Z","told_at":"2026-04-04T10:00:00Z"}]"#;
+        let text = alloc::format!("{condition}\n{}", convoy(r#"{"r1":{"state":"none"}}"#));
+        let town = town(&text);
+        let pass = crate::pass::Pass::new(&town, crate::testing::at("0s"));
+        let bead = town.bead(&"c1".parse().unwrap()).unwrap();
+        let verdict = super::evaluate(&pass, bead);
+        assert!(
+            matches!(verdict, crate::verdict::Verdict::Wait(_)),
+            "{verdict:?}"
+        );
+    }
+
+    #[test]
+    fn convoys_branch_of_a_staged_convoy_can_wait() {
+        let staged = convoy(r#"{"r1":{"state":"none"}}"#)
+            .replace("convoy.total=2", "convoy.total=2 convoy.staged=true");
+        insta::assert_snapshot!(acts(&staged, "0s"), @"nothing");
+    }
+}

@@ -1,0 +1,103 @@
+//! `triage/batch`: open requests become one batch for a triage agent.
+
+use alloc::format;
+
+use super::{is_carried_out, is_moot, live_batch, request_of};
+use crate::action::CreateBead;
+use crate::bead::{Bead, BeadKind, CreatedBy, Priority};
+use crate::ids::IdKind;
+use crate::pass::{Due, Pass};
+use crate::rules::{On, Rule};
+use crate::verdict::Verdict;
+use crate::work::Work;
+
+pub(super) const RULE: Rule = Rule {
+    id: "triage/batch",
+    text: "Triage requests are open, no batch is live, the last one ended over triage_pause ago \
+           and there is a rig: a batch is made in the oldest rig. It counts as carried by every \
+           open request.",
+    on: On::Town(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>) -> Verdict {
+    let town = pass.town;
+    // What was carried often enough becomes an escalation instead, what is moot closes.
+    let waiting = town
+        .live_beads()
+        .filter_map(request_of)
+        .filter(|request| !is_carried_out(pass, request) && !is_moot(town, request))
+        .count();
+    if waiting == 0 || live_batch(town).is_some() {
+        return Verdict::NotMine;
+    }
+    let Some(rig) = town.rigs().min_by_key(|rig| (rig.created_at, &rig.id)) else {
+        return Verdict::NotMine;
+    };
+    let due = town
+        .state()
+        .triage_ended_at
+        .map_or(Due::Now, |at| pass.stale(at, pass.policy().triage_pause));
+    if let Due::At(_) = due {
+        // `triage/escalate` says so for each request.
+        return Verdict::NotMine;
+    }
+    let id = pass.new_bead_id(IdKind::Bead);
+    let kind = BeadKind::Issue(Work::TriageBatch);
+    let title = format!("Triage: {waiting} open requests");
+    let mut batch = Bead::new(id.clone(), kind, title, pass.now);
+    batch.priority = Priority::High;
+    batch.rig_id = Some(rig.id.clone());
+    batch.created_by = Some(CreatedBy::Patrol);
+    Verdict::act(CreateBead {
+        bead_id: id,
+        bead: batch.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::acts;
+
+    const TOWN: &str = r#"
+        town triage_ended_at=-10m
+        rig r2 created_at=-2d
+        rig r1 created_at=-1d
+        bead b1 issue open rig_id=r1 labels=["gt:held"]
+        bead q1 issue open labels=["gt:triage-request"] metadata.triage_type=help_request metadata.hooked_bead_id=b1
+        bead q2 issue open labels=["gt:triage-request"] metadata.triage_type=escalation metadata.carries=1
+    "#;
+
+    #[test]
+    fn triage_batch_at_the_pause_waits() {
+        insta::assert_snapshot!(acts(TOWN, "0s"), @"nothing");
+    }
+
+    #[test]
+    fn triage_batch_just_over_the_pause_is_made_in_the_oldest_rig() {
+        insta::assert_snapshot!(acts(TOWN, "1ms"), @r#"triage/batch: create_bead bead={"labels":["gt:triage"],"priority":"high","rig_id":"r2","status":"open","title":"Triage: 2 open requests","type":"issue"} bead_id=t1-b1"#);
+    }
+
+    #[test]
+    fn triage_batch_is_one_at_a_time() {
+        let live = alloc::format!(
+            "{TOWN}\nbead t1 issue open rig_id=r1 created_by=patrol labels=[\"gt:held\",\"gt:triage\"]"
+        );
+        insta::assert_snapshot!(acts(&live, "1h"), @"nothing");
+    }
+
+    #[test]
+    fn triage_batch_of_a_person_does_not_count() {
+        let theirs = alloc::format!(
+            "{TOWN}\nbead t1 issue open rig_id=r1 created_by=ann labels=[\"gt:held\",\"gt:triage\"]"
+        );
+        assert!(acts(&theirs, "1h").contains("triage/batch: create_bead"));
+    }
+
+    #[test]
+    fn triage_batch_is_not_made_for_what_was_carried_often_enough() {
+        let spent = TOWN
+            .replace("metadata.hooked_bead_id=b1", "metadata.carries=2")
+            .replace("metadata.carries=1", "metadata.carries=2");
+        assert!(!acts(&spent, "1h").contains("triage/batch"));
+    }
+}
