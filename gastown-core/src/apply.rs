@@ -9,6 +9,8 @@ pub(crate) use self::effects::WAITING_TOPIC;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+pub(crate) use self::effects::ESCALATION_TOPIC;
+
 use crate::action::{Action, ActionKind};
 use crate::effect::Effect;
 use crate::ids::IdError;

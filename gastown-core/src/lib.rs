@@ -131,7 +131,7 @@ pub use store::{
     Lease, Loaded, Row, RowKey, Store, StoreError, StoredHistory,
 };
 pub use time::{Timestamp, TimestampError};
-pub use town::{FailedNotice, Lineage, Town, TownState, is_secret_row};
+pub use town::{Lineage, Notice, Town, TownState, is_secret_row};
 pub use verdict::{Wait, WaitFor};
 pub use wakeup::next_wakeup;
 pub use work::Work;

@@ -56,7 +56,7 @@ impl Town {
             E::MergeVerified(e) => self.merge_verified(e, key, now),
             E::Webhook(e) => self.webhook(e),
             E::BranchCreated(e) => self.branch_created(e, key, now),
-            E::Notified(e) => self.notified(e, now),
+            E::Notified(e) => self.notified(e, key, now),
             E::NudgeDelivered(e) => self.nudge_delivered(e, key, now),
             E::TokenRefreshed(e) => self.token_refreshed(e, key, now),
         }

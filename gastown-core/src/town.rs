@@ -41,6 +41,9 @@ use crate::time::Timestamp;
 /// How many event ids a town remembers to tell a repetition; the store remembers the rest.
 const SEEN_EVENTS_MAX: usize = 4_096;
 
+/// How many notices a town remembers until they have arrived; the oldest are forgotten first.
+const NOTICES_UNDER_WAY_MAX: usize = 256;
+
 /// State of the town that belongs to no single entity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TownState {
@@ -60,20 +63,23 @@ pub struct TownState {
     pub sequence: u64,
     /// Notices sent so far; only grows, so that keys never repeat.
     pub notices: u64,
-    /// Notices whose delivery failed, by topic.
-    pub failed_notices: BTreeMap<String, FailedNotice>,
+    /// The latest notice of each topic until it has arrived; at most [`NOTICES_UNDER_WAY_MAX`].
+    pub notices_under_way: BTreeMap<String, Notice>,
     /// When the last triage batch ended.
     pub triage_ended_at: Option<Timestamp>,
 }
 
-/// A notice that has to be sent again.
+/// A notice that was sent and is not known to have arrived.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FailedNotice {
+pub struct Notice {
     /// The text.
     pub message: String,
-    /// When it is sent again.
-    pub next_at: Timestamp,
+    /// The how-manieth notice of the town; part of the effect's key.
+    pub number: u64,
+    /// When it is sent again, once its delivery failed.
+    #[serde(default)]
+    pub next_at: Option<Timestamp>,
 }
 
 /// All that is known of one town; the unit of consistency.
@@ -145,7 +151,7 @@ impl Town {
                 container: Container::default(),
                 sequence: 0,
                 notices: 0,
-                failed_notices: BTreeMap::new(),
+                notices_under_way: BTreeMap::new(),
                 triage_ended_at: None,
             },
         )
@@ -258,6 +264,27 @@ impl Town {
     }
 
     // ---- changing ----
+
+    /// A notice goes out: it gets a number of its own, and its text is kept until it has arrived.
+    pub(crate) fn note_notice(&mut self, topic: &str, message: &str) -> u64 {
+        let state = self.state_mut();
+        state.notices = state.notices.saturating_add(1);
+        let number = state.notices;
+        let notice = Notice {
+            message: message.into(),
+            number,
+            next_at: None,
+        };
+        let under_way = &mut state.notices_under_way;
+        under_way.insert(topic.into(), notice);
+        if under_way.len() > NOTICES_UNDER_WAY_MAX {
+            let oldest = under_way.iter().min_by_key(|(_, notice)| notice.number);
+            if let Some(topic) = oldest.map(|(topic, _)| topic.clone()) {
+                under_way.remove(&topic);
+            }
+        }
+        number
+    }
 
     pub(crate) fn state_mut(&mut self) -> &mut TownState {
         self.changes.touch_town();

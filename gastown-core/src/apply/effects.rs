@@ -273,20 +273,24 @@ impl Performing<'_> {
             });
         }
         if let Some(Ok(id)) = action.topic.strip_prefix(WAITING_TOPIC).map(BeadId::new) {
-            self.edit_review(&id, |review, now| {
+            // One that did not arrive and is sent again counts once, and may outlive its bead.
+            let under_way = self.town.state().notices_under_way.get(&action.topic);
+            let is_repeat = under_way.is_some_and(|notice| notice.next_at.is_some());
+            let edited = self.edit_review(&id, |review, now| {
                 let times = review.waiting.as_ref().map_or(0, |waiting| waiting.times);
                 review.waiting = Some(crate::review::Waiting {
                     told_at: now,
-                    times: times.saturating_add(1),
+                    times: times.saturating_add(u32::from(!is_repeat)),
                 });
-            })?;
+            });
+            if !is_repeat {
+                edited?;
+            }
         }
-        let state = self.town.state_mut();
-        state.notices = state.notices.saturating_add(1);
-        state.failed_notices.remove(&action.topic);
+        let number = self.town.note_notice(&action.topic, &action.message);
         Ok(vec![Effect::new(
             action.topic.clone(),
-            state.notices,
+            number,
             effect::NotifyMayor {
                 topic: action.topic.clone(),
                 message: action.message.clone(),

@@ -11,7 +11,7 @@ use crate::event::{
 };
 use crate::ids::RigId;
 use crate::time::Timestamp;
-use crate::town::{FailedNotice, Town};
+use crate::town::Town;
 
 impl Town {
     /// When a failed effect is tried again (spec 2.2).
@@ -19,23 +19,29 @@ impl Town {
         now.plus(self.policy().forge_backoff)
     }
 
-    pub(super) fn notified(&mut self, event: &Notified, now: Timestamp) -> Outcome {
+    pub(super) fn notified(
+        &mut self,
+        event: &Notified,
+        key: Option<&EffectKey>,
+        now: Timestamp,
+    ) -> Outcome {
+        let again = self.again_at(now);
+        let Some(notice) = self.state().notices_under_way.get(&event.topic) else {
+            return Err("no such notice is under way".to_string());
+        };
+        if key.is_some_and(|key| key.attempt != notice.number) {
+            return Err("the result of an older notice".to_string());
+        }
+        let under_way = &mut self.state_mut().notices_under_way;
         match event.outcome {
             EffectOutcome::Done => {
-                let known = self.state().failed_notices.contains_key(&event.topic);
-                if known {
-                    self.state_mut().failed_notices.remove(&event.topic);
-                }
+                under_way.remove(&event.topic);
                 Ok(format!("{} was told", event.topic))
             }
             EffectOutcome::Failed | EffectOutcome::Unknown => {
-                let notice = FailedNotice {
-                    message: format!("again: {}", event.topic),
-                    next_at: self.again_at(now),
-                };
-                self.state_mut()
-                    .failed_notices
-                    .insert(event.topic.clone(), notice);
+                if let Some(notice) = under_way.get_mut(&event.topic) {
+                    notice.next_at = Some(again);
+                }
                 Ok(format!("{} is told again", event.topic))
             }
         }

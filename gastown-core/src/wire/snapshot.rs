@@ -21,7 +21,7 @@ use crate::nudge::Nudge;
 use crate::policy::Policy;
 use crate::rig::Rig;
 use crate::time::Timestamp;
-use crate::town::{FailedNotice, Lineage, Town, TownState};
+use crate::town::{Lineage, Notice, Town, TownState};
 
 /// The newest snapshot format; the only one so far.
 pub const SNAPSHOT_FORMAT: &str = "gastown.town/1";
@@ -52,7 +52,7 @@ pub(crate) struct TownForm {
     #[serde(default)]
     pub(crate) notices: u64,
     #[serde(default)]
-    pub(crate) failed_notices: BTreeMap<String, FailedNotice>,
+    pub(crate) notices_under_way: BTreeMap<String, Notice>,
     #[serde(default)]
     pub(crate) triage_ended_at: Option<Timestamp>,
 }
@@ -75,7 +75,7 @@ impl TownForm {
             conditions: town.conditions().cloned().collect(),
             sequence: state.sequence,
             notices: state.notices,
-            failed_notices: state.failed_notices,
+            notices_under_way: state.notices_under_way,
             triage_ended_at: state.triage_ended_at,
         }
     }
@@ -96,7 +96,7 @@ impl TownForm {
                 container: self.container,
                 sequence: self.sequence,
                 notices: self.notices,
-                failed_notices: self.failed_notices,
+                notices_under_way: self.notices_under_way,
                 triage_ended_at: self.triage_ended_at,
             },
         );
