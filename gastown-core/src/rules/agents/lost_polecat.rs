@@ -89,7 +89,10 @@ mod tests {
         agents/lost-polecat: create_bead bead={"escalation":{"bead_id":"b1","category":"attempts_exhausted","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"attempts exhausted: b1","type":"escalation"} bead_id=t1-e1
         agents/lost-polecat: tell bead_id=b1 category=attempts_exhausted escalation_id=t1-e1
         agents/lost-polecat: unhook_agent agent_id=a1 bead_id=b1 reason=attempts_exhausted
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] attempts exhausted: b1
+
+        its agent was lost, and every attempt was made topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

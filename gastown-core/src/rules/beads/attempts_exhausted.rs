@@ -35,7 +35,10 @@ mod tests {
         beads/attempts-exhausted: transition_bead bead_id=b1 from=open reason=attempts_exhausted to=failed
         beads/attempts-exhausted: create_bead bead={"escalation":{"bead_id":"b1","category":"attempts_exhausted","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"attempts exhausted: b1","type":"escalation"} bead_id=t1-e1
         beads/attempts-exhausted: tell bead_id=b1 category=attempts_exhausted escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] attempts exhausted: b1
+
+        every attempt was made topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

@@ -59,7 +59,10 @@ mod tests {
         insta::assert_snapshot!(settled(TOWN, "0s"), @r#"
         beads/blocked-by-failed: create_bead bead={"escalation":{"bead_id":"b1","category":"blocked_by_failed","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"blocked by failed: b1","type":"escalation"} bead_id=t1-e1
         beads/blocked-by-failed: tell bead_id=b1 category=blocked_by_failed escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] blocked by failed: b1
+
+        it builds on b2, which failed or closed without its merge; retry that, or remove the dependency topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

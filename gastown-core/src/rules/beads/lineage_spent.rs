@@ -42,7 +42,10 @@ mod tests {
         insta::assert_snapshot!(settled(TOWN, "0s"), @r#"
         beads/lineage-spent: create_bead bead={"escalation":{"bead_id":"b1","category":"lineage_spent","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"lineage spent: b1","type":"escalation"} bead_id=t1-e1
         beads/lineage-spent: tell bead_id=b1 category=lineage_spent escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] lineage spent: b1
+
+        its line of work has no dispatch left; a person may grant more topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

@@ -52,7 +52,10 @@ mod tests {
         insta::assert_snapshot!(settled(TOWN, "1ms"), @r#"
         beads/no-rig: create_bead bead={"escalation":{"bead_id":"b1","category":"no_rig","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","status":"open","title":"no rig: b1","type":"escalation"} bead_id=t1-e1
         beads/no-rig: tell bead_id=b1 category=no_rig escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] no rig: b1
+
+        it names no rig that exists; set its rig with update_bead topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

@@ -71,7 +71,9 @@ mod tests {
         review/repair-failed: mark_auto_merge bead_id=m1 head_sha=null off_for_head=h1 pending=false ready_since=null
         review/repair-failed: create_bead bead={"escalation":{"bead_id":"m1","category":"repair_failed","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"repair failed: m1","type":"escalation"} bead_id=t1-e1
         review/repair-failed: tell bead_id=m1 category=repair_failed escalation_id=t1-e1
-        review/waiting: notify_mayor message=https://github.com/acme/r1/pull/1 has not changed since 2026-03-05T12:00:00.000Z. It waits for: a first look; delay (never; people merge); not_off (off for this head; a person was told) topic=pr_waiting:m1
+        escalations/notify: notify_mayor message=[high] repair failed: m1
+
+        a repair of its pull request failed (no reason is known); the engine neither repairs nor merges this head, a person has to look topic=escalation:t1-e1
         at rest after 3 passes
         "#);
     }

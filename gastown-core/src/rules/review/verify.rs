@@ -116,7 +116,10 @@ mod tests {
         insta::assert_snapshot!(settled(&asked(5), "1ms"), @r#"
         review/verify: create_bead bead={"escalation":{"bead_id":"m1","category":"merge_unverified","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"merge unverified: m1","type":"escalation"} bead_id=t1-e1
         review/verify: tell bead_id=m1 category=merge_unverified escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] merge unverified: m1
+
+        the refinery says that it merged this, and five times the forge could not tell whether the work is on the target; a person has to look, and close, fail or retry the review topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 
