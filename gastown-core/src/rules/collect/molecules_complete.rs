@@ -1,0 +1,117 @@
+//! `molecules/complete`: a molecule whose steps are closed is closed.
+
+use alloc::vec::Vec;
+
+use crate::action::TransitionBead;
+use crate::bead::{Bead, BeadKind, BeadStatus};
+use crate::pass::Pass;
+use crate::reason::{Reason, ReasonCode};
+use crate::rules::{On, Rule};
+use crate::verdict::{Verdict, Wait, WaitFor};
+use crate::work::Work;
+
+pub(super) const RULE: Rule = Rule {
+    id: "molecules/complete",
+    text: "A molecule whose steps are all closed, or whose bead has ended: closed. So is a step \
+           whose molecule has ended.",
+    on: On::LiveBead(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
+    if bead.work() == Some(&Work::MoleculeStep) {
+        return if parent_has_ended(pass, bead) {
+            close(bead, "its molecule has ended")
+        } else {
+            Verdict::NotMine
+        };
+    }
+    if !matches!(bead.kind, BeadKind::Molecule) {
+        return Verdict::NotMine;
+    }
+    let steps = steps(pass, bead);
+    if steps.iter().any(|step| step.status == BeadStatus::Failed) {
+        return Verdict::NotMine;
+    }
+    if steps.iter().all(|step| step.status == BeadStatus::Closed) {
+        return close(bead, "every step of it is closed");
+    }
+    if parent_has_ended(pass, bead) {
+        return close(bead, "the bead that it was for has ended");
+    }
+    Verdict::wait(match pass.town.parent_of(bead) {
+        Some(parent) => {
+            Wait::on(WaitFor::Bead, "is worked on through its bead").id(parent.as_str())
+        }
+        None => Wait::on(WaitFor::Person, "belongs to no bead; a person may close it"),
+    })
+}
+
+/// The issues of a molecule.
+pub(super) fn steps<'a>(pass: &Pass<'a>, molecule: &Bead) -> Vec<&'a Bead> {
+    let mut steps = pass.town.children_of(&molecule.id);
+    steps.retain(|child| child.work().is_some());
+    steps
+}
+
+/// Whether the bead that this one was made for is terminal or missing.
+fn parent_has_ended(pass: &Pass<'_>, bead: &Bead) -> bool {
+    pass.town
+        .parent_of(bead)
+        .is_some_and(|id| pass.town.bead(id).is_none_or(|parent| !parent.is_live()))
+}
+
+fn close(bead: &Bead, why: &str) -> Verdict {
+    Verdict::act(TransitionBead {
+        bead_id: bead.id.clone(),
+        from: bead.status,
+        to: BeadStatus::Closed,
+        reason: Reason::new(ReasonCode::StepsClosed, why),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{acts, settled};
+
+    const TOWN: &str = r#"
+        rig r1
+        bead b1 issue open rig_id=r1 last_dispatch_attempt_at=0s
+        bead o1 molecule open parent_id=b1
+        bead s1 issue closed parent_id=o1 labels=["gt:molecule-step"]
+        bead s2 issue closed parent_id=o1 labels=["gt:molecule-step"]
+        edge s2 blocks s1
+    "#;
+
+    #[test]
+    fn molecules_complete_when_every_step_is_closed() {
+        insta::assert_snapshot!(settled(TOWN, "0s"), @"
+        molecules/complete: transition_bead bead_id=o1 from=open reason=steps_closed to=closed
+        at rest after 2 passes
+        ");
+    }
+
+    #[test]
+    fn molecules_complete_not_before() {
+        assert_eq!(
+            acts(&TOWN.replace("s2 issue closed", "s2 issue open"), "0s"),
+            "nothing"
+        );
+        let unowned = TOWN
+            .replace("s2 issue closed", "s2 issue open")
+            .replace("open parent_id=b1", "open");
+        assert_eq!(acts(&unowned, "0s"), "nothing");
+    }
+
+    /// Nobody would go on with the rest.
+    #[test]
+    fn molecules_complete_when_their_bead_has_ended() {
+        let town = TOWN
+            .replace("b1 issue open", "b1 issue closed")
+            .replace("s2 issue closed", "s2 issue open");
+        insta::assert_snapshot!(settled(&town, "0s"), @"
+        molecules/complete: transition_bead bead_id=o1 from=open reason=steps_closed to=closed
+        molecules/complete: transition_bead bead_id=s2 from=open reason=steps_closed to=closed
+        at rest after 3 passes
+        ");
+    }
+}

@@ -1,0 +1,64 @@
+//! `container/renew-llm-token`: the language-model token is looked at before it expires.
+
+use crate::action::RenewLlmToken;
+use crate::pass::{Due, Pass};
+use crate::rules::{On, Rule};
+use crate::verdict::{Verdict, Wait};
+
+pub(super) const RULE: Rule = Rule {
+    id: "container/renew-llm-token",
+    text: "The expiry is known, renew_before_expiry before it or later, and the last look \
+           llm_token_check_every ago: looked at, and renewed when due.",
+    on: On::Town(evaluate),
+};
+
+fn evaluate(pass: &Pass<'_>) -> Verdict {
+    let container = &pass.town.state().container;
+    let policy = pass.policy();
+    let Some(expiry) = container.llm_token_expires_at else {
+        return Verdict::NotMine;
+    };
+    let next_look = container
+        .last_llm_check_at
+        .map(|at| at.plus(policy.llm_token_check_every));
+    let at = expiry
+        .minus(policy.renew_before_expiry)
+        .max(next_look.unwrap_or(expiry.minus(policy.renew_before_expiry)));
+    match pass.reached(at) {
+        Due::Now => Verdict::act(RenewLlmToken {}),
+        Due::At(until) => Verdict::wait(Wait::until(until, "the model's token is renewed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{acts, settled, wakeup};
+
+    const TOWN: &str = "
+        town container.llm_token_expires_at=+7d container.last_llm_check_at=-2d
+    ";
+
+    #[test]
+    fn container_renew_llm_token_just_before_the_time_waits() {
+        assert_eq!(acts(TOWN, "-1ms"), "nothing");
+        insta::assert_snapshot!(wakeup(TOWN, "-1ms"), @"2026-04-04T12:00:00.000Z");
+    }
+
+    #[test]
+    fn container_renew_llm_token_at_the_time_looks_once_a_day() {
+        insta::assert_snapshot!(settled(TOWN, "0s"), @"
+        container/renew-llm-token: renew_llm_token
+        at rest after 2 passes
+        ");
+        let checked = TOWN.replace("-2d", "0s");
+        insta::assert_snapshot!(wakeup(&checked, "0s"), @"2026-04-05T12:00:00.000Z");
+    }
+
+    #[test]
+    fn container_renew_llm_token_never_looked_at_or_of_unknown_expiry() {
+        let never = TOWN.replace("container.last_llm_check_at=-2d", "");
+        assert!(acts(&never, "0s").contains("renew_llm_token"));
+        let unknown = TOWN.replace("container.llm_token_expires_at=+7d", "");
+        assert_eq!(acts(&unknown, "0s"), "nothing");
+    }
+}
