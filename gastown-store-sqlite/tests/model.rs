@@ -268,7 +268,21 @@ fn open(directory: &TempDir) -> SqliteStore {
     block_on(SqliteStore::open(directory.path().join("town.db"), options)).unwrap()
 }
 
+/// Each case makes a file, so fewer than usual, unless `PROPTEST_CASES` says how many.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    if common::is_long() || std::env::var_os("PROPTEST_CASES").is_some() {
+        return default;
+    }
+    ProptestConfig {
+        cases: 64,
+        ..default
+    }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn sqlite_and_memory_say_the_same(steps in vec(steps(), 1..40)) {
         let directory = tempfile::tempdir().unwrap();

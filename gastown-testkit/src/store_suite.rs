@@ -165,6 +165,7 @@ macro_rules! store_suite {
             towns_come_by_id,
             an_unknown_town_is_named_by_every_operation,
             towns_do_not_see_each_other,
+            pruning_is_of_one_town,
             leases_are_of_one_town,
         );
         $crate::store_suite!(@group $fresh, limits;

@@ -131,6 +131,7 @@ pub async fn pages_follow_each_other(store: &dyn Store) {
                 let Some(last) = next.last() else { break };
                 after = Some(last.sequence);
                 paged.extend(next);
+                assert!(paged.len() <= all.len(), "pages overlap: {paged:?}");
             }
             assert_eq!(paged, all, "{kind:?} by {limit}");
         }

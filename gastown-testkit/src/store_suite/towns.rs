@@ -94,6 +94,25 @@ pub async fn towns_do_not_see_each_other(store: &dyn Store) {
     assert_eq!(store.prune(&two, at(9)).await.unwrap(), 0);
 }
 
+/// Pruning one town leaves what another is done with.
+pub async fn pruning_is_of_one_town(store: &dyn Store) {
+    let towns = [
+        fill(store, "t1", "one").await,
+        fill(store, "t2", "two").await,
+    ];
+    let effect_key = effect("n1", 1).key;
+    for town in &towns {
+        let _consumed = store.commit(town, consume(2, &["e1"])).await.unwrap();
+        store
+            .finish_effect(town, &effect_key, Finish::Done, vec![], at(0))
+            .await
+            .unwrap();
+    }
+    for town in &towns {
+        assert_eq!(store.prune(town, at(9)).await.unwrap(), 2, "{town}");
+    }
+}
+
 /// The lease of one town says nothing about another's.
 pub async fn leases_are_of_one_town(store: &dyn Store) {
     let ttl = Duration::from_secs(30);
