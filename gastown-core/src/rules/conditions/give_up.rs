@@ -86,6 +86,9 @@ mod tests {
         conditions/give-up: tell bead_id=m1 category=condition_gave_up escalation_id=t1-e1
         conditions/end: clear_condition kind=credentials_missing subject={"id":"r1","kind":"rig"}
         conditions/end: notify_mayor message=over: credentials missing in rig r1 (no pull request is left that waits for it) topic=condition:credentials_missing:r1
+        escalations/notify: notify_mayor message=[high] condition gave up: m1
+
+        its pull request can't be looked at: credentials_missing: none topic=escalation:t1-e1
         at rest after 3 passes
         "#);
     }

@@ -110,7 +110,10 @@ mod tests {
         insta::assert_snapshot!(settled(&at, "0s"), @r#"
         conditions/tell: create_bead bead={"escalation":{"category":"credentials_rejected","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"credentials rejected in rig r1","type":"escalation"} bead_id=t1-e1
         conditions/tell: set_condition kind=credentials_rejected subject={"id":"r1","kind":"rig"}
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] credentials rejected in rig r1
+
+        credentials rejected in rig r1 since 2026-04-04T11:00:00.000Z. Pull requests wait for it and go on by themselves once it is over. The last answer: 401 topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

@@ -58,7 +58,10 @@ mod tests {
         convoys/all-failed: fail_convoy convoy_id=c1 reason=all_failed
         convoys/all-failed: create_bead bead={"escalation":{"bead_id":"c1","category":"all_failed","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","status":"open","title":"all failed: c1","type":"escalation"} bead_id=t1-e1
         convoys/all-failed: tell bead_id=c1 category=all_failed escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] all failed: c1
+
+        every one of its 2 issues failed topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

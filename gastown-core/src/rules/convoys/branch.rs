@@ -184,7 +184,10 @@ mod tests {
         insta::assert_snapshot!(settled(&convoy(&given_up), "1h"), @r#"
         convoys/branch: create_bead bead={"escalation":{"bead_id":"c1","category":"branch_failed","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","status":"open","title":"branch failed: c1","type":"escalation"} bead_id=t1-e1
         convoys/branch: tell bead_id=c1 category=branch_failed escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] branch failed: c1
+
+        its branch convoy/x/c1/head could not be created in 10 tries; see to the forge and its credentials, then acknowledge this topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

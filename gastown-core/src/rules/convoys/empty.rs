@@ -54,7 +54,10 @@ mod tests {
         insta::assert_snapshot!(settled(TOWN, "1ms"), @r#"
         convoys/empty: create_bead bead={"escalation":{"bead_id":"c1","category":"convoy_empty","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","status":"open","title":"convoy empty: c1","type":"escalation"} bead_id=t1-e1
         convoys/empty: tell bead_id=c1 category=convoy_empty escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] convoy empty: c1
+
+        the convoy has no issues; add some, or close it topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

@@ -73,7 +73,10 @@ mod tests {
         convoys/landing-exhausted: fail_convoy convoy_id=c1 reason=landing_exhausted
         convoys/landing-exhausted: create_bead bead={"escalation":{"bead_id":"c1","category":"landing_exhausted","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","status":"open","title":"landing exhausted: c1","type":"escalation"} bead_id=t1-e1
         convoys/landing-exhausted: tell bead_id=c1 category=landing_exhausted escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] landing exhausted: c1
+
+        it did not land in r1 within 5 attempts topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

@@ -78,7 +78,10 @@ mod tests {
         insta::assert_snapshot!(settled(TOWN, "0s"), @r#"
         convoys/some-failed: create_bead bead={"escalation":{"bead_id":"c1","category":"some_failed","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","status":"open","title":"some failed: c1","type":"escalation"} bead_id=t1-e1
         convoys/some-failed: tell bead_id=c1 category=some_failed escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] some failed: c1
+
+        1 of its 2 issues failed: b1; retry them, remove them from the convoy, or order land_convoy topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 

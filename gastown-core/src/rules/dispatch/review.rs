@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn dispatch_review_one_direct_merge_of_a_rig_at_a_time() {
-        let other = "agent a1 refinery idle rig_id=r1
+        let other = "agent a1 refinery idle rig_id=r1 last_activity_at=0s
             bead m2 merge_request in_progress rig_id=r1 review.source=b2 updated_at=0s
             bead b2 issue in_review rig_id=r1\nedge m2 tracks b2";
         assert_eq!(with(other), "nothing");

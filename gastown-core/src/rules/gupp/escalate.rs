@@ -57,7 +57,14 @@ mod tests {
         insta::assert_snapshot!(settled(TOWN, "1ms"), @r#"
         gupp/escalate: send_nudge agent_id=a1 message=You have shown no activity for long, and the triage agent is being asked. If you are done, say so with gt_done; if you are stuck, use gt_escalate. nudge_id=t1-n1 tier=escalate
         gupp/escalate: create_bead bead={"labels":["gt:triage-request"],"metadata":{"agent_id":"a1","hooked_bead_id":"b1","options":["RESTART","RESTART_WITH_BACKOFF","CLOSE_BEAD","REASSIGN_BEAD","NUDGE","ESCALATE_TO_MAYOR","PROVIDE_GUIDANCE","DISCARD"],"session":3,"triage_type":"stuck_agent"},"priority":"medium","rig_id":"r1","status":"open","title":"stuck agent: a1","type":"issue"} bead_id=t1-b2
-        at rest after 2 passes
+        triage/batch: create_bead bead={"labels":["gt:triage"],"priority":"high","rig_id":"r1","status":"open","title":"Triage: 1 open requests","type":"issue"} bead_id=t1-b3
+        dispatch/issue: create_agent agent_id=t1-a4 identity=Amber-polecat-r1@t1 name=Amber rig_id=r1 role=polecat
+        dispatch/issue: transition_bead bead_id=t1-b3 from=open reason=dispatched to=in_progress
+        dispatch/issue: set_assignee agent_id=t1-a4 bead_id=t1-b3
+        dispatch/issue: hook_agent agent_id=t1-a4 bead_id=t1-b3
+        dispatch/issue: transition_agent agent_id=t1-a4 from=idle reason=dispatched to=working
+        dispatch/issue: dispatch_agent agent_id=t1-a4 attempt=1 bead_id=t1-b3 rig_id=r1 session=1
+        at rest after 4 passes
         "#);
     }
 

@@ -283,7 +283,10 @@ mod tests {
         review/merge: mark_auto_merge bead_id=m1 head_sha=null pending=false ready_since=null
         review/merge: create_bead bead={"escalation":{"bead_id":"m1","category":"pr_identity","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"pr identity: m1","type":"escalation"} bead_id=t1-e1
         review/merge: tell bead_id=m1 category=pr_identity escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] pr identity: m1
+
+        its pull request can't be merged for it: https://github.com/acme/other/pull/1 is not of the rig's repository topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
         let shared = with(
             "edge m1 tracks b1",

@@ -74,6 +74,7 @@ mod tests {
         escalations/notify: notify_mayor message=[high] repair failed: m1
 
         a repair of its pull request failed (no reason is known); the engine neither repairs nor merges this head, a person has to look topic=escalation:t1-e1
+        review/waiting: notify_mayor message=https://github.com/acme/r1/pull/1 has not changed since 2026-03-05T12:00:00.000Z. It waits for: a first look; delay (never; people merge); not_off (off for this head; a person was told) topic=pr_waiting:m1
         at rest after 3 passes
         "#);
     }

@@ -107,7 +107,10 @@ mod tests {
         triage/escalate: transition_bead bead_id=q1 from=open reason=triage_exhausted to=closed
         triage/escalate: create_bead bead={"escalation":{"bead_id":"q1","category":"triage_exhausted","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"triage exhausted: q1","type":"escalation"} bead_id=t1-e1
         triage/escalate: tell bead_id=q1 category=triage_exhausted escalation_id=t1-e1
-        at rest after 2 passes
+        escalations/notify: notify_mayor message=[high] triage exhausted: q1
+
+        2 batches carried the stuck_agent request about b1 and did not resolve it: q1 topic=escalation:t1-e1
+        at rest after 3 passes
         "#);
     }
 
