@@ -2,7 +2,8 @@
 //!
 //! One entity a line: `kind id [type] status key=value …`. Keys are those of the snapshot (spec
 //! 1.11), with dots for nesting; values are words, JSON, or times relative to [`NOW`] such as
-//! `-90s`, `-7m`, `+1h`, `-250ms`, `0s`. What is not said takes a default that offends no rule.
+//! `-90s`, `-7m`, `+1h`, `-250ms`, `0s`. What is not said takes a default that offends no rule: agents
+//! are a minute old, all else a month.
 //!
 //! ```text
 //! rig r1
@@ -142,7 +143,7 @@ fn snapshot(text: &str) -> Value {
             )),
             "agent" => agents.push(entity(
                 json!({"id": id, "role": word(&words, 2), "status": word(&words, 3), "name": id,
-                       "identity": id, "created_at": old}),
+                       "identity": id, "created_at": at("-1m").to_string()}),
                 fields,
             )),
             "edge" => edges.push(json!({"bead_id": id, "type": word(&words, 2),

@@ -55,7 +55,7 @@ pub(super) fn due(pass: &Pass<'_>, bead: &Bead) -> Option<Due> {
         .notified_at
         .filter(|_| escalation.re_escalations > 0);
     match (by_age, last) {
-        (Due::Now, Some(last)) => Some(pass.stale(last, every / 2)),
+        (Due::Now, Some(last)) => Some(pass.stale(last, every.checked_div(2).unwrap_or_default())),
         (Due::Now | Due::At(_), _) => Some(by_age),
     }
 }

@@ -47,7 +47,7 @@ mod tests {
         rig r1
         agent a1 polecat working rig_id=r1 hook=b1 session=3 last_activity_at=0s dispatched_at=-3h last_event_at=-2h
         bead b1 issue in_progress rig_id=r1 assignee=a1
-        nudge n1 a1 escalate created_at=-1h sent_at=-1h delivered_at=-1h
+        nudge n1 a1 escalate created_at=-30m sent_at=-30m delivered_at=-30m
     ";
 
     #[test]
