@@ -102,8 +102,7 @@ mod tests {
         agents/dead-holder: unhook_agent agent_id=a1 bead_id=b1 reason=agent_dead
         beads/agent-lost: transition_bead bead_id=b1 from=in_progress reason=agent_lost to=open
         beads/agent-lost: clear_assignee bead_id=b1
-        agents/collect: delete_agent agent_id=a1 reason=retired
-        at rest after 4 passes
+        at rest after 3 passes
         ");
     }
 

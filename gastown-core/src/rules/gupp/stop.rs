@@ -61,7 +61,6 @@ mod tests {
         gupp/stop: transition_agent agent_id=a1 from=working reason=inactive to=stalled
         gupp/stop: stop_agent agent_id=a1 reason=inactive session=3
         gupp/stop: create_bead bead={"labels":["gt:triage-request"],"metadata":{"agent_id":"a1","hooked_bead_id":"b1","options":["RESTART","RESTART_WITH_BACKOFF","CLOSE_BEAD","REASSIGN_BEAD","NUDGE","ESCALATE_TO_MAYOR","PROVIDE_GUIDANCE","DISCARD"],"session":3,"triage_type":"stuck_agent"},"priority":"medium","rig_id":"r1","status":"open","title":"stuck agent: a1","type":"issue"} bead_id=t1-b1
-        nudges/expire: expire_nudge nudge_id=n1
         triage/batch: create_bead bead={"labels":["gt:triage"],"priority":"high","rig_id":"r1","status":"open","title":"Triage: 1 open requests","type":"issue"} bead_id=t1-b2
         dispatch/issue: create_agent agent_id=t1-a3 identity=Amber-polecat-r1@t1 name=Amber rig_id=r1 role=polecat
         dispatch/issue: transition_bead bead_id=t1-b2 from=open reason=dispatched to=in_progress

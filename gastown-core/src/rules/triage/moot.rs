@@ -48,17 +48,13 @@ mod tests {
     fn triage_moot_closes_a_request_about_an_ended_bead() {
         insta::assert_snapshot!(settled(TOWN, "0s"), @"
         triage/moot: transition_bead bead_id=q1 from=open reason=triage_moot to=closed
-        agents/collect: delete_agent agent_id=a1 reason=retired
         at rest after 2 passes
         ");
     }
 
     #[test]
     fn triage_moot_closes_a_request_about_a_bead_that_is_gone() {
-        insta::assert_snapshot!(acts(&TOWN.replace("bead b1 issue closed rig_id=r1", ""), "0s"), @"
-        triage/moot: transition_bead bead_id=q1 from=open reason=triage_moot to=closed
-        agents/collect: delete_agent agent_id=a1 reason=retired
-        ");
+        insta::assert_snapshot!(acts(&TOWN.replace("bead b1 issue closed rig_id=r1", ""), "0s"), @"triage/moot: transition_bead bead_id=q1 from=open reason=triage_moot to=closed");
     }
 
     #[test]
