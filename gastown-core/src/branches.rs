@@ -8,7 +8,10 @@ use crate::bead::Bead;
 use crate::config::ConvoyMergeMode;
 use crate::convoy::Convoy;
 use crate::ids::BeadId;
+use crate::review::Review;
+use crate::rig::Rig;
 use crate::town::Town;
+use crate::work::Work;
 
 /// Longest slug in a branch name, in characters (spec 2.1).
 const SLUG_CHARACTERS_MAX: usize = 40;
@@ -92,6 +95,51 @@ impl Town {
             Some((_, _, branch)) => Some(branch.to_string()),
             None => self.rig_of(issue).map(|rig| rig.default_branch.clone()),
         }
+    }
+
+    /// The branch that a session works on: the one that a repair names, the one under review for a
+    /// refinery, else the agent's own.
+    pub(crate) fn session_branch(&self, agent: &Agent, bead: &Bead) -> String {
+        let named = match bead.work() {
+            Some(Work::Rework(work)) => work.branch.as_ref(),
+            Some(Work::PrFeedback(work)) => work.branch.as_ref(),
+            Some(Work::PrConflict(work)) => work.branch.as_ref(),
+            Some(Work::PrFixup(work)) => work.branch.as_ref(),
+            Some(Work::Plain | Work::TriageRequest(_) | Work::TriageBatch | Work::MoleculeStep)
+            | None => None,
+        };
+        named
+            .or_else(|| self.review_worked_on(bead).map(|review| &review.branch))
+            .cloned()
+            .unwrap_or_else(|| self.work_branch(agent, bead))
+    }
+
+    /// The branch that a session begins from and that its work goes to.
+    pub(crate) fn session_target(&self, bead: &Bead, rig: &Rig) -> String {
+        self.repaired_target(bead)
+            .or_else(|| Some(self.review_worked_on(bead)?.target_branch.clone()))
+            .or_else(|| Some(self.feature_convoy_of(&bead.id)?.2.to_string()))
+            .unwrap_or_else(|| rig.default_branch.clone())
+    }
+
+    /// The branch that a repair's branch goes to: the one that it names, else its review's.
+    pub(crate) fn repaired_target(&self, repair: &Bead) -> Option<String> {
+        let named = match repair.work()? {
+            Work::Rework(work) => &work.target_branch,
+            Work::PrConflict(work) => &work.target_branch,
+            Work::PrFixup(work) => &work.target_branch,
+            Work::PrFeedback(work) => &work.conflict_target_branch,
+            Work::Plain | Work::TriageRequest(_) | Work::TriageBatch | Work::MoleculeStep => &None,
+        };
+        named
+            .clone()
+            .or_else(|| Some(self.review_worked_on(repair)?.target_branch.clone()))
+    }
+
+    /// The review that a bead is, or repairs.
+    fn review_worked_on<'a>(&'a self, bead: &'a Bead) -> Option<&'a Review> {
+        let mr = self.repaired_mr(bead).and_then(|id| self.bead(id));
+        mr.unwrap_or(bead).review()
     }
 
     /// The branch of an agent's own on which it works on a bead.

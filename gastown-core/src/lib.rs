@@ -52,6 +52,7 @@ mod certificate;
 mod command;
 mod condition;
 mod config;
+mod context;
 mod convoy;
 mod digest;
 mod drain;
@@ -71,6 +72,7 @@ mod nudge;
 mod observe;
 mod pass;
 mod policy;
+mod prompts;
 mod reason;
 mod reconcile;
 mod review;
@@ -105,6 +107,7 @@ pub use config::{
     AutoMergeDelay, ConfigError, ConvoyMergeMode, GitAuth, MergeMethod, MergeStrategy, PerRole,
     RefineryConfig, ReviewMode, RigConfig, Settings, TokenSource, TownConfig,
 };
+pub use context::{Prime, Situation, prime, prompt, start_request};
 pub use convoy::{BranchState, Convoy, ConvoyBranch, Landing};
 pub use drain::{Container, Drain};
 pub use dry_run::dry_run;
@@ -158,6 +161,14 @@ pub mod commands {
         ReportStatus, RequestChanges, ResolveTriage, Retry, RigConfigPatch, SendMail,
         SetDependencies, Sling, SlingConvoy, StartConvoy, TownConfigPatch, UpdateBead,
         UpdateConfig, UpdateRig, limits,
+    };
+}
+
+/// The parts of what an agent is told at its start (spec 6.6).
+pub mod contexts {
+    pub use crate::context::{
+        ConvoyPosition, MoleculeContext, OpenBead, PrConflictContext, PrFixupContext, PrimedAgent,
+        PrimedMail, RequestContext, ReviewContext, ReworkContext, StepContext, TriageContext,
     };
 }
 

@@ -130,3 +130,160 @@ impl Town {
         self.add_nudge(nudge, actor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::executes;
+
+    const TOWN: &str = "
+        rig r1
+        rig r2
+        agent a1 polecat working rig_id=r1 hook=b1 session=2 last_bead=b1
+        agent a2 polecat idle rig_id=r2
+        agent a3 mayor waiting
+        agent a4 polecat dead rig_id=r1
+        bead b1 issue in_progress rig_id=r1 assignee=a1
+    ";
+
+    #[test]
+    fn done_does_what_the_event_does_and_names_what_it_made() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "done", "caller": {"kind": "agent", "id": "a1"}, "branch": "gt/a1/b1", "pr_url": "https://github.com/acme/r1/pull/3", "summary": "did it"}
+            {"type": "done", "caller": {"kind": "agent", "id": "a1"}, "branch": "gt/a1/b1"}
+            {"type": "done", "caller": {"kind": "agent", "id": "a2"}, "branch": "gt/a1/b1"}
+            {"type": "done", "caller": {"kind": "agent", "id": "a2"}, "branch": ""}
+            {"type": "done", "caller": {"kind": "agent", "id": "a2"}, "branch": "x", "head_sha": "HEAD"}
+            {"type": "done", "caller": {"kind": "mayor"}, "branch": "x"}
+        "#), @r#"
+        done [t1-m1]: t1-m1 reviews branch gt/a1/b1
+          a1.done_session: - → 2
+          a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+          a1.hook: "b1" → -
+          a1.status: "working" → "idle"
+          b1.status: "in_progress" → "in_review"
+          t1-m1 tracks b1.type: - → "tracks"
+          t1-m1.body: - → "did it"
+          t1-m1.created_by: - → "a1"
+          t1-m1.labels: - → ["gt:merge-request"]
+          t1-m1.priority: - → "medium"
+          t1-m1.review.branch: - → "gt/a1/b1"
+          t1-m1.review.poll.due_now: - → true
+          t1-m1.review.pr_url: - → "https://github.com/acme/r1/pull/3"
+          t1-m1.review.source: - → "b1"
+          t1-m1.review.source_agent: - → "a1"
+          t1-m1.review.target_branch: - → "main"
+          t1-m1.rig_id: - → "r1"
+          t1-m1.root: - → "b1"
+          t1-m1.status: - → "open"
+          t1-m1.title: - → "Review: b1"
+          t1-m1.type: - → "merge_request"
+        refused Conflict: .: this session said done before
+        refused Conflict: .: the agent holds no bead
+        refused Invalid: branch: is empty
+        refused Invalid: head_sha: expected the hexadecimal name of a commit
+        refused Forbidden: caller: mayor may not done
+        "#);
+    }
+
+    #[test]
+    fn status_and_checkpoint_are_kept() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "report_status", "caller": {"kind": "agent", "id": "a1"}, "message": "reading"}
+            {"type": "checkpoint", "caller": {"kind": "agent", "id": "a1"}, "data": {"step": 2}}
+            {"type": "checkpoint", "caller": {"kind": "agent", "id": "a1"}, "data": null}
+            {"type": "report_status", "caller": {"kind": "mayor"}, "message": "talking"}
+        "#), @r#"
+        report_status []: the status is known
+          a1.status_message: - → "reading"
+          a1.status_message_at: - → "2026-04-04T12:00:00.000Z"
+        checkpoint []: kept for the next start on the same bead
+          a1.checkpoint.step: - → 2
+        checkpoint []: kept for the next start on the same bead
+          a1.checkpoint.step: 2 → -
+        report_status []: the status is known
+          a3.status_message: - → "talking"
+          a3.status_message_at: - → "2026-04-04T12:00:00.000Z"
+        "#);
+        let say = |length: usize| {
+            let text = "x".repeat(length);
+            executes(
+                TOWN,
+                &alloc::format!(
+                    r#"{{"type": "report_status", "caller": {{"kind": "agent", "id": "a1"}}, "message": "{text}"}}"#
+                ),
+            )
+        };
+        assert!(say(280).starts_with("report_status"));
+        insta::assert_snapshot!(say(281), @"refused Limit: message: expected 280 characters at most");
+    }
+
+    #[test]
+    fn nudges_are_made_for_living_agents() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "nudge", "caller": {"kind": "mayor"}, "agent_id": "a1", "message": "Faster!", "mode": "when_idle", "priority": "urgent", "expires_at": "2026-04-04T13:00:00Z"}
+            {"type": "nudge", "caller": {"kind": "mayor"}, "agent_id": "a1", "message": "Faster!"}
+            {"type": "nudge", "caller": {"kind": "mayor"}, "agent_id": "a1", "message": " "}
+            {"type": "nudge", "caller": {"kind": "mayor"}, "agent_id": "a4", "message": "x"}
+            {"type": "nudge", "caller": {"kind": "mayor"}, "agent_id": "a9", "message": "x"}
+            {"type": "nudge", "caller": {"kind": "mayor"}, "agent_id": "a1", "message": "x", "expires_at": "2026-04-04T12:00:00Z"}
+            {"type": "nudge", "caller": {"kind": "user", "id": "ann", "rig_id": "r2"}, "agent_id": "a1", "message": "x"}
+        "#), @r#"
+        nudge [t1-n1]: a1 is nudged
+          t1-n1.agent_id: - → "a1"
+          t1-n1.expires_at: - → "2026-04-04T13:00:00.000Z"
+          t1-n1.message: - → "Faster!"
+          t1-n1.mode: - → "when_idle"
+          t1-n1.priority: - → "urgent"
+          t1-n1.tier: - → "message"
+        nudge [t1-n2]: a1 is nudged
+          t1-n2.agent_id: - → "a1"
+          t1-n2.message: - → "Faster!"
+          t1-n2.mode: - → "immediate"
+          t1-n2.priority: - → "normal"
+          t1-n2.tier: - → "message"
+        refused Invalid: message: is empty
+        refused Conflict: agent_id: the agent was given up
+        refused NotFound: agent_id: there is no agent "a9"
+        refused Invalid: expires_at: is over already
+        refused Forbidden: agent_id: belongs to another rig than "r2", the caller's
+        "#);
+    }
+
+    #[test]
+    fn mail_reaches_one_agent_and_is_closed_by_reading() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "send_mail", "caller": {"kind": "agent", "id": "a1"}, "to": "mayor", "subject": "Hello", "body": "All well."}
+            {"type": "send_mail", "caller": {"kind": "mayor"}, "to": "a2", "subject": "Hello", "body": "All well?"}
+            {"type": "send_mail", "caller": {"kind": "agent", "id": "a1"}, "to": "a2", "subject": "Psst", "body": "x"}
+            {"type": "send_mail", "caller": {"kind": "agent", "id": "a1"}, "to": "a4", "subject": "Psst", "body": "x"}
+            {"type": "check_mail", "caller": {"kind": "mayor"}}
+            {"type": "check_mail", "caller": {"kind": "mayor"}}
+        "#), @r#"
+        send_mail [t1-s1]: mail to a3
+          t1-s1.body: - → "All well."
+          t1-s1.created_by: - → "a1"
+          t1-s1.message.from: - → "a1"
+          t1-s1.message.to: - → "a3"
+          t1-s1.priority: - → "medium"
+          t1-s1.status: - → "open"
+          t1-s1.title: - → "Hello"
+          t1-s1.type: - → "message"
+        send_mail [t1-s2]: mail to a2
+          t1-s2.body: - → "All well?"
+          t1-s2.created_by: - → "mayor"
+          t1-s2.message.from: - → "mayor"
+          t1-s2.message.to: - → "a2"
+          t1-s2.priority: - → "medium"
+          t1-s2.status: - → "open"
+          t1-s2.title: - → "Hello"
+          t1-s2.type: - → "message"
+        refused Forbidden: to: belongs to another rig than "r1", the caller's
+        refused NotFound: to: there is no living agent "a4"
+        check_mail []: 1 new messages
+          data [{"at":"2026-04-04T12:00:00.000Z","body":"All well.","from":"a1","id":"t1-s1","subject":"Hello"}]
+          t1-s1.status: "open" → "closed"
+        check_mail []: 0 new messages
+          data []
+        "#);
+    }
+}

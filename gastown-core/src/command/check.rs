@@ -18,7 +18,7 @@ pub mod limits {
     /// Bytes of a body, a message, feedback or notes.
     pub const TEXT_BYTES_MAX: usize = 65_536;
     /// Bytes that a body may grow to by what is appended to it.
-    pub const BODY_BYTES_MAX: usize = 262_144;
+    pub const BODY_BYTES_MAX: usize = 131_072;
     /// Bytes of a bead's metadata as JSON.
     pub const METADATA_BYTES_MAX: usize = 65_536;
     /// Labels of a bead.

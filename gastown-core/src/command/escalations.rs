@@ -257,3 +257,168 @@ fn title_of(category: Option<&str>, message: &str) -> String {
         None => line,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::executes;
+
+    const TOWN: &str = r#"
+        rig r1
+        agent a1 polecat working rig_id=r1 hook=b1 session=2
+        agent a2 polecat working rig_id=r1 hook=t1 session=1
+        bead b1 issue in_progress rig_id=r1
+        bead c1 convoy open
+        edge b1 tracks c1
+        bead t1 issue in_progress rig_id=r1 created_by=patrol labels=["gt:triage"]
+    "#;
+
+    #[test]
+    fn escalate_makes_an_escalation_and_a_request_and_adds_to_a_live_one() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "escalate", "caller": {"kind": "agent", "id": "a1"}, "severity": "medium", "category": "stuck", "message": "The tests need a key.\nWhich one?", "metadata": {"k": 1}}
+            {"type": "escalate", "caller": {"kind": "agent", "id": "a1"}, "severity": "critical", "category": "stuck", "message": "Still."}
+            {"type": "escalate", "caller": {"kind": "agent", "id": "a1"}, "severity": "low", "category": "stuck", "message": "Still!"}
+        "#), @r#"
+        escalate [t1-e1 t1-b2]: made escalation t1-e1
+          t1-b2.body: - → "The tests need a key.\nWhich one?"
+          t1-b2.created_by: - → "a1"
+          t1-b2.labels: - → ["gt:triage-request"]
+          t1-b2.metadata.agent_id: - → "a1"
+          t1-b2.metadata.escalation_id: - → "t1-e1"
+          t1-b2.metadata.hooked_bead_id: - → "b1"
+          t1-b2.metadata.options: - → ["RESTART","RESTART_WITH_BACKOFF","CLOSE_BEAD","REASSIGN_BEAD","NUDGE","ESCALATE_TO_MAYOR","PROVIDE_GUIDANCE","DISCARD"]
+          t1-b2.metadata.session: - → 2
+          t1-b2.metadata.triage_type: - → "escalation"
+          t1-b2.priority: - → "medium"
+          t1-b2.rig_id: - → "r1"
+          t1-b2.root: - → "b1"
+          t1-b2.status: - → "open"
+          t1-b2.title: - → "escalation: stuck: The tests need a key."
+          t1-b2.type: - → "issue"
+          t1-e1.body: - → "The tests need a key.\nWhich one?"
+          t1-e1.created_by: - → "a1"
+          t1-e1.escalation.category: - → "stuck"
+          t1-e1.escalation.convoy_id: - → "c1"
+          t1-e1.escalation.severity: - → "medium"
+          t1-e1.labels: - → ["gt:escalation","severity:medium"]
+          t1-e1.metadata.k: - → 1
+          t1-e1.priority: - → "medium"
+          t1-e1.rig_id: - → "r1"
+          t1-e1.root: - → "b1"
+          t1-e1.status: - → "open"
+          t1-e1.title: - → "stuck: The tests need a key."
+          t1-e1.type: - → "escalation"
+        escalate []: added to escalation t1-e1
+          t1-e1.body: "The tests need a key.\nWhich one?" → "The tests need a key.\nWhich one?\n\nStill."
+          t1-e1.escalation.severity: "medium" → "critical"
+          t1-e1.labels: ["gt:escalation","severity:medium"] → ["gt:escalation","severity:critical"]
+          t1-e1.priority: "medium" → "critical"
+        escalate []: added to escalation t1-e1
+          t1-e1.body: "The tests need a key.\nWhich one?\n\nStill." → "The tests need a key.\nWhich one?\n\nStill.\n\nStill!"
+        "#);
+    }
+
+    #[test]
+    fn escalate_by_the_triage_agent_makes_no_request() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "escalate", "caller": {"kind": "agent", "id": "a2"}, "severity": "high", "message": "Look at this."}
+        "#), @r#"
+        escalate [t1-e1]: made escalation t1-e1
+          t1-e1.body: - → "Look at this."
+          t1-e1.created_by: - → "a2"
+          t1-e1.escalation.severity: - → "high"
+          t1-e1.labels: - → ["gt:escalation","severity:high"]
+          t1-e1.priority: - → "high"
+          t1-e1.rig_id: - → "r1"
+          t1-e1.root: - → "t1"
+          t1-e1.status: - → "open"
+          t1-e1.title: - → "Look at this."
+          t1-e1.type: - → "escalation"
+        "#);
+    }
+
+    #[test]
+    fn escalations_of_people_are_about_no_bead() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "escalate", "caller": {"kind": "user", "id": "ann"}, "severity": "low", "message": "Odd."}
+            {"type": "escalate", "caller": {"kind": "user", "id": "bob"}, "severity": "low", "message": "Odd too."}
+            {"type": "escalate", "caller": {"kind": "user", "id": "ann"}, "severity": "low", "message": "Odder."}
+        "#), @r#"
+        escalate [t1-e1 t1-b2]: made escalation t1-e1
+          t1-b2.body: - → "Odd."
+          t1-b2.created_by: - → "ann"
+          t1-b2.labels: - → ["gt:triage-request"]
+          t1-b2.metadata.escalation_id: - → "t1-e1"
+          t1-b2.metadata.options: - → ["RESTART","RESTART_WITH_BACKOFF","CLOSE_BEAD","REASSIGN_BEAD","NUDGE","ESCALATE_TO_MAYOR","PROVIDE_GUIDANCE","DISCARD"]
+          t1-b2.metadata.triage_type: - → "escalation"
+          t1-b2.priority: - → "medium"
+          t1-b2.root: - → "t1-e1"
+          t1-b2.status: - → "open"
+          t1-b2.title: - → "escalation: Odd."
+          t1-b2.type: - → "issue"
+          t1-e1.body: - → "Odd."
+          t1-e1.created_by: - → "ann"
+          t1-e1.escalation.severity: - → "low"
+          t1-e1.labels: - → ["gt:escalation","severity:low"]
+          t1-e1.priority: - → "low"
+          t1-e1.status: - → "open"
+          t1-e1.title: - → "Odd."
+          t1-e1.type: - → "escalation"
+        escalate [t1-e3 t1-b4]: made escalation t1-e3
+          t1-b4.body: - → "Odd too."
+          t1-b4.created_by: - → "bob"
+          t1-b4.labels: - → ["gt:triage-request"]
+          t1-b4.metadata.escalation_id: - → "t1-e3"
+          t1-b4.metadata.options: - → ["RESTART","RESTART_WITH_BACKOFF","CLOSE_BEAD","REASSIGN_BEAD","NUDGE","ESCALATE_TO_MAYOR","PROVIDE_GUIDANCE","DISCARD"]
+          t1-b4.metadata.triage_type: - → "escalation"
+          t1-b4.priority: - → "medium"
+          t1-b4.root: - → "t1-e3"
+          t1-b4.status: - → "open"
+          t1-b4.title: - → "escalation: Odd too."
+          t1-b4.type: - → "issue"
+          t1-e3.body: - → "Odd too."
+          t1-e3.created_by: - → "bob"
+          t1-e3.escalation.severity: - → "low"
+          t1-e3.labels: - → ["gt:escalation","severity:low"]
+          t1-e3.priority: - → "low"
+          t1-e3.status: - → "open"
+          t1-e3.title: - → "Odd too."
+          t1-e3.type: - → "escalation"
+        escalate []: added to escalation t1-e1
+          t1-e1.body: "Odd." → "Odd.\n\nOdder."
+        "#);
+    }
+
+    const TOLD: &str = r#"
+        town conditions=[{"kind":"merge_method_impossible","subject":{"kind":"rig","id":"r1"},"since":"2026-04-04T10:00:00Z","told_at":"2026-04-04T10:00:00Z"}]
+        rig r1
+        bead c1 convoy open told.branch_failed=-1h convoy.feature_branch=x/head convoy.branches={"r1":{"state":"failed","tries":10}}
+        bead e1 escalation open created_by=system escalation.category=branch_failed escalation.bead_id=c1
+        bead e2 escalation open created_by=system escalation.category=merge_method_impossible
+        bead q1 issue open labels=["gt:triage-request"] metadata.escalation_id=e1
+        bead b1 issue open rig_id=r1
+    "#;
+
+    #[test]
+    fn acknowledge_closes_once_and_lets_what_waited_for_it_go_on() {
+        insta::assert_snapshot!(executes(TOLD, r#"
+            {"type": "acknowledge", "caller": {"kind": "mayor"}, "escalation_id": "e1"}
+            {"type": "acknowledge", "caller": {"kind": "mayor"}, "escalation_id": "e1"}
+            {"type": "acknowledge", "caller": {"kind": "user", "id": "ann"}, "escalation_id": "e2"}
+            {"type": "acknowledge", "caller": {"kind": "user", "id": "ann"}, "escalation_id": "b1"}
+        "#), @r#"
+        acknowledge []: escalation e1 is closed
+          c1.convoy.branches.r1.forgiven: - → 10
+          c1.told.branch_failed: "2026-04-04T11:00:00.000Z" → -
+          e1.escalation.acknowledged_at: - → "2026-04-04T12:00:00.000Z"
+          e1.status: "open" → "closed"
+          q1.status: "open" → "closed"
+        acknowledge []: the escalation was closed already
+        acknowledge []: escalation e2 is closed
+          e2.escalation.acknowledged_at: - → "2026-04-04T12:00:00.000Z"
+          e2.status: "open" → "closed"
+          town.conditions: [{"evidence":"","kind":"merge_method_impossible","next_probe_at":null,"since":"2026-04-04T10:00:00.000Z","strikes":0,"subject":{"id":"r1","kind":"rig"},"told_at":"2026-04-04T10:00:00.000Z","tried":[],"until":null}] → [{"ended_at":"2026-04-04T12:00:00.000Z","evidence":"","kind":"merge_method_impossible","next_probe_at":null,"since":"2026-04-04T10:00:00.000Z","strikes":0,"subject":{"id":"r1","kind":"rig"},"told_at":"2026-04-04T10:00:00.000Z","tried":[],"until":null}]
+        refused Invalid: escalation_id: "b1" is no escalation
+        "#);
+    }
+}

@@ -164,3 +164,107 @@ impl Town {
         Ok(Did::text(text))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::executes;
+
+    const TOWN: &str = r#"
+        rig r1
+        agent a1 polecat working rig_id=r1 hook=b1 session=1
+        bead b1 issue in_progress title="Fix it" rig_id=r1
+        bead b2 issue open rig_id=r1
+    "#;
+
+    #[test]
+    fn a_molecule_is_made_and_advanced_step_by_step() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "create_molecule", "caller": {"kind": "mayor"}, "bead_id": "b1", "steps": [{"title": "read"}, {"title": "write", "body": "With tests."}]}
+            {"type": "advance_step", "caller": {"kind": "agent", "id": "a1"}, "summary": "read it"}
+            {"type": "advance_step", "caller": {"kind": "agent", "id": "a1"}}
+            {"type": "advance_step", "caller": {"kind": "agent", "id": "a1"}}
+        "#), @r#"
+        create_molecule [t1-f1 t1-b2 t1-b3]: made molecule t1-f1
+          t1-b2 parent-child t1-f1.type: - → "parent-child"
+          t1-b2.created_by: - → "mayor"
+          t1-b2.labels: - → ["gt:molecule-step"]
+          t1-b2.parent_id: - → "t1-f1"
+          t1-b2.priority: - → "medium"
+          t1-b2.rig_id: - → "r1"
+          t1-b2.root: - → "b1"
+          t1-b2.status: - → "open"
+          t1-b2.title: - → "read"
+          t1-b2.type: - → "issue"
+          t1-b3 blocks t1-b2.type: - → "blocks"
+          t1-b3 parent-child t1-f1.type: - → "parent-child"
+          t1-b3.body: - → "With tests."
+          t1-b3.created_by: - → "mayor"
+          t1-b3.labels: - → ["gt:molecule-step"]
+          t1-b3.parent_id: - → "t1-f1"
+          t1-b3.priority: - → "medium"
+          t1-b3.rig_id: - → "r1"
+          t1-b3.root: - → "b1"
+          t1-b3.status: - → "open"
+          t1-b3.title: - → "write"
+          t1-b3.type: - → "issue"
+          t1-f1 parent-child b1.type: - → "parent-child"
+          t1-f1.created_by: - → "mayor"
+          t1-f1.labels: - → ["gt:molecule"]
+          t1-f1.parent_id: - → "b1"
+          t1-f1.priority: - → "medium"
+          t1-f1.rig_id: - → "r1"
+          t1-f1.root: - → "b1"
+          t1-f1.status: - → "open"
+          t1-f1.title: - → "Molecule: Fix it"
+          t1-f1.type: - → "molecule"
+        advance_step []: step t1-b2 is closed, next is t1-b3: write
+          t1-b2.body: - → "read it"
+          t1-b2.status: "open" → "closed"
+        advance_step []: step t1-b3 is closed, it was the last
+          t1-b3.status: "open" → "closed"
+        refused Conflict: .: no step is left to close
+        "#);
+    }
+
+    #[test]
+    fn a_molecule_is_refused_where_there_is_one_or_the_bead_is_not_the_agent_s() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "create_molecule", "caller": {"kind": "agent", "id": "a1"}, "bead_id": "b2", "steps": [{"title": "x"}]}
+            {"type": "create_molecule", "caller": {"kind": "agent", "id": "a1"}, "bead_id": "b1", "steps": []}
+            {"type": "advance_step", "caller": {"kind": "agent", "id": "a1"}}
+            {"type": "create_molecule", "caller": {"kind": "mayor"}, "bead_id": "b9", "steps": [{"title": "x"}]}
+        "#), @r#"
+        refused Forbidden: caller: the bead is not the agent's own
+        refused Invalid: steps: expected one at least
+        refused Conflict: .: bead "b1" has no molecule under way
+        refused NotFound: bead_id: there is no bead "b9"
+        "#);
+        let twice = executes(
+            TOWN,
+            r#"
+            {"type": "create_molecule", "caller": {"kind": "agent", "id": "a1"}, "bead_id": "b1", "steps": [{"title": "x"}]}
+            {"type": "create_molecule", "caller": {"kind": "mayor"}, "bead_id": "b1", "steps": [{"title": "x"}]}
+        "#,
+        );
+        insta::assert_snapshot!(twice.lines().last().unwrap(), @r#"refused Conflict: bead_id: has molecule "t1-f1" already"#);
+    }
+
+    #[test]
+    fn steps_keep_their_order_beyond_ten() {
+        let steps = (0..12).map(|at| alloc::format!(r#"{{"title": "s{at}"}}"#));
+        let steps = steps.collect::<alloc::vec::Vec<_>>().join(",");
+        let mut town = crate::testing::town(TOWN);
+        let command = alloc::format!(
+            r#"{{"type": "create_molecule", "caller": {{"kind": "mayor"}}, "bead_id": "b1", "steps": [{steps}]}}"#
+        );
+        let command = crate::wire::command_from_str(&command).unwrap();
+        let receipt = town.execute(command, crate::testing::at("0s")).unwrap();
+        let molecule = receipt.made[0].parse().unwrap();
+        let ordered: alloc::vec::Vec<&str> = town
+            .steps_of(&molecule)
+            .iter()
+            .map(|s| s.id.as_str())
+            .collect();
+        assert_eq!(ordered, receipt.made[1..]);
+    }
+}

@@ -230,3 +230,111 @@ fn begun_anew(review: &Review) -> Review {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::executes;
+
+    const TOWN: &str = r#"
+        rig r1
+        bead c1 convoy open convoy.total=2 convoy.closed=1 convoy.ready_to_land=true
+        bead b1 issue failed title="Fix it" body=All rig_id=r1 priority=high labels=["ui"] metadata.k=1 dispatch_attempts=5 told.attempts_exhausted=-1h
+        bead b2 issue open rig_id=r1
+        bead b3 issue closed rig_id=r1
+        edge b1 tracks c1
+        edge b2 blocks b1
+        edge b1 blocks b3
+    "#;
+
+    #[test]
+    fn retry_of_an_issue_makes_a_successor_in_its_place() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "b1"}
+            {"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "b1"}
+            {"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "b2"}
+        "#), @r#"
+        retry [t1-b1]: t1-b1 takes over from b1
+          b1 blocks b3.type: "blocks" → -
+          b1 tracks c1.type: "tracks" → -
+          b2 blocks b1.type: "blocks" → -
+          b2 blocks t1-b1.type: - → "blocks"
+          c1.convoy.closed: 1 → 0
+          c1.convoy.ready_to_land: true → false
+          c1.convoy.total: 2 → 1
+          t1-b1 blocks b3.type: - → "blocks"
+          t1-b1 tracks c1.type: - → "tracks"
+          t1-b1.body: - → "All"
+          t1-b1.created_by: - → "mayor"
+          t1-b1.labels: - → ["ui"]
+          t1-b1.metadata.k: - → 1
+          t1-b1.metadata.retry_of: - → "b1"
+          t1-b1.priority: - → "high"
+          t1-b1.rig_id: - → "r1"
+          t1-b1.status: - → "open"
+          t1-b1.title: - → "Fix it"
+          t1-b1.type: - → "issue"
+        refused Conflict: bead_id: is retried already, by "t1-b1"
+        refused Conflict: bead_id: is open, expected closed or failed
+        "#);
+    }
+
+    const REVIEW: &str = r#"
+        rig r1
+        agent a1 polecat idle rig_id=r1 hook=b1
+        bead b1 issue open rig_id=r1 labels=["gt:held"]
+        bead m1 merge_request failed rig_id=r1 parent_id=b1 review.source=b1 review.branch=x review.pr_url=https://github.com/acme/r1/pull/1 review.repair_rounds.rework=5
+        bead w1 issue failed rig_id=r1 parent_id=m1 labels=["gt:rework"] metadata.mr_bead_id=m1
+        edge m1 tracks b1
+        edge m1 blocks w1
+    "#;
+
+    #[test]
+    fn retry_of_a_review_puts_its_source_back_into_review() {
+        insta::assert_snapshot!(executes(REVIEW, r#"
+            {"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "m1"}
+        "#), @r#"
+        retry [t1-m1]: t1-m1 takes over from m1
+          a1.hook: "b1" → -
+          b1.labels: ["gt:held"] → []
+          b1.status: "open" → "in_review"
+          m1 tracks b1.type: "tracks" → -
+          t1-m1 parent-child b1.type: - → "parent-child"
+          t1-m1 tracks b1.type: - → "tracks"
+          t1-m1.created_by: - → "mayor"
+          t1-m1.labels: - → ["gt:merge-request"]
+          t1-m1.metadata.retry_of: - → "m1"
+          t1-m1.parent_id: - → "b1"
+          t1-m1.priority: - → "medium"
+          t1-m1.review.branch: - → "x"
+          t1-m1.review.pr_url: - → "https://github.com/acme/r1/pull/1"
+          t1-m1.review.source: - → "b1"
+          t1-m1.review.target_branch: - → "main"
+          t1-m1.rig_id: - → "r1"
+          t1-m1.status: - → "open"
+          t1-m1.title: - → "m1"
+          t1-m1.type: - → "merge_request"
+        "#);
+    }
+
+    #[test]
+    fn retry_is_refused_where_the_work_goes_on_or_is_done() {
+        let refusal = |town: &str| {
+            executes(
+                town,
+                r#"{"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "m1"}"#,
+            )
+        };
+        insta::assert_snapshot!(refusal(&REVIEW.replace("polecat idle", "polecat working")), @r#"refused Conflict: bead_id: an agent works on its source, "b1""#);
+        insta::assert_snapshot!(refusal(&REVIEW.replace("request failed", "request closed")), @"refused Conflict: bead_id: was merged");
+        insta::assert_snapshot!(refusal(&REVIEW.replace("b1 issue open", "b1 issue failed")), @"refused Conflict: bead_id: its source has ended; retry that");
+        let other = alloc::format!(
+            "{REVIEW}\nbead m2 merge_request open rig_id=r1 review.source=b1 review.branch=x\nedge m2 tracks b1"
+        );
+        insta::assert_snapshot!(refusal(&other), @r#"refused Conflict: bead_id: "m2" reviews the same branch already"#);
+        let same_pr = alloc::format!(
+            "{REVIEW}\nbead m2 merge_request open rig_id=r1 review.source=b9 review.branch=y review.pr_url=https://github.com/acme/r1/pull/1"
+        );
+        insta::assert_snapshot!(refusal(&same_pr), @r#"refused Conflict: bead_id: "m2" reviews the same branch already"#);
+        insta::assert_snapshot!(executes(REVIEW, r#"{"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "w1"}"#), @"refused Conflict: bead_id: its merge request has ended; retry that");
+    }
+}

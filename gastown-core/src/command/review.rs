@@ -168,3 +168,84 @@ impl Town {
             .or_else(|| actor.rig.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::executes;
+
+    const TOWN: &str = r#"
+        town policy.repair_rounds=2
+        rig r1
+        agent a1 refinery working rig_id=r1 hook=m1 session=4
+        agent a2 polecat working rig_id=r1 hook=b2 session=1
+        bead b1 issue in_review title="Fix it" rig_id=r1 priority=high
+        bead b2 issue in_progress rig_id=r1
+        bead m1 merge_request in_progress rig_id=r1 root=b1 review.source=b1 review.branch=gt/x/b1 review.reviewed.at=-1h
+        edge m1 tracks b1
+    "#;
+
+    #[test]
+    fn request_changes_makes_a_rework_bead_that_blocks_the_review_and_adds_to_it() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "request_changes", "caller": {"kind": "agent", "id": "a1"}, "feedback": "Handle the empty input.", "files": ["a.rs", "a.rs"]}
+            {"type": "request_changes", "caller": {"kind": "agent", "id": "a1"}, "feedback": "And say so.", "files": ["b.rs"]}
+        "#), @r#"
+        request_changes [t1-b1]: made rework issue t1-b1
+          m1 blocks t1-b1.type: - → "blocks"
+          m1.review.changes_requested_in.agent_id: - → "a1"
+          m1.review.changes_requested_in.session: - → 4
+          m1.review.repair_rounds.rework: 0 → 1
+          m1.review.reviewed.at: "2026-04-04T11:00:00.000Z" → -
+          t1-b1 parent-child m1.type: - → "parent-child"
+          t1-b1.body: - → "Handle the empty input."
+          t1-b1.created_by: - → "a1"
+          t1-b1.labels: - → ["gt:rework"]
+          t1-b1.metadata.branch: - → "gt/x/b1"
+          t1-b1.metadata.files: - → ["a.rs"]
+          t1-b1.metadata.mr_bead_id: - → "m1"
+          t1-b1.metadata.rework_for: - → "b1"
+          t1-b1.metadata.target_branch: - → "main"
+          t1-b1.parent_id: - → "m1"
+          t1-b1.priority: - → "high"
+          t1-b1.rig_id: - → "r1"
+          t1-b1.root: - → "b1"
+          t1-b1.status: - → "open"
+          t1-b1.title: - → "Rework: Fix it"
+          t1-b1.type: - → "issue"
+        request_changes []: added to rework issue t1-b1
+          t1-b1.body: "Handle the empty input." → "Handle the empty input.\n\nAnd say so."
+          t1-b1.metadata.files: ["a.rs"] → ["a.rs","b.rs"]
+        "#);
+    }
+
+    #[test]
+    fn request_changes_over_the_rounds_is_told_to_escalate() {
+        let at = |rounds: u32| {
+            let town = TOWN.replace(
+                "review.branch",
+                &alloc::format!("review.repair_rounds.rework={rounds} review.branch"),
+            );
+            executes(
+                &town,
+                r#"{"type": "request_changes", "caller": {"kind": "agent", "id": "a1"}, "feedback": "x"}"#,
+            )
+        };
+        assert!(at(1).starts_with("request_changes [t1-b1]"), "{}", at(1));
+        insta::assert_snapshot!(at(2), @"refused Limit: .: changes were requested 2 times already; escalate (gt_escalate) and say what stands in the way");
+    }
+
+    #[test]
+    fn request_changes_is_a_refinery_s_on_its_own_review() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "request_changes", "caller": {"kind": "agent", "id": "a2"}, "feedback": "x"}
+            {"type": "request_changes", "caller": {"kind": "agent", "id": "a1"}, "feedback": ""}
+        "#), @"
+        refused Forbidden: caller: a2 may not request_changes
+        refused Invalid: feedback: is empty
+        ");
+        let unhooked = TOWN.replace("hook=m1", "hook=b1");
+        insta::assert_snapshot!(executes(&unhooked, r#"
+            {"type": "request_changes", "caller": {"kind": "agent", "id": "a1"}, "feedback": "x"}
+        "#), @"refused Forbidden: caller: changes are requested by a refinery on its hooked merge request");
+    }
+}

@@ -322,3 +322,191 @@ fn check_env_vars(config: &TownConfig) -> Result<(), CommandError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use crate::command::Caller;
+    use crate::testing::{at, executes, town};
+
+    const TOWN: &str = r#"
+        town config.max_polecats_per_rig=3 config.refinery.code_review=false config.env_vars={"A":"1","B":"2"}
+        rig r1 config.max_dispatch_attempts=2
+        rig r2
+        agent a1 polecat idle rig_id=r2
+        bead b1 issue open rig_id=r1
+        bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1
+        bead c1 convoy open told.branch_failed=-1h convoy.branches={"r1":{"state":"failed","tries":10}}
+    "#;
+
+    #[test]
+    fn rigs_are_added_once_and_checked() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "add_rig", "caller": {"kind": "host"}, "rig_id": "r3", "name": "web", "git_url": "https://github.com/acme/web.git", "default_branch": "main", "config": {"refinery": {"code_review": true}}}
+            {"type": "add_rig", "caller": {"kind": "host"}, "rig_id": "r3", "name": "web", "git_url": "https://github.com/acme/web.git", "default_branch": "main"}
+            {"type": "add_rig", "caller": {"kind": "host"}, "rig_id": "r4", "name": "web", "git_url": "https://me:pass@github.com/acme/web.git", "default_branch": "main"}
+            {"type": "add_rig", "caller": {"kind": "host"}, "rig_id": "r4", "name": "web", "git_url": "ext::sh", "default_branch": "main"}
+            {"type": "add_rig", "caller": {"kind": "host"}, "rig_id": "r4", "name": "web", "git_url": "git@github.com:acme/web.git", "default_branch": "-x"}
+            {"type": "add_rig", "caller": {"kind": "host"}, "rig_id": "r4", "name": "web", "git_url": "/srv/web", "default_branch": "main", "config": {"refinery": {"gates": []}}}
+            {"type": "add_rig", "caller": {"kind": "host"}, "rig_id": "r4", "name": "web", "git_url": "/srv/web", "default_branch": "main", "config": {"max_polecats_per_rig": 51}}
+            {"type": "add_rig", "caller": {"kind": "mayor"}, "rig_id": "r4", "name": "web", "git_url": "/srv/web", "default_branch": "main"}
+        "#), @r#"
+        add_rig [r3]: rig r3 is added
+          r3.config.refinery.code_review: - → true
+          r3.default_branch: - → "main"
+          r3.git_url: - → "https://github.com/acme/web.git"
+          r3.name: - → "web"
+        refused Conflict: rig_id: there is such a rig already
+        refused Invalid: git_url: holds credentials; store them in the town's settings
+        refused Invalid: git_url: expected a git URL or a path
+        refused Invalid: default_branch: "-x" is no name of a branch
+        refused Invalid: config.refinery.gates: only the town sets this
+        refused Invalid: config.max_polecats_per_rig: expected 1 to 50
+        refused Forbidden: caller: mayor may not add_rig
+        "#);
+    }
+
+    #[test]
+    fn an_update_of_a_rig_is_partial_and_takes_overrides_back() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "update_rig", "caller": {"kind": "host"}, "rig_id": "r1", "config": {"max_dispatch_attempts": null, "refinery": {"merge_method": "squash"}}}
+            {"type": "update_rig", "caller": {"kind": "host"}, "rig_id": "r1", "git_url": "https://github.com/acme/other.git"}
+            {"type": "update_rig", "caller": {"kind": "host"}, "rig_id": "r1", "config": {"max_dispatch_attempts": 0}}
+            {"type": "update_rig", "caller": {"kind": "host"}, "rig_id": "r9", "name": "x"}
+        "#), @r#"
+        update_rig []: rig r1 is updated
+          c1.convoy.branches.r1.forgiven: - → 10
+          c1.told.branch_failed: "2026-04-04T11:00:00.000Z" → -
+          m1.review.poll.due_now: false → true
+          r1.config.max_dispatch_attempts: 2 → -
+          r1.config.refinery.merge_method: - → "squash"
+        refused Conflict: git_url: merge request "m1" has a pull request there
+        refused Invalid: config.max_dispatch_attempts: expected 1 to 1000
+        refused NotFound: rig_id: there is no rig "r9"
+        "#);
+    }
+
+    #[test]
+    fn a_rig_is_removed_with_its_idle_agents_unless_live_beads_name_it() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "remove_rig", "caller": {"kind": "host"}, "rig_id": "r1"}
+            {"type": "remove_rig", "caller": {"kind": "host"}, "rig_id": "r2"}
+        "#), @r#"
+        refused Conflict: rig_id: bead "b1" is live and names it
+        remove_rig []: rig r2 is removed
+          a1.active_tools: [] → -
+          a1.dispatch_attempts: 0 → -
+          a1.identity: "a1" → -
+          a1.name: "a1" → -
+          a1.reported: true → -
+          a1.rig_id: "r2" → -
+          a1.role: "polecat" → -
+          a1.session: 0 → -
+          a1.status: "idle" → -
+          a1.stops: 0 → -
+          r2.default_branch: "main" → -
+          r2.git_url: "https://github.com/acme/r2.git" → -
+          r2.name: "r2" → -
+        "#);
+    }
+
+    #[test]
+    fn an_update_of_the_settings_is_partial_and_env_vars_are_replaced_whole() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "update_config", "caller": {"kind": "host"}, "config": {"max_polecats_per_rig": null, "refinery": {"auto_merge_delay_minutes": 5}, "env_vars": {"B": "3"}}}
+            {"type": "update_config", "caller": {"kind": "host"}, "config": {"refinery": {"code_review": null}}}
+            {"type": "update_config", "caller": {"kind": "host"}, "config": {}}
+            {"type": "update_config", "caller": {"kind": "host"}, "config": "{}"}
+            {"type": "update_config", "caller": {"kind": "host"}, "config": {"refinery": {"speed": 1}}}
+            {"type": "update_config", "caller": {"kind": "host"}, "config": {"refinery": {"auto_merge_delay_minutes": "soon"}}}
+            {"type": "update_config", "caller": {"kind": "host"}, "config": {"env_vars": {"A=B": "1"}}}
+            {"type": "update_config", "caller": {"kind": "host"}, "config": {"token_order": ["github_token", "github_token"]}}
+            {"type": "update_config", "caller": {"kind": "host"}, "config": {"tick_interval_active": "PT0S"}}
+            {"type": "update_config", "caller": {"kind": "user", "id": "ann", "rig_id": "r1"}, "config": {}}
+        "#), @r#"
+        update_config []: the settings are updated
+          m1.review.poll.due_now: false → true
+          town.config.env_vars.A: "1" → -
+          town.config.env_vars.B: "2" → "3"
+          town.config.max_polecats_per_rig: 3 → -
+          town.config.refinery.auto_merge_delay_minutes: - → 5
+        update_config []: the settings are updated
+          town.config.refinery.code_review: false → -
+        update_config []: the settings are so already
+        unreadable: config: expected a JSON object, found a string: pass the object itself, not JSON inside a string
+        refused Invalid: config.refinery.speed: unknown field `speed`, expected one of `code_review`, `review_mode`, `auto_merge`, `auto_merge_delay_minutes`, `review_every_head`, `require_fresh_approval`, `require_checks`, `auto_resolve_pr_feedback`, `auto_resolve_merge_conflicts`, `merge_method`, `gates`, `require_clean_merge`
+        refused Invalid: config.refinery.auto_merge_delay_minutes: a number of minutes from 0 to 525600, or "never"
+        refused Invalid: config.env_vars.A=B: expected a name of letters, digits and underscores
+        refused Invalid: config.token_order: names a source twice
+        refused Invalid: config.tick_interval_active: expected PT0.1S to P1D
+        refused Forbidden: caller: the caller may act on one rig only
+        "#);
+    }
+
+    #[test]
+    fn secrets_keep_their_value_when_they_come_back_masked_and_are_never_written() {
+        let mut town = town(TOWN);
+        let mut update = |config: &str| {
+            let text = alloc::format!(
+                r#"{{"type": "update_config", "caller": {{"kind": "host"}}, "config": {config}}}"#
+            );
+            let command = crate::wire::command_from_str(&text).unwrap();
+            let written = serde_json::to_string(&command).unwrap();
+            let shown = alloc::format!("{command:?}");
+            for secret in ["token-one-1234", "token-two-5678"] {
+                assert!(
+                    !written.contains(secret) && !shown.contains(secret),
+                    "{written}"
+                );
+            }
+            town.execute(command, at("0s")).unwrap();
+            let config = &town.state().config;
+            let expose = |secret: &Option<crate::secret::Secret>| {
+                secret
+                    .as_ref()
+                    .and_then(|s| s.expose().map(ToString::to_string))
+            };
+            (
+                expose(&config.llm_token),
+                expose(&config.git_auth.github_token),
+            )
+        };
+        let some = |text: &str| Some(text.to_string());
+        let both = (some("token-one-1234"), some("token-two-5678"));
+        assert_eq!(
+            update(
+                r#"{"llm_token": "token-one-1234", "git_auth": {"github_token": "token-two-5678"}}"#
+            ),
+            both
+        );
+        assert_eq!(update(r#"{"llm_token": "****1234", "owner": "ann"}"#), both);
+        assert_eq!(
+            update(r#"{"llm_token": "[redacted]", "git_auth": {"github_token": "****"}}"#),
+            both
+        );
+        assert_eq!(
+            update(r#"{"git_auth": null}"#),
+            (some("token-one-1234"), None)
+        );
+        assert_eq!(update(r#"{"llm_token": null}"#), (None, None));
+    }
+
+    #[test]
+    fn probe_asks_an_open_breaker_for_one_dispatch_more() {
+        let probe = r#"{"type": "probe", "caller": {"kind": "user", "id": "ann"}}"#;
+        insta::assert_snapshot!(executes(TOWN, probe), @"refused Conflict: .: the breaker is closed");
+        let open = TOWN.replace("town ", "town breaker.state=open ");
+        insta::assert_snapshot!(executes(&open, probe), @"
+        probe []: the next eligible bead is dispatched as a probe
+          town.breaker.probe_asked: false → true
+        ");
+        assert_eq!(
+            Caller::user("ann"),
+            Caller::User {
+                id: "ann".into(),
+                rig_id: None
+            }
+        );
+    }
+}

@@ -277,3 +277,223 @@ impl Town {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use crate::testing::executes;
+
+    const TOWN: &str = r#"
+        rig r1
+        agent a1 polecat working rig_id=r1 hook=b1 session=2
+        agent a2 polecat working rig_id=r1 hook=t1 session=1
+        bead b1 issue in_progress rig_id=r1 assignee=a1 dispatch_attempts=2 last_dispatch_attempt_at=-1m
+        bead t1 issue in_progress rig_id=r1 created_by=patrol labels=["gt:triage"]
+        bead e1 escalation open escalation.severity=medium
+        bead q1 issue open title="stuck agent" rig_id=r1 labels=["gt:triage-request"] metadata.triage_type=stuck_agent metadata.agent_id=a1 metadata.hooked_bead_id=b1 metadata.session=2 metadata.escalation_id=e1
+    "#;
+
+    fn resolve(town: &str, action: &str) -> String {
+        executes(
+            town,
+            &alloc::format!(
+                r#"{{"type": "resolve_triage", "caller": {{"kind": "agent", "id": "a2"}}, "request_id": "q1", "action": "{action}", "notes": "because"}}"#
+            ),
+        )
+    }
+
+    #[test]
+    fn restart_stops_the_agent_and_clears_the_backoff() {
+        insta::assert_snapshot!(resolve(TOWN, "RESTART"), @r#"
+        resolve_triage []: a1 starts again on b1
+          a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+          a1.status: "working" → "idle"
+          a1.stop_asked: - → 2
+          a1.stop_retry_at: - → "2026-04-04T12:00:00.000Z"
+          b1.last_dispatch_attempt_at: "2026-04-04T11:59:00.000Z" → -
+          e1.status: "open" → "closed"
+          q1.metadata.action: - → "RESTART"
+          q1.metadata.notes: - → "because"
+          q1.metadata.resolver: - → "a2"
+          q1.status: "open" → "closed"
+        "#);
+    }
+
+    #[test]
+    fn restart_with_backoff_starts_it_now() {
+        assert!(resolve(TOWN, "RESTART_WITH_BACKOFF").contains(
+            "b1.last_dispatch_attempt_at: \"2026-04-04T11:59:00.000Z\" → \"2026-04-04T12:00:00.000Z\""
+        ));
+    }
+
+    #[test]
+    fn close_bead_fails_it_with_the_notes() {
+        insta::assert_snapshot!(resolve(TOWN, "CLOSE_BEAD"), @r#"
+        resolve_triage []: b1 has failed
+          b1.failure.code: - → "by_command"
+          b1.failure.message: - → "because"
+          b1.failure.source: - → "resolve_triage"
+          b1.status: "in_progress" → "failed"
+          b1.told.by_command: - → "2026-04-04T12:00:00.000Z"
+          e1.status: "open" → "closed"
+          q1.metadata.action: - → "CLOSE_BEAD"
+          q1.metadata.notes: - → "because"
+          q1.metadata.resolver: - → "a2"
+          q1.status: "open" → "closed"
+          t1-e1.body: - → "because"
+          t1-e1.created_by: - → "system"
+          t1-e1.escalation.category: - → "by_command"
+          t1-e1.escalation.severity: - → "high"
+          t1-e1.labels: - → ["gt:escalation","severity:high"]
+          t1-e1.priority: - → "high"
+          t1-e1.rig_id: - → "r1"
+          t1-e1.root: - → "b1"
+          t1-e1.status: - → "open"
+          t1-e1.title: - → "by command: b1"
+          t1-e1.type: - → "escalation"
+        "#);
+    }
+
+    #[test]
+    fn reassign_opens_the_bead_and_at_the_cap_fails_it() {
+        insta::assert_snapshot!(resolve(TOWN, "REASSIGN_BEAD"), @r#"
+        resolve_triage []: b1 is open for another agent
+          a1.hook: "b1" → -
+          b1.assignee: "a1" → -
+          b1.status: "in_progress" → "open"
+          e1.status: "open" → "closed"
+          q1.metadata.action: - → "REASSIGN_BEAD"
+          q1.metadata.notes: - → "because"
+          q1.metadata.resolver: - → "a2"
+          q1.status: "open" → "closed"
+        "#);
+        let at_cap = TOWN.replace("dispatch_attempts=2", "dispatch_attempts=5");
+        assert!(
+            resolve(&at_cap, "REASSIGN_BEAD").contains("b1.status: \"in_progress\" → \"failed\"")
+        );
+    }
+
+    #[test]
+    fn nudge_and_guidance_reach_the_agent() {
+        insta::assert_snapshot!(resolve(TOWN, "NUDGE"), @r#"
+        resolve_triage []: a1 is nudged
+          e1.status: "open" → "closed"
+          q1.metadata.action: - → "NUDGE"
+          q1.metadata.notes: - → "because"
+          q1.metadata.resolver: - → "a2"
+          q1.status: "open" → "closed"
+          t1-n1.agent_id: - → "a1"
+          t1-n1.message: - → "because"
+          t1-n1.mode: - → "immediate"
+          t1-n1.priority: - → "urgent"
+          t1-n1.tier: - → "message"
+        "#);
+        insta::assert_snapshot!(resolve(TOWN, "PROVIDE_GUIDANCE"), @r#"
+        resolve_triage []: a1 gets the guidance
+          e1.status: "open" → "closed"
+          q1.metadata.action: - → "PROVIDE_GUIDANCE"
+          q1.metadata.notes: - → "because"
+          q1.metadata.resolver: - → "a2"
+          q1.status: "open" → "closed"
+          t1-n2.agent_id: - → "a1"
+          t1-n2.message: - → "because"
+          t1-n2.mode: - → "immediate"
+          t1-n2.priority: - → "normal"
+          t1-n2.tier: - → "message"
+          t1-s1.body: - → "because"
+          t1-s1.created_by: - → "a2"
+          t1-s1.message.from: - → "a2"
+          t1-s1.message.to: - → "a1"
+          t1-s1.priority: - → "medium"
+          t1-s1.status: - → "open"
+          t1-s1.title: - → "Guidance from triage"
+          t1-s1.type: - → "message"
+        "#);
+    }
+
+    #[test]
+    fn escalate_raises_the_escalation_that_it_came_from_or_makes_one() {
+        insta::assert_snapshot!(resolve(TOWN, "ESCALATE"), @r#"
+        resolve_triage []: escalation e1 is raised
+          e1.body: - → "because"
+          e1.escalation.severity: "medium" → "high"
+          e1.labels: ["gt:escalation","severity:medium"] → ["gt:escalation","severity:high"]
+          e1.priority: "medium" → "high"
+          q1.metadata.action: - → "ESCALATE_TO_MAYOR"
+          q1.metadata.notes: - → "because"
+          q1.metadata.resolver: - → "a2"
+          q1.status: "open" → "closed"
+        "#);
+        let alone = TOWN.replace("metadata.escalation_id=e1", "");
+        insta::assert_snapshot!(resolve(&alone, "ESCALATE_TO_MAYOR"), @r#"
+        resolve_triage []: made escalation t1-e1
+          q1.metadata.action: - → "ESCALATE_TO_MAYOR"
+          q1.metadata.notes: - → "because"
+          q1.metadata.resolver: - → "a2"
+          q1.status: "open" → "closed"
+          t1-e1.body: - → "because"
+          t1-e1.created_by: - → "a2"
+          t1-e1.escalation.category: - → "stuck_agent"
+          t1-e1.escalation.severity: - → "high"
+          t1-e1.labels: - → ["gt:escalation","severity:high"]
+          t1-e1.priority: - → "high"
+          t1-e1.rig_id: - → "r1"
+          t1-e1.root: - → "b1"
+          t1-e1.status: - → "open"
+          t1-e1.title: - → "stuck_agent: because"
+          t1-e1.type: - → "escalation"
+        "#);
+    }
+
+    #[test]
+    fn discard_closes_the_request_and_a_mild_escalation() {
+        insta::assert_snapshot!(resolve(TOWN, "DISCARD"), @r#"
+        resolve_triage []: nothing is done
+          e1.status: "open" → "closed"
+          q1.metadata.action: - → "DISCARD"
+          q1.metadata.notes: - → "because"
+          q1.metadata.resolver: - → "a2"
+          q1.status: "open" → "closed"
+        "#);
+        let grave = TOWN.replace("severity=medium", "severity=high");
+        assert!(!resolve(&grave, "DISCARD").contains("e1.status"));
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_only_closes_the_request() {
+        for late in [
+            TOWN.replace("hook=b1 session=2", "hook=b1 session=3"),
+            TOWN.replace("hook=b1", ""),
+            TOWN.replace("bead b1 issue in_progress", "bead b1 issue in_review"),
+        ] {
+            let text = resolve(&late, "CLOSE_BEAD");
+            assert!(text.contains("q1.status: \"open\" → \"closed\""), "{text}");
+            assert!(!text.contains("b1."), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_answered_is_refused() {
+        insta::assert_snapshot!(executes(TOWN, r#"
+            {"type": "resolve_triage", "caller": {"kind": "agent", "id": "a2"}, "request_id": "q1", "action": "SHRUG", "notes": "x"}
+            {"type": "resolve_triage", "caller": {"kind": "agent", "id": "a1"}, "request_id": "q1", "action": "DISCARD", "notes": "x"}
+            {"type": "resolve_triage", "caller": {"kind": "agent", "id": "a2"}, "request_id": "b1", "action": "DISCARD", "notes": "x"}
+            {"type": "resolve_triage", "caller": {"kind": "user", "id": "ann"}, "request_id": "q1", "action": "DISCARD", "notes": ""}
+            {"type": "resolve_triage", "caller": {"kind": "user", "id": "ann"}, "request_id": "q1", "action": "DISCARD", "notes": "fine"}
+            {"type": "resolve_triage", "caller": {"kind": "user", "id": "ann"}, "request_id": "q1", "action": "DISCARD", "notes": "fine"}
+        "#), @r#"
+        refused Invalid: action: "SHRUG" is unknown, expected one of RESTART, RESTART_WITH_BACKOFF, CLOSE_BEAD, REASSIGN_BEAD, NUDGE, ESCALATE_TO_MAYOR, PROVIDE_GUIDANCE, DISCARD
+        refused Forbidden: caller: triage requests are answered by the agent on the triage batch
+        refused Invalid: request_id: "b1" is no triage request
+        refused Invalid: notes: is empty
+        resolve_triage []: nothing is done
+          e1.status: "open" → "closed"
+          q1.metadata.action: - → "DISCARD"
+          q1.metadata.notes: - → "fine"
+          q1.metadata.resolver: - → "ann"
+          q1.status: "open" → "closed"
+        refused Conflict: request_id: "q1" is resolved already
+        "#);
+    }
+}
