@@ -190,6 +190,10 @@ pub struct ReviewContext {
     pub mr_bead_id: BeadId,
     /// The bead whose work it is.
     pub source_bead_id: BeadId,
+    /// What was asked for, in one line.
+    pub original_title: Option<String>,
+    /// What was asked for.
+    pub original_body: Option<String>,
     /// The pull request.
     pub pr_url: Option<String>,
     /// The branch under review.
@@ -380,7 +384,8 @@ fn situation(town: &Town, bead: &Bead) -> Option<Situation> {
 fn review_context(town: &Town, mr: &Bead, review: &Review) -> ReviewContext {
     let settings = town.settings_of_review(mr);
     let source = town.source_of(mr).unwrap_or(&review.source);
-    let convoy = town.bead(source).filter(|source| source.convoy().is_some());
+    let asked_for = town.bead(source);
+    let convoy = asked_for.filter(|source| source.convoy().is_some());
     let convoy = convoy.or_else(|| town.convoy_of(source));
     let position = |bead: &Bead| {
         let (total, closed) = town.convoy_counts(&bead.id);
@@ -394,6 +399,8 @@ fn review_context(town: &Town, mr: &Bead, review: &Review) -> ReviewContext {
     ReviewContext {
         mr_bead_id: mr.id.clone(),
         source_bead_id: source.clone(),
+        original_title: asked_for.map(|source| source.title.clone()),
+        original_body: asked_for.and_then(|source| source.body.clone()),
         pr_url: review.pr_url.clone(),
         branch: review.branch.clone(),
         target_branch: review.target_branch.clone(),
@@ -831,7 +838,11 @@ mod tests {
         Your work is merge request m1: Review: Fix the parser
         It brings branch `gt/amber/b0` to `main`, in pull request https://github.com/acme/r1/pull/7.
 
-        (There is no further description.)
+        What its author says:
+
+        (Its author said nothing more about it.)
+
+        What was asked for: Fix the parser
 
         How to review:
         - Fetch, and look at `git diff origin/main...origin/gt/amber/b0` as a whole. Read the code around it where the diff alone does not tell.
@@ -856,7 +867,11 @@ mod tests {
         Your work is merge request m1: Review: Fix the parser
         It brings branch `gt/amber/b0` to `main`, in pull request https://github.com/acme/r1/pull/7.
 
-        (There is no further description.)
+        What its author says:
+
+        (Its author said nothing more about it.)
+
+        What was asked for: Fix the parser
 
         How to review:
         - Fetch, and look at `git diff origin/main...origin/gt/amber/b0` as a whole. Read the code around it where the diff alone does not tell.
@@ -886,7 +901,11 @@ mod tests {
         Your work is merge request m1: Review: Fix the parser
         It brings branch `gt/amber/b0` to `main`.
 
-        (There is no further description.)
+        What its author says:
+
+        (Its author said nothing more about it.)
+
+        What was asked for: Fix the parser
 
         How to review:
         - Fetch, and look at `git diff origin/main...origin/gt/amber/b0` as a whole. Read the code around it where the diff alone does not tell.
@@ -931,6 +950,8 @@ mod tests {
         : {
             "mr_bead_id": "m1",
             "source_bead_id": "c1",
+            "original_title": "New parser",
+            "original_body": null,
             "pr_url": null,
             "branch": "convoy/x/c1/head",
             "target_branch": "main",

@@ -148,6 +148,9 @@ impl Writer<'_> {
         let bead = self.prime.bead.as_ref();
         let body = bead.and_then(|bead| bead.body.as_deref()).unwrap_or("");
         let body = match body.trim() {
+            "" if bead.is_some_and(|bead| bead.review().is_some()) => {
+                "(Its author said nothing more about it.)".to_string()
+            }
             "" => "(There is no further description.)".to_string(),
             body => cut(body, BODY_CHARACTERS_MAX),
         };
@@ -242,10 +245,19 @@ impl Writer<'_> {
         } else {
             ""
         };
+        let asked = match (&review.original_title, review.original_body.as_deref()) {
+            (Some(title), body) if !review.lands_convoy => {
+                let body = cut(body.unwrap_or("").trim(), BODY_CHARACTERS_MAX);
+                let asked = format!("What was asked for: {title}\n\n{body}");
+                format!("\n{}\n", asked.trim_end())
+            }
+            (Some(_) | None, _) => String::new(),
+        };
         let verdict = self.verdict(review);
         self.fill(
             REFINERY,
             &[
+                ("asked", &asked),
                 ("pull_request", &pull_request),
                 ("convoy", &convoy),
                 ("merges", merges),

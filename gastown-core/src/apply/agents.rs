@@ -10,9 +10,10 @@ use crate::action::{
     ProbeBreaker, ResetAttempts, SetCondition, TransitionAgent, TripBreaker, UnhookAgent,
 };
 use crate::agent::{Agent, AgentStatus};
+use crate::bead::BeadStatus;
 use crate::breaker::{BreakerState, Probe};
 use crate::ids::{AgentId, BeadId};
-use crate::reason::ReasonCode;
+use crate::reason::{Reason, ReasonCode};
 use crate::time::Timestamp;
 
 impl Performing<'_> {
@@ -110,7 +111,7 @@ impl Performing<'_> {
         if let Some(hook) = self.agent(&action.agent_id)?.hook.clone() {
             return Err(self.stale(&action.agent_id, "no hook", hook));
         }
-        self.town.delete_agent(&action.agent_id);
+        self.town.delete_agent(&action.agent_id, self.now);
         Ok(Vec::new())
     }
 
@@ -218,8 +219,9 @@ impl crate::town::Town {
         });
     }
 
-    /// Removes an agent; beads lose it as assignee, no status changes (spec 3.11).
-    pub(crate) fn delete_agent(&mut self, id: &AgentId) {
+    /// Removes an agent; beads lose it as assignee, and no status changes (spec 3.11) but that of
+    /// mail that nobody can read any more.
+    pub(crate) fn delete_agent(&mut self, id: &AgentId, now: Timestamp) {
         let assigned: Vec<BeadId> = self
             .beads()
             .filter(|bead| bead.assignee.as_ref() == Some(id))
@@ -227,6 +229,11 @@ impl crate::town::Town {
             .collect();
         for bead in assigned {
             self.edit_bead(&bead, |bead| bead.assignee = None);
+        }
+        let unread: Vec<BeadId> = self.unread_mail(id).map(|bead| bead.id.clone()).collect();
+        let gone = Reason::new(ReasonCode::Delivered, "its reader is gone");
+        for mail in unread {
+            self.set_status(&mail, BeadStatus::Closed, &gone, "delete_agent", now);
         }
         let nudges: Vec<_> = self
             .nudges()

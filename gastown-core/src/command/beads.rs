@@ -203,7 +203,7 @@ impl Town {
         for id in steps.iter().chain([id]) {
             self.set_status(id, to, &reason, command, actor.now);
         }
-        Ok(Did::text(format!("{id} is {}", to.as_str())))
+        Ok(Did::text(format!("{id} is now {}", to.as_str())))
     }
 
     pub(super) fn reopen_bead(&mut self, reopen: &ReopenBead, actor: &Actor) -> Executed {
@@ -463,12 +463,12 @@ mod tests {
             {"type": "close_bead", "caller": {"kind": "mayor"}, "bead_id": "b4"}
             {"type": "close_bead", "caller": {"kind": "mayor"}, "bead_id": "e1"}
         "#), @r#"
-        close_bead []: m1 is closed
+        close_bead []: m1 is now closed
           m1.review.auto_merge.pending: true → false
           m1.review.auto_merge.ready_since: "2026-04-04T11:59:00.000Z" → -
           m1.review.outcome: - → "withdrawn"
           m1.status: "in_progress" → "closed"
-        fail_bead []: b2 is failed
+        fail_bead []: b2 is now failed
           b2.failure.code: - → "by_command"
           b2.failure.message: - → "no longer wanted"
           b2.failure.source: - → "fail_bead"

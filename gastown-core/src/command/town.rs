@@ -150,7 +150,7 @@ impl Town {
             ));
         }
         for (agent, _) in agents {
-            self.delete_agent(&agent);
+            self.delete_agent(&agent, actor.now);
         }
         let subject = ConditionSubject::Rig(id.clone());
         let kinds: Vec<_> = self

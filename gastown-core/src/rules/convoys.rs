@@ -19,7 +19,6 @@ use crate::config::ConvoyMergeMode;
 use crate::convoy::Convoy;
 use crate::ids::RigId;
 use crate::pass::Pass;
-use crate::reason::ReasonCode;
 use crate::rig::Rig;
 use crate::time::Timestamp;
 use crate::town::{Town, is_merged};
@@ -143,20 +142,4 @@ enum Landed<'a> {
 
 fn is_reviewed_still(town: &Town, issue: &Bead) -> bool {
     town.reviews_of(&issue.id).iter().any(|mr| mr.is_live())
-}
-
-/// Whether what a person was told of a convoy still is so; none for what is not about convoys, or
-/// happens once (spec 3.0, `beads/told-over`).
-pub(crate) fn still_holds(pass: &Pass<'_>, bead: &Bead, category: ReasonCode) -> Option<bool> {
-    let issues = Issues::of(pass.town, bead)?;
-    // The codes are a closed set of which four are a convoy's; naming all others says nothing.
-    if category == ReasonCode::ConvoyEmpty {
-        Some(issues.all.is_empty())
-    } else if category == ReasonCode::SomeFailed {
-        Some(some_failed::holds(&issues))
-    } else if category == ReasonCode::BranchFailed {
-        Some(branch::is_given_up(pass, &issues))
-    } else {
-        None
-    }
 }

@@ -120,7 +120,7 @@ fn due(pass: &Pass<'_>, rig: &RigId, record: &ConvoyBranch) -> Result<(), Wait> 
 }
 
 /// Whether a branch failed as often as the policy allows.
-pub(super) fn is_given_up(pass: &Pass<'_>, issues: &Issues<'_>) -> bool {
+fn is_given_up(pass: &Pass<'_>, issues: &Issues<'_>) -> bool {
     let limit = pass.policy().poll_transient_limit;
     missing(pass, issues).any(|(_, record)| record.is_given_up(limit))
 }

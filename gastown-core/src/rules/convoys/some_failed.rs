@@ -55,7 +55,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 }
 
 /// Whether some, but not all, failed, and nobody ordered to land without them.
-pub(super) fn holds(issues: &Issues<'_>) -> bool {
+fn holds(issues: &Issues<'_>) -> bool {
     let failed = issues.with_status(BeadStatus::Failed).count();
     failed > 0 && failed < issues.all.len() && !issues.convoy.landing_ordered
 }
