@@ -1,5 +1,6 @@
 //! One pass over an unchanging state: what rules see, and what this pass has planned so far.
 
+mod looks;
 mod plan;
 mod release;
 
@@ -7,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::time::Duration;
 
 pub(crate) use self::plan::Plan;
@@ -53,6 +54,7 @@ pub(crate) struct Pass<'a> {
     town_settings: Settings,
     deadlines: RefCell<BTreeSet<Timestamp>>,
     plan: RefCell<Plan>,
+    looks: OnceCell<looks::Looks>,
     sequence: Cell<u64>,
 }
 
@@ -68,6 +70,7 @@ impl<'a> Pass<'a> {
             town_settings: town.settings(None),
             deadlines: RefCell::default(),
             plan: RefCell::new(Plan::of(town)),
+            looks: OnceCell::new(),
             sequence: Cell::new(town.state().sequence),
         }
     }
@@ -155,6 +158,11 @@ impl<'a> Pass<'a> {
     /// Reads what this pass has planned.
     pub(crate) fn planned<R>(&self, read: impl FnOnce(&Plan) -> R) -> R {
         read(&self.plan.borrow())
+    }
+
+    /// Who may look at pull requests while looks are scarce.
+    pub(crate) fn looks(&self) -> &looks::Looks {
+        self.looks.get_or_init(|| looks::Looks::of(self.town))
     }
 
     /// Takes the actions of a rule into the plan unless an earlier rule has changed one of their

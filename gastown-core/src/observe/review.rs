@@ -9,6 +9,9 @@ mod repairs;
 mod verify;
 mod webhook;
 
+#[cfg(test)]
+mod life;
+
 use alloc::string::{String, ToString};
 
 use super::Outcome;

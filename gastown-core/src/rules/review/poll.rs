@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::{condition_wait, live_pull_request};
 use crate::action::PollPr;
 use crate::bead::Bead;
-use crate::condition::{Condition, ConditionKind};
+use crate::condition::ConditionKind;
 use crate::config::{AutoMergeDelay, Settings};
 use crate::green::green;
 use crate::pass::{Due, Pass};
@@ -25,10 +25,6 @@ pub(super) const RULE: Rule = Rule {
 
 /// Time without any change after which a pull request is quiet.
 const QUIET_AFTER: Duration = Duration::from_secs(3600);
-/// Requests that one look with feedback may take.
-const REQUESTS_PER_LOOK: u64 = 8;
-/// The longest that a report of a used-up budget holds looks back.
-const BUDGET_MAX: Duration = Duration::from_secs(3600);
 
 fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     let Some((review, url)) = live_pull_request(mr) else {
@@ -99,7 +95,10 @@ fn held_by_condition(pass: &Pass<'_>, mr: &Bead) -> Option<Wait> {
             wait.until = condition.until;
             return Some(wait);
         }
-        if probe_of(pass, condition).is_none_or(|probe| probe.id != mr.id) {
+        if !pass
+            .looks()
+            .probes(&mr.id, condition.kind, &condition.subject)
+        {
             let mut wait = condition_wait(condition, "another pull request probes the forge");
             wait.until = condition.next_probe_at;
             return Some(wait);
@@ -113,64 +112,21 @@ fn held_by_condition(pass: &Pass<'_>, mr: &Bead) -> Option<Wait> {
     None
 }
 
-/// The pull request that probes whether a condition still holds: the one not looked at for the
-/// longest time, so that no single one decides.
-fn probe_of<'a>(pass: &Pass<'a>, condition: &Condition) -> Option<&'a Bead> {
-    pass.town
-        .pull_requests_under(&condition.subject)
-        .into_iter()
-        .min_by_key(|mr| {
-            let last = mr.review().and_then(|review| review.poll.last_at);
-            (last, &mr.id)
-        })
-}
-
 /// When few requests are left, those nearest a decision go first and the others wait until the
 /// limit starts anew.
 fn short_of_budget(pass: &Pass<'_>, mr: &Bead) -> Option<Wait> {
-    let rig = pass.town.rig_of_review(mr).map(|rig| &rig.id);
-    let sharing = || {
-        pass.town
-            .live_pull_requests()
-            .filter(|other| pass.town.rig_of_review(other).map(|rig| &rig.id) == rig)
-    };
-    let latest = sharing()
-        .filter_map(|other| other.review()?.observation.as_ref())
-        .filter(|seen| seen.observation.api_budget.is_some())
-        .max_by_key(|seen| seen.at)?;
-    let budget = latest.observation.api_budget?;
-    let looks_left = budget.remaining.checked_div(REQUESTS_PER_LOOK)?;
-    let own = nearness(mr);
-    let ahead = sharing().filter(|other| nearness(other) < own).count();
-    if u64::try_from(ahead).is_ok_and(|ahead| ahead < looks_left) {
-        return None;
-    }
-    let resets_at = budget.resets_at.min(latest.at.plus(BUDGET_MAX));
-    match pass.reached(resets_at) {
+    let held = pass.looks().held_back(&mr.id)?;
+    match pass.reached(held.until) {
         Due::Now => None,
         Due::At(until) => Some(
             Wait::on(
                 WaitFor::Forge,
                 "few requests are left; pull requests nearer a decision go first",
             )
-            .since(latest.at)
+            .since(held.since)
             .not_before(until),
         ),
     }
-}
-
-/// How near a pull request is to a decision; the least is nearest.
-fn nearness(mr: &Bead) -> (bool, bool, bool, Option<Timestamp>, &str) {
-    let review = mr.review();
-    let auto = review.map(|review| &review.auto_merge);
-    let poll = review.map(|review| &review.poll);
-    (
-        !auto.is_some_and(|auto| auto.pending || auto.attempt.is_some()),
-        !auto.is_some_and(|auto| auto.ready_since.is_some()),
-        !poll.is_some_and(|poll| poll.due_now),
-        poll.and_then(|poll| poll.last_at),
-        mr.id.as_str(),
-    )
 }
 
 #[cfg(test)]

@@ -1,0 +1,114 @@
+//! Who may look at pull requests while looks are scarce: planned once per pass (spec 3.10).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::bead::Bead;
+use crate::condition::{ConditionKind, ConditionSubject};
+use crate::ids::{BeadId, RigId};
+use crate::review::Seen;
+use crate::time::Timestamp;
+use crate::town::Town;
+
+/// Requests that one look with feedback may take.
+const REQUESTS_PER_LOOK: u64 = 8;
+/// The longest that a report of a used-up budget holds looks back.
+const BUDGET_MAX: Duration = Duration::from_secs(3600);
+
+/// Looks that are scarce.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    probes: BTreeMap<(ConditionKind, ConditionSubject), BeadId>,
+    held_back: BTreeMap<BeadId, HeldBack>,
+}
+
+/// A pull request whose look waits for a new budget.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeldBack {
+    /// When the budget was reported.
+    pub(crate) since: Timestamp,
+    /// When there is a new one.
+    pub(crate) until: Timestamp,
+}
+
+impl Looks {
+    pub(super) fn of(town: &Town) -> Self {
+        let probes = town
+            .conditions()
+            .filter(|condition| condition.holds() && condition.kind.holds_polls())
+            .filter_map(|condition| {
+                let probe = probe_of(town, &condition.subject)?;
+                Some(((condition.kind, condition.subject.clone()), probe))
+            })
+            .collect();
+        let mut sharing: BTreeMap<Option<&RigId>, Vec<&Bead>> = BTreeMap::new();
+        for mr in town.live_pull_requests() {
+            let rig = town.rig_of_review(mr).map(|rig| &rig.id);
+            sharing.entry(rig).or_default().push(mr);
+        }
+        let held_back = sharing.into_values().flat_map(held_back).collect();
+        Self { probes, held_back }
+    }
+
+    /// Whether this pull request probes whether a condition still holds.
+    pub(crate) fn probes(
+        &self,
+        mr: &BeadId,
+        kind: ConditionKind,
+        subject: &ConditionSubject,
+    ) -> bool {
+        self.probes.get(&(kind, subject.clone())) == Some(mr)
+    }
+
+    /// Until when the look at a pull request waits for a new budget.
+    pub(crate) fn held_back(&self, mr: &BeadId) -> Option<HeldBack> {
+        self.held_back.get(mr).copied()
+    }
+}
+
+/// The pull request not looked at for the longest time, so that no single one decides.
+fn probe_of(town: &Town, subject: &ConditionSubject) -> Option<BeadId> {
+    let probe = town
+        .pull_requests_under(subject)
+        .into_iter()
+        .min_by_key(|mr| {
+            let last = mr.review().and_then(|review| review.poll.last_at);
+            (last, &mr.id)
+        });
+    probe.map(|probe| probe.id.clone())
+}
+
+/// Of pull requests that share a budget, those for which too little of it is left: those nearest
+/// a decision go first.
+fn held_back(mut sharing: Vec<&Bead>) -> BTreeMap<BeadId, HeldBack> {
+    let latest: Option<&Seen> = sharing
+        .iter()
+        .filter_map(|mr| mr.review()?.observation.as_ref())
+        .filter(|seen| seen.observation.api_budget.is_some())
+        .max_by_key(|seen| seen.at);
+    let Some((seen, budget)) = latest.and_then(|seen| Some((seen, seen.observation.api_budget?)))
+    else {
+        return BTreeMap::new();
+    };
+    let looks_left = budget.remaining.checked_div(REQUESTS_PER_LOOK).unwrap_or(0);
+    let looks_left = usize::try_from(looks_left).unwrap_or(usize::MAX);
+    let held = HeldBack {
+        since: seen.at,
+        until: budget.resets_at.min(seen.at.plus(BUDGET_MAX)),
+    };
+    sharing.sort_by_key(|mr| nearness(mr));
+    let ids: BTreeSet<&BeadId> = sharing.iter().skip(looks_left).map(|mr| &mr.id).collect();
+    ids.into_iter().map(|id| (id.clone(), held)).collect()
+}
+
+/// How near a pull request is to a decision; the least is nearest.
+fn nearness(mr: &Bead) -> (bool, bool, bool, Option<Timestamp>, BeadId) {
+    let review = mr.review();
+    let merging = review
+        .is_some_and(|review| review.auto_merge.pending || review.auto_merge.attempt.is_some());
+    let ready = review.is_some_and(|review| review.auto_merge.ready_since.is_some());
+    let due = review.is_some_and(|review| review.poll.due_now);
+    let last = review.and_then(|review| review.poll.last_at);
+    (!merging, !ready, !due, last, mr.id.clone())
+}
