@@ -18,7 +18,7 @@ use crate::verdict::{Verdict, Wait, WaitFor};
 use crate::wakeup::next_wakeup;
 
 /// How many wake-ups ahead the next rule is looked for.
-const STEPS_AHEAD_MAX: usize = 256;
+const STEPS_AHEAD_MAX: usize = 64;
 
 /// Why a bead does not move, and what happens next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

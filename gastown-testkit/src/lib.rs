@@ -3,3 +3,4 @@
 pub mod fuzzing;
 pub mod store_suite;
 pub mod towns;
+pub mod world;
