@@ -1,8 +1,13 @@
 //! What the runtime could not do.
 
 use std::io;
+use std::sync::Arc;
+
+use gastown_core::wire::WireError;
+use gastown_core::{CommandError, StoreError, TownId};
 
 use crate::git::GitError;
+use crate::tick::Broken;
 
 /// What the runtime could not do, named after what was attempted.
 #[derive(Debug, thiserror::Error)]
@@ -39,5 +44,76 @@ pub enum RuntimeError {
     StopLeftovers {
         /// Which, by name.
         agents: String,
+    },
+    /// A runner was to be built without one of its ports.
+    #[error("a runner needs {port}")]
+    BuildRunner {
+        /// The port.
+        port: &'static str,
+    },
+    /// A town could not be created or opened.
+    #[error("could not open town {town}: {source}")]
+    OpenTown {
+        /// The town.
+        town: TownId,
+        /// What the store says.
+        #[source]
+        source: StoreError,
+    },
+    /// What is stored of a town can't be read.
+    #[error("could not read town {town}: {source}")]
+    ReadTown {
+        /// The town.
+        town: TownId,
+        /// Where and what.
+        #[source]
+        source: WireError,
+    },
+    /// A running town could not use its store; the source names the operation.
+    #[error("could not use the store of town {town}: {source}")]
+    UseStore {
+        /// The town.
+        town: TownId,
+        /// What the store says; also whether it may have been written all the same.
+        #[source]
+        source: Arc<StoreError>,
+    },
+    /// A town's store did not answer in time; the change may have been written.
+    #[error("the store did not answer for town {town} within {seconds} s")]
+    AwaitStore {
+        /// The town.
+        town: TownId,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// Facts could not be stored.
+    #[error("could not append events to town {town}: {source}")]
+    AppendEvents {
+        /// The town.
+        town: TownId,
+        /// What the store says.
+        #[source]
+        source: StoreError,
+    },
+    /// A command was refused; nothing was changed.
+    #[error(transparent)]
+    RefuseCommand(CommandError),
+    /// The engine broke its own rules; the town stands still.
+    #[error("the town is frozen: {0}")]
+    TownFrozen(#[source] Arc<Broken>),
+    /// The town is not loaded: it starts, its store fails, or somebody else drives it.
+    #[error("the town is not loaded here")]
+    TownNotLoaded,
+    /// Too much waits for the town; try again.
+    #[error("the town is busy: too much waits for it")]
+    TownBusy,
+    /// The town has ended or is about to.
+    #[error("the town is closed")]
+    TownClosed,
+    /// The town runs already.
+    #[error("town {town} runs here already")]
+    TownOpen {
+        /// The town.
+        town: TownId,
     },
 }

@@ -1,25 +1,51 @@
 //! The loop that runs Gastown towns: ticks, effects, agent sessions.
+//!
+//! A host hands a [`Runner`] its ports and talks to each town through a [`TownHandle`]; everything
+//! else is decided by [`gastown_core`].
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | runner, town_handle | what a host uses |
+//! | driver, tick, inbox, gap | the loop of one town |
+//! | effects | what is done in the world after a commit |
+//! | supervisor | one state machine per agent, over any agent runtime |
+//! | process | agents as child processes in git worktrees |
+//! | protocol | what agents and their host say to each other |
+//! | git_forge | a plain git origin as a forge |
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod clock;
 mod credentials;
+mod driver;
+mod effects;
 mod error;
+mod gap;
 mod git;
 mod git_forge;
+mod inbox;
 mod mask;
 mod output;
+mod ports;
 mod process;
 pub mod protocol;
+mod runner;
 mod supervisor;
 #[cfg(test)]
 mod testing;
+mod tick;
+mod town_handle;
 
 pub use clock::{Clock, SystemClock};
 pub use credentials::{Credentials, CredentialsError, NoCredentials};
+pub use effects::EffectLimits;
 pub use error::RuntimeError;
 pub use git::{Git, GitError};
 pub use git_forge::GitForge;
 pub use mask::Masker;
 pub use output::{AgentExit, AgentOutput, AgentOutputKind, ToolReply, ToolRequest};
+pub use ports::{Container, LogNotifier, NoContainer, Notifier, PortError};
 pub use process::{CommandTemplate, ProcessRuntime, ProcessSettings, RequiredTool};
+pub use runner::{Runner, RunnerBuilder, RunnerSettings};
 pub use supervisor::{Phase, Sign, StartOutcome, StopOutcome, Supervisor, SupervisorSettings};
+pub use tick::{Broken, TickReport};
+pub use town_handle::{TownHandle, TownStatus};

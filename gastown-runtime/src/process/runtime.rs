@@ -151,11 +151,17 @@ impl ProcessRuntime {
     fn slot(&self, town: &TownId, agent: &AgentId) -> Arc<Slot> {
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (town.clone(), agent.clone());
+        if !agents.contains_key(&key) {
+            // Agents come and go: places that nobody holds and nothing runs in are forgotten.
+            agents.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.running().is_some());
+        }
         Arc::clone(agents.entry(key).or_default())
     }
 
-    fn is_running(&self, town: &TownId, agent: &AgentId) -> bool {
-        self.slot(town, agent).running().is_some()
+    /// The session of an agent that runs, if one does.
+    fn running(&self, town: &TownId, agent: &AgentId) -> Option<Arc<Session>> {
+        let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        agents.get(&(town.clone(), agent.clone()))?.running()
     }
 
     /// The rest of a start, once the agent's turn has come and nothing of it runs.
@@ -168,7 +174,7 @@ impl ProcessRuntime {
             &request.git_url,
             token.await.map_err(|error| rejected(&error))?,
         );
-        let is_running = |agent: &AgentId| self.is_running(town_id, agent);
+        let is_running = |agent: &AgentId| self.running(town_id, agent).is_some();
         let worktree = self.worktrees.prepare(&request, &access, is_running);
         let worktree = worktree.await.map_err(|error| rejected(&error))?;
         let log = self.open_log(&request.session, &secrets, &access)?;
@@ -333,8 +339,8 @@ impl AgentRuntime for ProcessRuntime {
     }
 
     async fn status(&self, session: &SessionId) -> ProcessStatus {
-        let slot = self.slot(&session.town_id, &session.agent_id);
-        if slot.running().is_some_and(|running| running.id == *session) {
+        let running = self.running(&session.town_id, &session.agent_id);
+        if running.is_some_and(|running| running.id == *session) {
             return ProcessStatus::Running;
         }
         match self.records.read(&session.town_id, &session.agent_id) {
@@ -348,9 +354,8 @@ impl AgentRuntime for ProcessRuntime {
         session: &SessionId,
         message: AgentMessage,
     ) -> Result<(), AgentRuntimeError> {
-        let slot = self.slot(&session.town_id, &session.agent_id);
-        let running = slot.running().filter(|running| running.id == *session);
-        let Some(running) = running else {
+        let running = self.running(&session.town_id, &session.agent_id);
+        let Some(running) = running.filter(|running| running.id == *session) else {
             return Err(AgentRuntimeError::NotRunning);
         };
         let AgentMessage {

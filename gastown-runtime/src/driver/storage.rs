@@ -1,0 +1,224 @@
+//! The town and its store: lease, load, commit, inbox and outbox.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use gastown_core::{Commit, Effect, Event, StoreError, Timestamp, Town};
+use tokio::time::timeout;
+
+use super::Driver;
+use crate::error::RuntimeError;
+use crate::gap::Gaps;
+use crate::tick::Ticked;
+use crate::town_handle::TownStatus;
+
+impl Driver {
+    /// Has the lease and the town, or says why not.
+    pub(super) async fn make_ready(&mut self) -> Result<(), RuntimeError> {
+        if self.state.frozen.is_some() {
+            // A frozen town stays this runner's, so that no other one freezes over it again.
+            return self.hold_lease().await;
+        }
+        self.hold_lease().await?;
+        if self.state.town.is_none() {
+            self.load().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the lease, or extends it when a third of it is over.
+    async fn hold_lease(&mut self) -> Result<(), RuntimeError> {
+        let now = self.now();
+        let is_fresh = self.state.renew_at.is_some_and(|at| now < at);
+        if self.state.lease.is_some() && is_fresh {
+            return Ok(());
+        }
+        let ttl = self.settings.lease_ttl;
+        let store = Arc::clone(&self.performer.workshop.store);
+        let lease = store.lease(&self.town_id, &self.holder, ttl, now);
+        match self.in_time(lease).await {
+            Ok(lease) => {
+                let token = self.state.lease.as_ref().map(|lease| lease.token);
+                if token.is_some_and(|token| token != lease.token) {
+                    // Somebody else drove the town meanwhile.
+                    self.forget_town();
+                }
+                self.state.renew_at = Some(now.plus(self.settings.renew_every()));
+                self.state.lease = Some(lease);
+                Ok(())
+            }
+            Err(error) => {
+                if let RuntimeError::UseStore { source, .. } = &error
+                    && let StoreError::Leased { holder, until, .. } = &**source
+                {
+                    self.lose_lease();
+                    self.status.send_replace(TownStatus::WaitingForLease {
+                        holder: holder.clone(),
+                        until: *until,
+                    });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Loads the town. What this process saw and did before does not count any more, but what
+    /// runs goes on.
+    async fn load(&mut self) -> Result<(), RuntimeError> {
+        let store = Arc::clone(&self.performer.workshop.store);
+        let loaded = self.in_time(store.load(&self.town_id)).await?;
+        let town = Town::from_rows(loaded.rows).map_err(|source| RuntimeError::ReadTown {
+            town: self.town_id.clone(),
+            source,
+        })?;
+        self.state.town = Some(town);
+        self.state.version = loaded.version;
+        self.state.look = true;
+        self.state.outbox_at = Some(self.monotonic());
+        let now = self.now();
+        // Whatever is due is found by a tick at once.
+        self.state.wakeup = Some(now);
+        if self.state.gaps.is_none() {
+            self.begin_watching(now).await;
+        }
+        Ok(())
+    }
+
+    /// The first load: what was silent while nobody watched means nothing (spec 1.8).
+    async fn begin_watching(&mut self, now: Timestamp) {
+        let workshop = Arc::clone(&self.performer.workshop);
+        self.state.gaps = Some(Gaps::new(now, workshop.clock.monotonic()));
+        let gap = gastown_core::events::ObservationGap { from: now, to: now };
+        self.state.local.extend(workshop.event(gap.into()));
+        let outbox = workshop.store.pending_effects(&self.town_id);
+        match self.in_time(outbox).await {
+            Ok(outbox) => self.ask_about_sessions(&outbox).await,
+            // The heartbeat timeout finds them later.
+            Err(error) => {
+                tracing::warn!(town = %self.town_id, %error, "could not ask about sessions")
+            }
+        }
+    }
+
+    /// Commits a tick and returns the effects that may run now. On an error the town is loaded
+    /// again before anything else.
+    pub(super) async fn commit(
+        &mut self,
+        ticked: Ticked,
+        now: Timestamp,
+    ) -> Result<Vec<Effect>, RuntimeError> {
+        if ticked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let commit = Commit {
+            expected_version: self.state.version,
+            lease_token: self.state.lease.as_ref().map(|lease| lease.token),
+            changes: ticked.changes,
+            consumed: ticked.consumed,
+            effects: ticked.effects,
+            at: now,
+        };
+        let store = Arc::clone(&self.performer.workshop.store);
+        match self.in_time(store.commit(&self.town_id, commit)).await {
+            Ok(committed) => {
+                self.state.version = committed.version();
+                Ok(committed.into_effects())
+            }
+            Err(error) => {
+                self.forget_town();
+                if let RuntimeError::UseStore { source, .. } = &error
+                    && matches!(**source, StoreError::Fenced { .. })
+                {
+                    self.lose_lease();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Events that are not consumed, if there may be any.
+    pub(super) async fn take_stored(&mut self) -> Result<Vec<Event>, RuntimeError> {
+        let monotonic = self.monotonic();
+        let looked = self.state.looked_at;
+        let overdue = looked.is_none_or(|at| monotonic.saturating_sub(at) >= self.longest_pause());
+        if !self.state.look && !overdue {
+            return Ok(Vec::new());
+        }
+        let store = Arc::clone(&self.performer.workshop.store);
+        let limit = self.settings.events_per_tick_max;
+        let events = self
+            .in_time(store.pending_events(&self.town_id, limit))
+            .await?;
+        self.state.look = false;
+        self.state.looked_at = Some(monotonic);
+        Ok(events)
+    }
+
+    /// Runs what is in the outbox and not under way: it may have been left by a crash.
+    pub(super) async fn resume_outbox(&mut self) -> Result<(), RuntimeError> {
+        let store = Arc::clone(&self.performer.workshop.store);
+        let outbox = self.in_time(store.pending_effects(&self.town_id)).await?;
+        self.state.outbox_at = None;
+        for effect in outbox {
+            self.spawn(effect);
+        }
+        Ok(())
+    }
+
+    /// Appends the ends of sessions, now that what they said before is committed.
+    pub(super) async fn append_exits(&mut self) -> Result<(), RuntimeError> {
+        if self.state.exits.is_empty() || !self.state.calls.is_empty() {
+            return Ok(());
+        }
+        let store = Arc::clone(&self.performer.workshop.store);
+        // Appending is idempotent, so what fails is simply appended again.
+        let exits = self.state.exits.clone();
+        self.in_time(store.append_events(&self.town_id, exits))
+            .await?;
+        self.state.exits.clear();
+        self.state.look = true;
+        Ok(())
+    }
+
+    pub(super) async fn release(&mut self) {
+        if self.state.lease.take().is_none() {
+            return;
+        }
+        let store = Arc::clone(&self.performer.workshop.store);
+        let holder = self.holder.clone();
+        let released = store.release(&self.town_id, &holder);
+        if let Err(error) = self.in_time(released).await {
+            tracing::warn!(town = %self.town_id, %error, "could not give the lease back");
+        }
+    }
+
+    fn forget_town(&mut self) {
+        self.state.town = None;
+    }
+
+    fn lose_lease(&mut self) {
+        self.forget_town();
+        self.state.lease = None;
+        self.state.renew_at = None;
+        // What happened while another one drove the town was not seen here.
+        self.state.gaps = None;
+    }
+
+    /// Waits for the store, but not forever: a store that hangs must show.
+    async fn in_time<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, RuntimeError> {
+        match timeout(self.settings.store_deadline, operation).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(RuntimeError::UseStore {
+                town: self.town_id.clone(),
+                source: Arc::new(source),
+            }),
+            Err(_) => Err(RuntimeError::AwaitStore {
+                town: self.town_id.clone(),
+                seconds: self.settings.store_deadline.as_secs(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A store that counts, and fails when it is told to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gastown_core::{
+    BackendFailure, ChangeSet, Commit, Committed, Effect, EffectKey, Event, Finish, HistoryFilter,
+    Lease, Loaded, Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
+};
+use gastown_store_memory::MemoryStore;
+
+const WELL: usize = 0;
+const OVERTAKE: usize = 1;
+const FAIL: usize = 2;
+const HANG: usize = 3;
+
+#[derive(Default)]
+struct Counts {
+    commits: AtomicUsize,
+    reads: AtomicUsize,
+    next: AtomicUsize,
+    no_leases: AtomicBool,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Flaky {
+    inner: MemoryStore,
+    counts: Arc<Counts>,
+}
+
+impl Flaky {
+    /// The store itself, for the tests' own questions.
+    pub(super) fn uncounted(&self) -> &MemoryStore {
+        &self.inner
+    }
+
+    pub(super) fn commits(&self) -> usize {
+        self.counts.commits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn reads(&self) -> usize {
+        self.counts.reads.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn overtake_next_commit(&self) {
+        self.counts.next.store(OVERTAKE, Ordering::Relaxed);
+    }
+
+    pub(super) fn fail_next_commit(&self) {
+        self.counts.next.store(FAIL, Ordering::Relaxed);
+    }
+
+    pub(super) fn refuse_leases(&self) {
+        self.counts.no_leases.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn hang_next_commit(&self) {
+        self.counts.next.store(HANG, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Store for Flaky {
+    async fn towns(&self) -> Result<Vec<TownId>, StoreError> {
+        self.inner.towns().await
+    }
+
+    async fn load(&self, town: &TownId) -> Result<Loaded, StoreError> {
+        self.inner.load(town).await
+    }
+
+    async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError> {
+        self.inner.rows(town, keys).await
+    }
+
+    async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError> {
+        match self.counts.next.swap(WELL, Ordering::Relaxed) {
+            OVERTAKE => {
+                let other = Commit {
+                    changes: ChangeSet::default(),
+                    consumed: Vec::new(),
+                    effects: Vec::new(),
+                    ..commit.clone()
+                };
+                let _ = self.inner.commit(town, other).await?;
+            }
+            FAIL => return Err(broken("commit")),
+            HANG => std::future::pending().await,
+            _ => {}
+        }
+        self.counts.commits.fetch_add(1, Ordering::Relaxed);
+        self.inner.commit(town, commit).await
+    }
+
+    async fn append_events(&self, town: &TownId, events: Vec<Event>) -> Result<usize, StoreError> {
+        self.inner.append_events(town, events).await
+    }
+
+    async fn pending_events(&self, town: &TownId, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.counts.reads.fetch_add(1, Ordering::Relaxed);
+        self.inner.pending_events(town, limit).await
+    }
+
+    async fn pending_effects(&self, town: &TownId) -> Result<Vec<Effect>, StoreError> {
+        self.inner.pending_effects(town).await
+    }
+
+    async fn finish_effect(
+        &self,
+        town: &TownId,
+        key: &EffectKey,
+        finish: Finish,
+        results: Vec<Event>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner
+            .finish_effect(town, key, finish, results, now)
+            .await
+    }
+
+    async fn history(
+        &self,
+        town: &TownId,
+        filter: HistoryFilter,
+    ) -> Result<Vec<StoredHistory>, StoreError> {
+        self.inner.history(town, filter).await
+    }
+
+    async fn prune(&self, town: &TownId, before: Timestamp) -> Result<usize, StoreError> {
+        self.inner.prune(town, before).await
+    }
+
+    async fn lease(
+        &self,
+        town: &TownId,
+        holder: &str,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        if self.counts.no_leases.load(Ordering::Relaxed) {
+            return Err(broken("lease"));
+        }
+        self.inner.lease(town, holder, ttl, now).await
+    }
+
+    async fn release(&self, town: &TownId, holder: &str) -> Result<(), StoreError> {
+        self.inner.release(town, holder).await
+    }
+}
+
+fn broken(operation: &'static str) -> StoreError {
+    StoreError::Backend {
+        operation,
+        place: "test".into(),
+        class: BackendFailure::Other,
+        outcome_unknown: false,
+        source: None,
+    }
+}

@@ -1,0 +1,228 @@
+//! One tick of a town, without any I/O: events, commands, decisions, invariants (spec 6.2).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use gastown_core::{
+    Action, ChangeSet, Command, CommandError, Effect, EffectKey, Event, EventId, HistoryEntry,
+    HistoryKind, Observed, Receipt, SettleFault, Timestamp, Town, TownId, Violation, check, settle,
+};
+use serde_json::{Value, json};
+
+/// The longest list of actions that a tick's record holds whole, in bytes of JSON.
+const RECORDED_ACTIONS_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a tick is made of.
+pub(crate) struct TickInput<'a> {
+    pub(crate) number: u64,
+    pub(crate) now: Timestamp,
+    /// Events of the store's inbox.
+    pub(crate) stored: &'a [Event],
+    /// Events that only this process knows: heartbeats and gaps. Losing them in a crash does no
+    /// harm.
+    pub(crate) local: &'a [Event],
+    pub(crate) commands: &'a [Command],
+}
+
+/// What is to be committed, and what is answered then.
+pub(crate) struct Ticked {
+    pub(crate) changes: ChangeSet,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) consumed: Vec<EventId>,
+    /// One for each command, in order.
+    pub(crate) answers: Vec<Result<Receipt, CommandError>>,
+    pub(crate) report: TickReport,
+}
+
+impl Ticked {
+    /// Whether there is anything to commit.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.effects.is_empty() && self.consumed.is_empty()
+    }
+}
+
+/// What one tick did; for people who watch.
+#[derive(Debug, Clone)]
+pub struct TickReport {
+    /// The town.
+    pub town_id: TownId,
+    /// The version of the town that the tick made.
+    pub number: u64,
+    /// The time that it was given.
+    pub now: Timestamp,
+    /// What came of each event, in order.
+    pub observed: Vec<Observed>,
+    /// How many commands were accepted.
+    pub commands: usize,
+    /// What was decided, in order.
+    pub actions: Vec<Action>,
+    /// The effects that were asked for.
+    pub effects: Vec<EffectKey>,
+    /// Invariants that do not hold; the rules are about to heal them.
+    pub violations: Vec<Violation>,
+}
+
+/// The engine broke one of its own invariants, or did not come to rest: nothing of the tick may be
+/// committed (design 11).
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the engine broke its own rules: {}", self.show())]
+pub struct Broken {
+    /// Invariants that held before the tick and do not hold after it.
+    pub violations: Vec<Violation>,
+    /// Why the town did not come to rest.
+    pub fault: Option<SettleFault>,
+    /// What the engine said when it gave up in the middle.
+    pub panic: Option<String>,
+    /// The tick: its events, commands and actions.
+    pub evidence: String,
+}
+
+impl Broken {
+    fn show(&self) -> String {
+        let violations = self
+            .violations
+            .iter()
+            .map(|found| format!("{} {}", found.invariant, found.message));
+        let fault = self.fault.iter().map(ToString::to_string);
+        let all: Vec<String> = violations.chain(fault).chain(self.panic.clone()).collect();
+        all.join("; ")
+    }
+}
+
+/// Runs one tick. On an error the town is not to be used any more.
+pub(crate) fn run(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<Broken>> {
+    // A host is never brought down by a town (design 11).
+    catch_unwind(AssertUnwindSafe(|| run_inner(town, input))).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Box::new(Broken {
+            violations: Vec::new(),
+            fault: None,
+            panic: Some(text.unwrap_or_else(|| "it panicked".into())),
+            evidence: evidence(input, &[]),
+        }))
+    })
+}
+
+fn run_inner(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<Broken>> {
+    let now = input.now;
+    let held_before = check(town, now);
+    let mut events: Vec<&Event> = input.stored.iter().chain(input.local).collect();
+    events.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+    let observed: Vec<Observed> = events
+        .iter()
+        .map(|event| town.observe(event, now))
+        .collect();
+    let (answers, mut history) = execute_all(town, input);
+    let settled = settle(town, now);
+    let violations = check(town, now);
+    let mut made = violations.clone();
+    made.retain(|found| !held_before.contains(found));
+    if settled.fault.is_some() || !made.is_empty() {
+        return Err(Box::new(Broken {
+            violations: made,
+            fault: settled.fault,
+            panic: None,
+            evidence: evidence(input, &settled.actions),
+        }));
+    }
+    let mut changes = town.take_changes();
+    let accepted = history.len();
+    changes.history.append(&mut history);
+    let mut ticked = Ticked {
+        consumed: input.stored.iter().map(|event| event.id.clone()).collect(),
+        changes,
+        answers,
+        report: TickReport {
+            town_id: town.id().clone(),
+            number: input.number,
+            now,
+            observed,
+            commands: accepted,
+            actions: settled.actions,
+            effects: settled
+                .effects
+                .iter()
+                .map(|effect| effect.key.clone())
+                .collect(),
+            violations,
+        },
+        effects: settled.effects,
+    };
+    if !ticked.is_empty() {
+        let record = record(input, &ticked.report, settled.passes);
+        ticked.changes.history.push(record);
+    }
+    Ok(ticked)
+}
+
+/// Executes the commands in order and records those that were accepted: a replay needs them as
+/// well as the events.
+fn execute_all(
+    town: &mut Town,
+    input: &TickInput<'_>,
+) -> (Vec<Result<Receipt, CommandError>>, Vec<HistoryEntry>) {
+    let mut history = Vec::new();
+    let answers = input.commands.iter().map(|command| {
+        let answer = town.execute(command.clone(), input.now);
+        if let Ok(receipt) = &answer {
+            let body = json!({
+                "number": input.number,
+                "command": to_json(command),
+                "receipt": to_json(receipt),
+            });
+            history.push(HistoryEntry {
+                kind: HistoryKind::Command,
+                subject: None,
+                at: input.now,
+                body: body.to_string(),
+            });
+        }
+        answer
+    });
+    (answers.collect(), history)
+}
+
+/// The record of a tick: its inputs and its actions, for metrics and replay.
+fn record(input: &TickInput<'_>, report: &TickReport, passes: u32) -> HistoryEntry {
+    let ids: Vec<&str> = input.stored.iter().map(|event| event.id.as_str()).collect();
+    let mut actions = to_json(&report.actions);
+    if actions.to_string().len() > RECORDED_ACTIONS_BYTES_MAX {
+        // What was done can still be told from the rows; that it was decided must not be lost.
+        actions = report.actions.iter().map(|action| &*action.rule).collect();
+    }
+    let body = json!({
+        "number": input.number,
+        "now": input.now,
+        "events": ids,
+        "local": to_json(&input.local),
+        "commands": report.commands,
+        "actions": actions,
+        "effects": report.effects.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "passes": passes,
+    });
+    HistoryEntry {
+        kind: HistoryKind::Tick,
+        subject: None,
+        at: input.now,
+        body: body.to_string(),
+    }
+}
+
+fn evidence(input: &TickInput<'_>, actions: &[Action]) -> String {
+    json!({
+        "number": input.number,
+        "now": input.now,
+        "events": to_json(&input.stored),
+        "local": to_json(&input.local),
+        "commands": to_json(&input.commands),
+        "actions": to_json(&actions),
+    })
+    .to_string()
+}
+
+/// Everything that goes through here has text keys and plain values, so writing it can't fail.
+fn to_json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
