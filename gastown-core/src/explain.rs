@@ -10,7 +10,7 @@ use crate::action::{Action, Subject};
 use crate::bead::{Bead, BeadKind};
 use crate::ids::{AgentId, BeadId};
 use crate::pass::Pass;
-use crate::reconcile::{Asked, decide, each_verdict, settle};
+use crate::reconcile::{decide, each_verdict, settle};
 use crate::rules::{On, Rule, rules};
 use crate::time::Timestamp;
 use crate::town::Town;
@@ -163,8 +163,8 @@ fn for_bead(pass: &Pass<'_>, rule: &Rule, bead: &Bead, see: &mut dyn FnMut(Verdi
                 .map(|condition| (condition.kind, condition.subject.clone()))
                 .collect();
             if bead.review().is_some_and(|review| review.pr_url.is_some()) {
-                each_verdict(pass, rule, &mut |asked, verdict| {
-                    if let Asked::Condition(condition) = asked
+                each_verdict(pass, rule, &mut |condition, verdict| {
+                    if let Some(condition) = condition
                         && held.contains(&(condition.kind, condition.subject.clone()))
                     {
                         see(verdict);

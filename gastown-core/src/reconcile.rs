@@ -4,28 +4,16 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use crate::action::{Action, ActionKind};
-use crate::agent::Agent;
 use crate::apply::ApplyError;
 use crate::bead::Bead;
 use crate::condition::Condition;
 use crate::effect::Effect;
-use crate::nudge::Nudge;
 use crate::pass::Pass;
 use crate::rules::{GROUPS, On, Rule};
 use crate::time::Timestamp;
 use crate::town::Town;
 use crate::verdict::Verdict;
 use crate::work::Work;
-
-/// What a rule was asked about.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Asked<'a> {
-    Town,
-    Bead(&'a Bead),
-    Agent(&'a Agent),
-    Condition(&'a Condition),
-    Nudge(&'a Nudge),
-}
 
 /// Every decision that is due at `now`, in the order in which it is to be applied.
 ///
@@ -71,37 +59,38 @@ fn named(rule: &Rule, kind: ActionKind) -> Action {
     }
 }
 
-/// Asks a rule about each of its subjects, in order.
+/// Asks a rule about each of its subjects, in order; says of which condition it was asked, if it
+/// was of one.
 pub(crate) fn each_verdict<'a>(
     pass: &Pass<'a>,
     rule: &Rule,
-    see: &mut dyn FnMut(Asked<'a>, Verdict),
+    see: &mut dyn FnMut(Option<&'a Condition>, Verdict),
 ) {
     let town = pass.town;
     let is_repair = |bead: &&Bead| bead.work().is_some_and(Work::is_repair);
     match rule.on {
-        On::Town(judge) => see(Asked::Town, judge(pass)),
+        On::Town(judge) => see(None, judge(pass)),
         On::LiveBead(judge) => {
             town.live_beads()
-                .for_each(|bead| see(Asked::Bead(bead), judge(pass, bead)));
+                .for_each(|bead| see(None, judge(pass, bead)));
         }
         On::RepairsFirst(judge) => {
             let repairs = town.live_beads().filter(is_repair);
             let others = town.live_beads().filter(|bead| !is_repair(bead));
             repairs
                 .chain(others)
-                .for_each(|bead| see(Asked::Bead(bead), judge(pass, bead)));
+                .for_each(|bead| see(None, judge(pass, bead)));
         }
         On::Agent(judge) => {
             town.agents_by_age()
-                .for_each(|agent| see(Asked::Agent(agent), judge(pass, agent)));
+                .for_each(|agent| see(None, judge(pass, agent)));
         }
         On::Condition(judge) => town
             .conditions()
-            .for_each(|condition| see(Asked::Condition(condition), judge(pass, condition))),
+            .for_each(|condition| see(Some(condition), judge(pass, condition))),
         On::Nudge(judge) => {
             town.nudges()
-                .for_each(|nudge| see(Asked::Nudge(nudge), judge(pass, nudge)));
+                .for_each(|nudge| see(None, judge(pass, nudge)));
         }
     }
 }

@@ -266,7 +266,13 @@ fn flat(town: &Town) -> BTreeMap<String, String> {
                     flatten(&id.map_or_else(edge, Into::into), item, &mut out);
                 }
             }
-            other => flatten(name, other, &mut out),
+            Value::Object(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_) => {
+                flatten(name, value, &mut out);
+            }
         }
     }
     out
@@ -280,8 +286,8 @@ fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, String>) {
             }
         }
         Value::Null => {}
-        other => {
-            out.insert(path.to_string(), other.to_string());
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            out.insert(path.to_string(), value.to_string());
         }
     }
 }
@@ -462,7 +468,9 @@ fn prune(value: &Value) -> Value {
                 })
                 .collect(),
         ),
-        other => other.clone(),
+        Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            value.clone()
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub use self::snapshot::{
     SNAPSHOT_FORMAT, snapshot_from_str, snapshot_from_value, snapshot_to_value,
 };
 
+use crate::action::{Action, ActionKind};
 use crate::command::{Caller, Command, CommandKind};
 use crate::effect::{Effect, EffectKind};
 use crate::event::{Event, EventKind};
@@ -173,6 +174,20 @@ pub fn effect_from_value(value: Value) -> Result<Effect, WireError> {
     })
 }
 
+/// Reads an action from JSON that was parsed already (spec 2.3).
+///
+/// # Errors
+/// [`WireError`] names the path and what was expected.
+pub fn action_from_value(value: Value) -> Result<Action, WireError> {
+    let mut object = object_of(value)?;
+    let rule: String = take(&mut object, "rule")?;
+    let type_name: String = take(&mut object, "type")?;
+    Ok(Action {
+        rule: rule.into(),
+        kind: ActionKind::from_object(&type_name, object)?,
+    })
+}
+
 macro_rules! read_from_text {
     ($(#[$doc:meta])* $name:ident, $type:ty, $from_value:path) => {
         $(#[$doc])*
@@ -197,6 +212,9 @@ read_from_text!(
 read_from_text!(
     /// Reads a command (spec 8.1).
     command_from_str, Command, command_from_value);
+read_from_text!(
+    /// Reads an action (spec 2.3).
+    action_from_str, Action, action_from_value);
 read_from_text!(
     /// Reads an effect (spec 2.4).
     effect_from_str, Effect, effect_from_value);

@@ -134,9 +134,14 @@ fn pick(prefix: &str, choice: u8, count: usize) -> Value {
 
 /// Like [`pick`], but always a text.
 fn pick_some(prefix: &str, choice: u8, count: usize) -> Value {
-    match pick(prefix, choice, count) {
+    let picked = pick(prefix, choice, count);
+    match picked {
         Value::Null => format!("{prefix}-gone").into(),
-        some => some,
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => picked,
     }
 }
 

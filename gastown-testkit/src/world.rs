@@ -457,16 +457,20 @@ fn look(effect: &Effect, how: u8) -> Result<Value, Value> {
         3 => "blocked",
         _ => "clean",
     };
-    let checks = if how % 7 == 0 { "failing" } else { "passing" };
+    let checks = if how.is_multiple_of(7) {
+        "failing"
+    } else {
+        "passing"
+    };
     let repository = poll.pr_url.trim_start_matches("https://github.com/");
     let repository = repository.split("/pull/").next().unwrap_or("acme/r1");
     Ok(
         json!({"state": state, "merge_commit": if state == "merged" { json!("c0ffee") } else { Value::Null },
         "head_sha": format!("sha{}", how / 64), "head_branch": "work/1", "head_repository": repository,
         "base_branch": "main", "mergeable": mergeable,
-        "feedback": {"unresolved_threads": how % 5 / 4, "threads_complete": how % 13 != 0,
+        "feedback": {"unresolved_threads": how % 5 / 4, "threads_complete": !how.is_multiple_of(13),
             "checks": {"state": checks, "failing": if checks == "failing" { json!(["lint"]) } else { json!([]) }},
-            "checks_complete": how % 17 != 0, "decision": Value::Null}}),
+            "checks_complete": !how.is_multiple_of(17), "decision": Value::Null}}),
     )
 }
 

@@ -26,19 +26,21 @@ pub fn check_step(
         .any(|a| matches!(a.kind, ActionKind::ProbeBreaker(_)));
     let mut dispatches: usize = 0;
     for action in actions {
-        match &action.kind {
-            ActionKind::DispatchAgent(dispatch) => {
-                dispatches = dispatches.saturating_add(1);
-                if !probes {
-                    attempts_capped(before, dispatch, now, &mut out);
-                }
-                quiet_drain(before, action, &mut out);
+        if let ActionKind::DispatchAgent(dispatch) = &action.kind {
+            dispatches = dispatches.saturating_add(1);
+            if !probes {
+                attempts_capped(before, dispatch, now, &mut out);
             }
-            ActionKind::CreateAgent(_) | ActionKind::SendNudge(_) => {
-                quiet_drain(before, action, &mut out);
-            }
-            ActionKind::MergePr(merge) => certified(before, merge, &mut out),
-            _ => {}
+        }
+        if let ActionKind::MergePr(merge) = &action.kind {
+            certified(before, merge, &mut out);
+        }
+        let is_loud = matches!(
+            action.kind,
+            ActionKind::DispatchAgent(_) | ActionKind::CreateAgent(_) | ActionKind::SendNudge(_)
+        );
+        if is_loud {
+            quiet_drain(before, action, &mut out);
         }
     }
     let closed = before.state().breaker.state == BreakerState::Closed;

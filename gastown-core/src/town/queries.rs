@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use super::Town;
 use crate::agent::{Agent, AgentStatus, Role};
 use crate::bead::{Bead, BeadStatus};
-use crate::breaker::BreakerState;
 use crate::config::{ConvoyMergeMode, MergeStrategy, Settings};
 use crate::edge::EdgeKind;
 use crate::ids::{BeadId, RigId};
@@ -31,11 +30,6 @@ impl Town {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.state.drain.is_some()
-    }
-
-    /// Whether the breaker lets nothing through but a probe.
-    pub(crate) fn breaker_is_closed(&self) -> bool {
-        self.state.breaker.state == BreakerState::Closed
     }
 
     /// The agents hooked to a bead, by id. A mayor holds nothing: it works without a hook, and one

@@ -62,7 +62,7 @@ impl Town {
             }
         };
         let head_sha = done.head_sha.clone().or_else(|| review.head_sha.clone());
-        self.to_in_progress(&mr.id, now);
+        self.mark_in_progress(&mr.id, now);
         self.edit_bead(&mr.id, |mr| {
             let Some(review) = mr.review_mut() else {
                 return;
@@ -82,7 +82,7 @@ impl Town {
         done: &AgentDone,
         now: Timestamp,
     ) -> Outcome {
-        self.to_in_progress(&mr.id, now);
+        self.mark_in_progress(&mr.id, now);
         let verify = Verify {
             number: review.verifications,
             asked_at: None,
@@ -97,7 +97,7 @@ impl Town {
         Ok(format!("whether {} landed is being verified", mr.id))
     }
 
-    fn to_in_progress(&mut self, mr: &BeadId, now: Timestamp) {
+    fn mark_in_progress(&mut self, mr: &BeadId, now: Timestamp) {
         let reason = Reason::new(ReasonCode::Done, "the refinery is done");
         self.set_status(mr, BeadStatus::InProgress, &reason, "done", now);
     }
