@@ -10,7 +10,7 @@ use gastown_core::events::{
 };
 use gastown_core::{
     AgentRuntimeError, Effect, EffectKind, Event, EventId, EventKind, Finish, Forge, ForgeError,
-    MergeOutcome, Store, StoreError, Timestamp, TownId, VerifyOutcome,
+    MergeOutcome, SessionId, Store, StoreError, Timestamp, TownId, VerifyOutcome,
 };
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
@@ -157,18 +157,7 @@ impl Performer {
         } = &*self.workshop;
         match job {
             Job::Start(request) => self.start(request).await,
-            Job::Stop(session, reason) => {
-                let outcome = match supervisor.stop(&session, &reason).await {
-                    StopOutcome::Stopped => EffectOutcome::Done,
-                    StopOutcome::Unknown { .. } => EffectOutcome::Unknown,
-                };
-                let stopped = AgentStopped {
-                    agent_id: session.agent_id,
-                    session: Some(session.session),
-                    outcome: Some(outcome),
-                };
-                vec![stopped.into()]
-            }
+            Job::Stop(session, reason) => self.stop(session, &reason).await,
             Job::Observe(bead_id, request) => {
                 let pr_url = request.pr_url.clone();
                 let result = forge.observe(request).await;
@@ -258,6 +247,19 @@ impl Performer {
                 vec![failed(DispatchOutcome::Unknown, reason).into()]
             }
         }
+    }
+
+    async fn stop(&self, session: SessionId, reason: &str) -> Vec<EventKind> {
+        let outcome = match self.workshop.supervisor.stop(&session, reason).await {
+            StopOutcome::Stopped => EffectOutcome::Done,
+            StopOutcome::Unknown { .. } => EffectOutcome::Unknown,
+        };
+        let stopped = AgentStopped {
+            agent_id: session.agent_id,
+            session: Some(session.session),
+            outcome: Some(outcome),
+        };
+        vec![stopped.into()]
     }
 
     async fn notify(&self, topic: String, message: &str) -> Vec<EventKind> {
