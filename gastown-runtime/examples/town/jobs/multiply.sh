@@ -1,0 +1,4 @@
+# multiply A B: their product.
+multiply() {
+    echo $(($1 * $2))
+}

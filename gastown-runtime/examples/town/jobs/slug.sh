@@ -1,0 +1,4 @@
+# slug TEXT: the text as a part of a file name.
+slug() {
+    printf '%s' "$1" | tr '[:upper:]' '[:lower:]' | tr -cs 'a-z0-9' '-' | sed 's/^-//; s/-$//'
+}
