@@ -1,0 +1,185 @@
+//! The example as people use it: to its end, killed again and again, and refused.
+
+#![allow(clippy::unwrap_used)]
+
+// The tests of a part of the example run with these.
+#[path = "../examples/town/sanitize.rs"]
+mod sanitize;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// When the town is killed, after each start: as it is founded, as agents start, in their work.
+const KILLS_AFTER: [Duration; 6] = [
+    Duration::from_millis(150),
+    Duration::from_millis(600),
+    Duration::from_millis(1_400),
+    Duration::from_millis(2_300),
+    Duration::from_millis(1_900),
+    Duration::from_millis(3_100),
+];
+/// The merges on both origins, sorted.
+const MERGES: [&str; 8] = [
+    "Land \"Roman numerals\"",
+    "Merge \"Add Roman numerals\"",
+    "Merge \"Add multiplication\"",
+    "Merge \"Add powers\"",
+    "Merge \"Count words\"",
+    "Merge \"Make slugs\"",
+    "Merge \"Read Roman numerals\"",
+    "Merge \"Write Roman numerals\"",
+];
+
+/// The built example; builds it where only this test was asked for.
+fn example() -> PathBuf {
+    // This is target/<profile>/deps/town_example-0123456789abcdef.
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let name = format!("town{}", std::env::consts::EXE_SUFFIX);
+    let path = profile.join("examples").join(name);
+    if !path.exists() {
+        let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
+        build.args(["build", "--package", "gastown-runtime", "--example", "town"]);
+        build.arg("--target-dir").arg(profile.parent().unwrap());
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+    }
+    path
+}
+
+fn town(dir: &Path) -> Command {
+    let mut command = Command::new(example());
+    command.arg("--dir").arg(dir);
+    command
+}
+
+#[track_caller]
+fn finish(dir: &Path) -> String {
+    let output = town(dir).output().unwrap();
+    let text = show(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    text
+}
+
+fn show(output: &Output) -> String {
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    format!("{out}{err}")
+}
+
+fn kill_after(mut child: Child, span: Duration) {
+    thread::sleep(span);
+    // On Unix this is SIGKILL. A town that has ended already is fine, too.
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    let output = command.arg("-C").arg(dir).args(args).output().unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", show(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Each job was merged exactly once, all of it is on `main`, and what landed passes its tests.
+#[track_caller]
+fn check_origins(dir: &Path) {
+    let origins = ["abacus", "scribe"].map(|rig| dir.join("origins").join(format!("{rig}.git")));
+    let merges: String = origins
+        .iter()
+        .map(|origin| git(origin, &["log", "--merges", "--format=%s", "main"]))
+        .collect();
+    let mut merges: Vec<&str> = merges.lines().collect();
+    merges.sort_unstable();
+    assert_eq!(merges, MERGES);
+    for (number, origin) in origins.iter().enumerate() {
+        let clone = dir.join(format!("clone-{number}"));
+        let (from, to) = (origin.to_str().unwrap(), clone.to_str().unwrap());
+        git(dir, &["clone", "--quiet", from, to]);
+        let mut tests = Command::new("sh");
+        let tests = tests
+            .arg("tests/run.sh")
+            .current_dir(&clone)
+            .output()
+            .unwrap();
+        assert!(tests.status.success(), "{}", show(&tests));
+    }
+}
+
+#[test]
+fn a_town_runs_to_its_end_and_has_nothing_to_do_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = finish(dir.path());
+    let crashed = dir.path().join("marks/crashed");
+    assert!(crashed.exists(), "nothing crashed:\n{text}");
+    let rework = "Rework: Make slugs";
+    assert!(text.contains(rework), "nothing was asked for:\n{text}");
+    let has_escape = text.contains('\u{1b}');
+    assert!(!has_escape, "control characters in a pipe:\n{text}");
+    let heads = || {
+        git(
+            &dir.path().join("origins/abacus.git"),
+            &["rev-parse", "main"],
+        )
+    };
+    let before = heads();
+    finish(dir.path());
+    assert_eq!(before, heads());
+    check_origins(dir.path());
+}
+
+#[test]
+fn a_town_that_is_killed_goes_on_and_does_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    for span in KILLS_AFTER {
+        let mut town = town(dir.path());
+        let child = town.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        kill_after(child.unwrap(), span);
+    }
+    let text = finish(dir.path());
+    assert!(text.contains("goes on"), "{text}");
+    check_origins(dir.path());
+}
+
+#[test]
+fn what_cannot_be_begun_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir(at("foreign")).unwrap();
+    std::fs::write(at("foreign/thesis.txt"), "precious").unwrap();
+    std::fs::write(at("file"), "").unwrap();
+    let mut without_git = town(&at("no-git"));
+    without_git.env("PATH", at("no-programs"));
+    let mut unknown_argument = Command::new(example());
+    unknown_argument.arg("--nonsense");
+    let cases = [
+        (town(&at("foreign")), "holds something else"),
+        (town(&at("file")), "could not use"),
+        (without_git, "could not run git"),
+        (with_newer_schema(&at("newer")), "schema 99 is newer than"),
+        (unknown_argument, "unknown argument \"--nonsense\""),
+    ];
+    for (mut command, expected) in cases {
+        let output = command.output().unwrap();
+        let text = show(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(expected), "expected {expected:?} in: {text}");
+    }
+    assert_eq!(std::fs::read_dir(at("foreign")).unwrap().count(), 1);
+    assert!(!at("no-git").exists());
+}
+
+/// The directory of a town whose database is of a later version.
+fn with_newer_schema(dir: &Path) -> Command {
+    std::fs::create_dir(dir).unwrap();
+    // Cut off in the middle, as by a crash: it still is the directory of a town.
+    std::fs::write(dir.join("gastown-example-town"), "The directory of").unwrap();
+    let database = rusqlite::Connection::open(dir.join("town.db")).unwrap();
+    let later = "PRAGMA application_id = 0x47617354; PRAGMA user_version = 99; CREATE TABLE t (a);";
+    database.execute_batch(later).unwrap();
+    town(dir)
+}
