@@ -1,6 +1,9 @@
 //! Golden files of the wire formats (spec 8): what was once written is read, and written the same.
 //! A change of one of these lines is a new version of the format with a migration.
 
+// Helpers of tests may stop a test.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeSet;
 
 use gastown_core::{EffectKind, EventKind, wire};
