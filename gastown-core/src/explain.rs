@@ -143,7 +143,7 @@ fn waits(town: &Town, now: Timestamp, bead: &Bead) -> Vec<ExplainedWait> {
             }
         });
     }
-    out.extend(by_nature(town, bead).map(|(rule, wait)| explained(rule, wait)));
+    out.extend(by_nature(bead).map(|(rule, wait)| explained(rule, wait)));
     out
 }
 
@@ -188,17 +188,12 @@ fn explained(rule: &str, wait: Wait) -> ExplainedWait {
 }
 
 /// What a bead waits for by what it is, where no rule is needed to say so.
-fn by_nature<'a>(town: &'a Town, bead: &'a Bead) -> Option<(&'static str, Wait)> {
+fn by_nature(bead: &Bead) -> Option<(&'static str, Wait)> {
     match &bead.kind {
         BeadKind::Message(mail) => Some((
             "mail/read",
             Wait::on(WaitFor::Agent, "waits for its reader").id(mail.to.as_str()),
         )),
-        BeadKind::Issue(crate::work::Work::MoleculeStep) => {
-            let molecule = town.parent_of(bead)?;
-            let wait = Wait::on(WaitFor::Bead, "is a step of its molecule");
-            Some(("molecules/step", wait.id(molecule.as_str())))
-        }
         BeadKind::Issue(_)
         | BeadKind::MergeRequest(_)
         | BeadKind::Convoy(_)

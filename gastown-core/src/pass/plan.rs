@@ -87,6 +87,12 @@ impl Plan {
     }
 
     fn count(&mut self, action: &ActionKind, town: &Town) {
+        // Its nudges go with an agent.
+        if let ActionKind::DeleteAgent(deleted) = action {
+            let nudges = town.nudges().filter(|n| n.agent_id == deleted.agent_id);
+            self.claimed
+                .extend(nudges.map(|nudge| Subject::Nudge(nudge.id.clone())));
+        }
         if let ActionKind::CreateAgent(made) = action {
             self.new_names.insert(made.name.clone());
             self.new_identities.insert(made.identity.clone());

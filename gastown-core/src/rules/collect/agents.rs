@@ -54,6 +54,16 @@ mod tests {
         ");
     }
 
+    /// Its nudges go with it, and are not removed a second time.
+    #[test]
+    fn agents_collect_takes_the_nudges_along() {
+        let town = std::format!("{TOWN}\nnudge n1 a1 message expires_at=0s");
+        insta::assert_snapshot!(settled(&town, "1ms"), @"
+        agents/collect: delete_agent agent_id=a1 reason=retired
+        at rest after 2 passes
+        ");
+    }
+
     #[test]
     fn agents_collect_counts_from_the_creation_where_no_activity_is_known() {
         let town = TOWN.replace("last_activity_at", "created_at");

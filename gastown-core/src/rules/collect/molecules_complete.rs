@@ -22,7 +22,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
         return if parent_has_ended(pass, bead) {
             close(bead, "its molecule has ended")
         } else {
-            Verdict::NotMine
+            for_its_parent(pass, bead, "is a step of its molecule")
         };
     }
     if !matches!(bead.kind, BeadKind::Molecule) {
@@ -38,10 +38,13 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
     if parent_has_ended(pass, bead) {
         return close(bead, "the bead that it was for has ended");
     }
+    for_its_parent(pass, bead, "is worked on through its bead")
+}
+
+/// Waits for the bead that this one was made for; without one only a person can help.
+fn for_its_parent(pass: &Pass<'_>, bead: &Bead, text: &str) -> Verdict {
     Verdict::wait(match pass.town.parent_of(bead) {
-        Some(parent) => {
-            Wait::on(WaitFor::Bead, "is worked on through its bead").id(parent.as_str())
-        }
+        Some(parent) => Wait::on(WaitFor::Bead, text).id(parent.as_str()),
         None => Wait::on(WaitFor::Person, "belongs to no bead; a person may close it"),
     })
 }
@@ -71,7 +74,9 @@ fn close(bead: &Bead, why: &str) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::ids::BeadId;
+    use crate::testing::{acts, at, settled, town};
+    use crate::verdict::WaitFor;
 
     const TOWN: &str = r#"
         rig r1
@@ -100,6 +105,26 @@ mod tests {
             .replace("s2 issue closed", "s2 issue open")
             .replace("open parent_id=b1", "open");
         assert_eq!(acts(&unowned, "0s"), "nothing");
+    }
+
+    #[test]
+    fn molecules_complete_waits_for_its_bead_or_for_a_person() {
+        let town = town(&std::format!(
+            "{TOWN}\nbead s3 issue open labels=[\"gt:molecule-step\"]"
+        ));
+        let waits = |id: &str| {
+            let bead = BeadId::new(id).unwrap();
+            let waits = crate::explain(&town, at("-1s"), &bead).unwrap().waits_for;
+            let found = waits
+                .into_iter()
+                .find(|wait| wait.rule == "molecules/complete");
+            found.map(|wait| (wait.kind, wait.text))
+        };
+        let (kind, text) = waits("s3").unwrap();
+        assert_eq!(
+            (kind, &*text),
+            (WaitFor::Person, "belongs to no bead; a person may close it")
+        );
     }
 
     /// Nobody would go on with the rest.
