@@ -22,7 +22,7 @@ pub fn town(beads: usize) -> Result<Town, wire::WireError> {
     };
     let issue = |n: usize| {
         json!({"id": format!("b{n}"), "type": "issue", "status": "open", "title": "Work",
-               "rig_id": if n % 2 == 0 { "r1" } else { "r2" }, "created_at": at})
+               "rig_id": if n.is_multiple_of(2) { "r1" } else { "r2" }, "created_at": at})
     };
     let mut town = wire::snapshot_from_value(json!({
         "format": wire::SNAPSHOT_FORMAT, "town": {"id": "bench"},
