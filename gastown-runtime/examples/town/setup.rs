@@ -82,7 +82,7 @@ fn policy() -> Policy {
         stale_in_progress: seconds(10),
         settled_review_grace: seconds(10),
         abandoned_review: seconds(1),
-        stuck_review: seconds(30),
+        stuck_review: seconds(8),
         merge_outcome_timeout: seconds(5),
         forge_backoff: seconds(2),
         landing_cooldown: seconds(1),

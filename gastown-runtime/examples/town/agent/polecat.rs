@@ -12,7 +12,7 @@ pub(super) fn work(session: &mut Session, marks: &Path) -> Result<(), AgentError
     let (job, files) = assignment(session)?;
     session.says("reading the issue")?;
     check_branch(session)?;
-    for file in files {
+    for file in files.iter().filter(|file| !is_written(file)) {
         session.says(&format!("writing {}", file.path))?;
         write(file)?;
         if job.crashes_once && first_time(marks)? {
@@ -64,6 +64,11 @@ fn check_branch(session: &Session) -> Result<(), AgentError> {
     }
     let branch = &session.start.branch;
     Err(AgentError::Stuck(format!("on {here}, not on {branch}")))
+}
+
+/// An earlier session that was cut off may have come so far.
+fn is_written(file: &File) -> bool {
+    fs::read_to_string(file.path).is_ok_and(|text| text == file.text)
 }
 
 fn write(file: &File) -> Result<(), AgentError> {
