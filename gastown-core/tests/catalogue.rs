@@ -1,5 +1,14 @@
 //! `docs/rules.md` is generated from the registry; `UPDATE_DOCS=1` writes it.
 
+// Helpers of tests may stop a test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
+
 use std::fmt::Write;
 use std::path::Path;
 
