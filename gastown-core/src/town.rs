@@ -63,7 +63,7 @@ pub struct TownState {
     pub sequence: u64,
     /// Notices sent so far; only grows, so that keys never repeat.
     pub notices: u64,
-    /// The latest notice of each topic until it has arrived; at most [`NOTICES_UNDER_WAY_MAX`].
+    /// The latest notice of each topic until it has arrived; at most `NOTICES_UNDER_WAY_MAX`.
     pub notices_under_way: BTreeMap<String, Notice>,
     /// When the last triage batch ended.
     pub triage_ended_at: Option<Timestamp>,
