@@ -110,6 +110,8 @@ fn own_subjects(town: &Town, bead: &Bead) -> BTreeSet<Subject> {
     let holders = town
         .holders(&bead.id)
         .map(|agent| Subject::Agent(agent.id.clone()));
+    // A bead loses an assignee that is removed, so what happens to it happens to the bead.
+    let holders = holders.chain(bead.assignee.clone().map(Subject::Agent));
     core::iter::once(Subject::Bead(bead.id.clone()))
         .chain(holders)
         .collect()
