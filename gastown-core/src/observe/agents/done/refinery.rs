@@ -144,11 +144,7 @@ impl Town {
 
     /// Fails a review, reopens its source, and tells once.
     fn fail_review(&mut self, mr: &BeadId, code: ReasonCode, why: &str, now: Timestamp) -> String {
-        let source = self.bead(mr).and_then(|mr| self.source_of(mr)).cloned();
-        self.fail_and_tell(mr, code, why, "done", now);
-        if let Some(source) = source {
-            self.reopen_source(&source, code, why, now);
-        }
+        self.fail_review_and_reopen(mr, code, why, "done", now);
         format!("{mr} failed: {why}")
     }
 }
