@@ -100,7 +100,7 @@ pub struct Convoy {
     /// A person ordered to land what is closed although some failed.
     #[serde(default)]
     pub landing_ordered: bool,
-    /// The landing of a convoy of one rig, in its short form; folded into `landings`.
+    /// The landing of a convoy of one rig, in its short form.
     #[serde(default)]
     pub landing: Landing,
     /// The landing per rig.
@@ -124,16 +124,24 @@ fn review_then_land() -> ConvoyMergeMode {
 impl Convoy {
     /// The landing of `rig`: its own record, else the short form of a convoy of one rig.
     #[must_use]
-    pub fn landing_of(&self, rig: &RigId) -> &Landing {
-        self.landings.get(rig).unwrap_or(&self.landing)
+    pub fn landing_of(&self, rig: &RigId) -> Landing {
+        match self.landings.get(rig) {
+            Some(landing) => landing.clone(),
+            None if self.landings.is_empty() => self.landing.clone(),
+            None => Landing::default(),
+        }
     }
 
-    /// The record of `rig`'s landing, taking over the short form at its first use.
-    pub(crate) fn landing_of_mut(&mut self, rig: &RigId) -> &mut Landing {
-        let short = &self.landing;
-        self.landings
-            .entry(rig.clone())
-            .or_insert_with(|| short.clone())
+    /// Changes the record of `rig`'s landing. While it is the only one, the short form says the
+    /// same; a first record takes the short form over.
+    pub(crate) fn edit_landing(&mut self, rig: &RigId, edit: impl FnOnce(&mut Landing)) {
+        let mut landing = self.landing_of(rig);
+        edit(&mut landing);
+        self.landings.insert(rig.clone(), landing.clone());
+        self.landing = match self.landings.len() {
+            1 => landing,
+            _ => Landing::default(),
+        };
     }
 
     /// Whether the feature branch of `rig` is there; absent means yes.

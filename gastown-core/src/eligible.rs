@@ -208,15 +208,14 @@ pub(crate) fn town_obstacle(pass: &Pass<'_>) -> Option<Wait> {
 
 /// What blocks an MR bead: for each live blocker, who has to move.
 pub(crate) fn blocker_waits(town: &Town, mr: &Bead) -> Vec<Wait> {
-    let wait = |blocker| match blocker {
-        Blocker::Unsettled(id) => {
-            Wait::on(WaitFor::Bead, "waits for a repair of its branch").id(id.as_str())
-        }
-        Blocker::Failed(id) => {
-            Wait::on(WaitFor::Person, "what it waits for has failed").id(id.as_str())
-        }
+    let wait = |blocker: &Bead| {
+        let what = match blocker.work() {
+            Some(work) if work.is_repair() => "waits for a repair of its branch",
+            Some(_) | None => "waits for what blocks it",
+        };
+        Wait::on(WaitFor::Bead, what).id(blocker.id.as_str())
     };
-    town.open_blockers(&mr.id).into_iter().map(wait).collect()
+    town.live_blockers(&mr.id).map(wait).collect()
 }
 
 /// Whether a refinery has something to do with an MR bead (spec 3.6, `dispatch/review`).

@@ -129,9 +129,12 @@ impl<'a> Pass<'a> {
         agent.hook.is_some()
             && agent.status != AgentStatus::Dead
             && (agent.status.is_running()
-                || agent
-                    .last_activity_at
-                    .is_some_and(|at| !self.silent(at, self.policy().heartbeat_timeout).is_now()))
+                || !self
+                    .silent(
+                        agent.last_activity_at.unwrap_or(agent.created_at),
+                        self.policy().heartbeat_timeout,
+                    )
+                    .is_now())
     }
 
     /// Since when the backoff of a bead is over, or when it will be.

@@ -198,6 +198,33 @@ pub fn acts(text: &str, after: &str) -> String {
     lines(&reconcile(&town(text), at(after)))
 }
 
+/// Which rules act just under, at and just over the time `after` after [`NOW`], one line each; of
+/// a town at rest, when to ask again.
+#[must_use]
+pub fn around(text: &str, after: &str) -> String {
+    let town = town(text);
+    let moments = [
+        ("just under", at(after).minus(Duration::from_millis(1))),
+        ("at", at(after)),
+        ("just over", at(after).plus(Duration::from_millis(1))),
+    ];
+    let line = |(name, now): (&str, Timestamp)| {
+        let mut rules: Vec<String> = Vec::new();
+        for action in reconcile(&town, now) {
+            if rules.last().is_none_or(|last| *last != action.rule) {
+                rules.push(action.rule.into_owned());
+            }
+        }
+        if rules.is_empty() {
+            let again = crate::wakeup::next_wakeup(&town, now);
+            let again = again.map_or_else(|| "never".to_string(), |time| format!("at {time}"));
+            rules.push(format!("nothing, again {again}"));
+        }
+        format!("{name}: {}", rules.join(", "))
+    };
+    moments.map(line).join("\n")
+}
+
 /// What settling decides `after` after [`NOW`]: the actions of all passes, then how it came to
 /// rest.
 #[must_use]

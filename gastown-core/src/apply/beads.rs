@@ -40,7 +40,10 @@ impl Performing<'_> {
             self.rule,
             self.now,
         );
-        if (action.from, action.to) == (BeadStatus::InReview, BeadStatus::Open) {
+        // A source that reopens pauses first; one that waits is a person's to release (spec 3).
+        if (action.from, action.to) == (BeadStatus::InReview, BeadStatus::Open)
+            && action.reason.code != ReasonCode::SourceWaits
+        {
             let now = self.now;
             self.town.edit_bead(&action.bead_id, |bead| {
                 bead.last_dispatch_attempt_at = Some(now)
@@ -206,9 +209,10 @@ impl Performing<'_> {
             .insert_edge(&action.mr_id, &action.convoy_id, EdgeKind::Tracks);
         let rig = action.rig_id.clone();
         self.edit_convoy(&action.convoy_id, |convoy, now| {
-            let landing = convoy.landing_of_mut(&rig);
-            landing.attempts = landing.attempts.saturating_add(1);
-            landing.last_attempt_at = Some(now);
+            convoy.edit_landing(&rig, |landing| {
+                landing.attempts = landing.attempts.saturating_add(1);
+                landing.last_attempt_at = Some(now);
+            });
         })
     }
 
@@ -315,7 +319,11 @@ impl Performing<'_> {
         if found != action.from {
             return Err(self.stale(&action.bead_id, action.from.as_str(), found.as_str()));
         }
+        let now = self.now;
         self.town.edit_bead(&action.bead_id, |bead| {
+            if action.to != action.from {
+                bead.updated_at = now;
+            }
             bead.priority = action.to.priority();
             if let Some(escalation) = bead.escalation_mut() {
                 escalation.severity = action.to;

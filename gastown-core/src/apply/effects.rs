@@ -52,12 +52,14 @@ impl Performing<'_> {
         }
         // A probe costs the bead and its lineage nothing: probes have a limit of their own.
         let cost = u32::from(!is_probe);
+        if !is_probe {
+            self.town.edit_lineage(&root, |lineage| {
+                lineage.used = lineage.used.saturating_add(1)
+            });
+        }
         self.town.edit_bead(&action.bead_id, |bead| {
             bead.dispatch_attempts = bead.dispatch_attempts.saturating_add(cost);
             bead.last_dispatch_attempt_at = Some(now);
-        });
-        self.town.edit_lineage(&root, |lineage| {
-            lineage.used = lineage.used.saturating_add(cost)
         });
         self.town.edit_agent(&action.agent_id, |agent| {
             agent.dispatch_attempts = agent.dispatch_attempts.saturating_add(1);
@@ -69,6 +71,14 @@ impl Performing<'_> {
             agent.last_event_at = None;
             agent.active_tools.clear();
             agent.stalled_at = None;
+            // What it noted was for its next start on the same bead (spec 2.1).
+            if agent
+                .last_bead
+                .as_ref()
+                .is_some_and(|last| *last != action.bead_id)
+            {
+                agent.checkpoint = None;
+            }
             agent.last_bead = Some(action.bead_id.clone());
         });
         self.log(

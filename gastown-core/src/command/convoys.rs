@@ -278,10 +278,9 @@ impl Town {
             convoy.changed_at = Some(actor.now);
             // The short form speaks for the rigs so far, not for one that comes later.
             for known in &before {
-                convoy.landing_of_mut(known);
+                convoy.edit_landing(known, |_| {});
             }
-            convoy.landing = Landing::default();
-            convoy.landing_of_mut(rig).landed_at = None;
+            convoy.edit_landing(rig, |landing| landing.landed_at = None);
             // Absent means created, which holds only for rigs that the convoy had before.
             let has_branch = before.contains(rig) || convoy.branches.contains_key(rig);
             if convoy.feature_branch.is_some() && !has_branch {

@@ -10,7 +10,7 @@ use crate::config::{AutoMergeDelay, Settings};
 use crate::eligible::is_reviewed;
 use crate::review::Review;
 use crate::rig::Repository;
-use crate::town::{Blocker, Town};
+use crate::town::Town;
 use crate::verdict::WaitFor;
 
 /// The name of the condition that the stored URL is this review's alone and of its rig.
@@ -66,15 +66,11 @@ fn pull_request(town: &Town, mr: &Bead, review: &Review) -> GreenCondition {
 
 fn unblocked(town: &Town, mr: &Bead) -> GreenCondition {
     const NAME: &str = "unblocked";
-    match town.open_blockers(&mr.id).first() {
+    match town.live_blockers(&mr.id).next() {
         None => GreenCondition::town(NAME, true, WaitFor::Bead, "nothing blocks it"),
-        Some(Blocker::Unsettled(id)) => {
+        Some(Bead { id, .. }) => {
             let value = format!("{id} is not finished");
             GreenCondition::town(NAME, false, WaitFor::Bead, value).of(id)
-        }
-        Some(Blocker::Failed(id)) => {
-            let value = format!("{id} failed");
-            GreenCondition::town(NAME, false, WaitFor::Person, value).of(id)
         }
     }
 }

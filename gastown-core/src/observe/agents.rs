@@ -20,6 +20,12 @@ use crate::reason::{Reason, ReasonCode};
 use crate::time::Timestamp;
 use crate::town::Town;
 
+/// Whether the latest session is known to have started. Of one whose dispatch is not recorded,
+/// `reported` is only what an absent field means (spec 1.5).
+fn was_heard_of(agent: &Agent) -> bool {
+    agent.reported && agent.dispatched_at.is_some()
+}
+
 impl Town {
     /// The agent that an event is about, if the event is of its current session. An event
     /// without a session is taken as of the current one (spec 8.2).
@@ -113,8 +119,11 @@ impl Town {
         self.note_reported(&event.agent_id);
         self.edit_agent(&event.agent_id, |agent| {
             agent.last_activity_at = Some(now);
-            agent.last_event_type.clone_from(&event.last_event_type);
-            agent.last_event_at = event.last_event_at.max(agent.last_event_at);
+            // A heartbeat that came late, or says nothing of it, takes nothing back.
+            if event.last_event_at.is_some() && event.last_event_at >= agent.last_event_at {
+                agent.last_event_type.clone_from(&event.last_event_type);
+                agent.last_event_at = event.last_event_at;
+            }
             agent.active_tools.clone_from(&event.active_tools);
             if event.container_instance.is_some() {
                 agent
@@ -148,7 +157,7 @@ impl Town {
             DispatchOutcome::Unknown => {
                 return Err("the agent may run; its heartbeat decides".to_string());
             }
-            DispatchOutcome::Rejected if agent.reported => {
+            DispatchOutcome::Rejected if was_heard_of(agent) => {
                 return Err("the session has reported".to_string());
             }
             DispatchOutcome::Rejected if agent.status != AgentStatus::Working => {
@@ -241,5 +250,132 @@ impl Town {
             self.set_agent_status(&event.agent_id, AgentStatus::Working, now);
         }
         Ok("the mayor was prompted".to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::observed;
+
+    const TOWN: &str = "
+        rig r1
+        agent a1 polecat working rig_id=r1 hook=b1 session=2 reported=false dispatch_attempts=3 dispatched_at=-10s last_activity_at=-10s
+        bead b1 issue in_progress rig_id=r1 assignee=a1 dispatch_attempts=2 last_dispatch_attempt_at=-10s
+    ";
+    const REJECTED: &str = r#"{"type": "dispatch_failed", "agent_id": "a1", "session": 2, "bead_id": "b1", "reason": "full", "outcome": "rejected"}"#;
+
+    #[test]
+    fn agent_started_reports_and_resets_a_polecats_own_count() {
+        let event = r#"{"type": "agent_started", "agent_id": "a1", "session": 2}"#;
+        insta::assert_snapshot!(observed(TOWN, "0s", event), @r#"
+        observed: the session has started
+        a1.dispatch_attempts: 3 → 0
+        a1.last_activity_at: "2026-04-04T11:59:50.000Z" → "2026-04-04T12:00:00.000Z"
+        a1.reported: false → true
+        "#);
+        let refinery = TOWN.replace("polecat", "refinery");
+        assert!(!observed(&refinery, "0s", event).contains("dispatch_attempts"));
+        let older = event.replace("\"session\": 2", "\"session\": 1");
+        assert!(observed(TOWN, "0s", &older).starts_with("ignored"));
+    }
+
+    #[test]
+    fn heartbeat_that_is_the_first_reports() {
+        let event = r#"{"type": "heartbeat", "agent_id": "a1", "last_event_type": "edit", "last_event_at": "2026-04-04T11:59:58Z", "active_tools": ["cargo"]}"#;
+        insta::assert_snapshot!(observed(TOWN, "0s", event), @r#"
+        observed: the agent was heard of
+        a1.active_tools: [] → ["cargo"]
+        a1.dispatch_attempts: 3 → 0
+        a1.last_activity_at: "2026-04-04T11:59:50.000Z" → "2026-04-04T12:00:00.000Z"
+        a1.last_event_at: - → "2026-04-04T11:59:58.000Z"
+        a1.last_event_type: - → "edit"
+        a1.reported: false → true
+        "#);
+    }
+
+    #[test]
+    fn heartbeat_that_is_late_or_says_nothing_takes_no_event_back() {
+        let known = TOWN.replace(
+            "session=2",
+            "session=2 last_event_type=edit last_event_at=-5s",
+        );
+        for event in [
+            r#"{"type": "heartbeat", "agent_id": "a1"}"#,
+            r#"{"type": "heartbeat", "agent_id": "a1", "last_event_type": "old", "last_event_at": "2026-04-04T11:59:50Z"}"#,
+        ] {
+            assert!(!observed(&known, "0s", event).contains("last_event"));
+        }
+    }
+
+    #[test]
+    fn heartbeat_of_an_idle_agent_sets_the_hooked_to_work_and_leaves_the_unhooked() {
+        let idle = TOWN
+            .replace("working", "idle")
+            .replace("in_progress", "open")
+            .replace("reported=false ", "");
+        let event = r#"{"type": "heartbeat", "agent_id": "a1", "session": 2}"#;
+        insta::assert_snapshot!(observed(&idle, "0s", event), @r#"
+        observed: the agent was heard of
+        a1.last_activity_at: "2026-04-04T11:59:50.000Z" → "2026-04-04T12:00:00.000Z"
+        a1.status: "idle" → "working"
+        b1.status: "open" → "in_progress"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        "#);
+        insta::assert_snapshot!(observed(&idle.replace("hook=b1", ""), "0s", event), @r#"
+        observed: the agent was heard of
+        a1.last_activity_at: "2026-04-04T11:59:50.000Z" → "2026-04-04T12:00:00.000Z"
+        "#);
+    }
+
+    #[test]
+    fn dispatch_failed_rejected_frees_both_and_gives_the_attempt_back() {
+        insta::assert_snapshot!(observed(TOWN, "0s", REJECTED), @r#"
+        observed: the dispatch was refused
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "b1" → -
+        a1.status: "working" → "idle"
+        b1.assignee: "a1" → -
+        b1.dispatch_attempts: 2 → 1
+        b1.status: "in_progress" → "open"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        town.breaker.failures: [] → [{"at":"2026-04-04T12:00:00.000Z","bead_id":"b1"}]
+        town.breaker.in_a_row: 0 → 1
+        "#);
+    }
+
+    #[test]
+    fn dispatch_failed_rejected_of_a_dispatch_that_nothing_is_recorded_of() {
+        let bare = TOWN
+            .replace("reported=false ", "")
+            .replace("dispatched_at=-10s", "");
+        assert!(observed(&bare, "0s", REJECTED).starts_with("observed"));
+        let reported = TOWN.replace("reported=false ", "");
+        assert!(observed(&reported, "0s", REJECTED).starts_with("ignored"));
+    }
+
+    #[test]
+    fn dispatch_failed_under_a_condition_is_no_failure_of_the_breaker() {
+        let town = std::format!(
+            r#"town conditions=[{{"kind":"credentials_missing","subject":{{"kind":"rig","id":"r1"}},"since":"2026-04-04T11:00:00Z"}}]
+            {TOWN}"#
+        );
+        let observed = observed(&town, "0s", REJECTED);
+        assert!(observed.contains("b1.dispatch_attempts: 2 → 1"));
+        assert!(!observed.contains("breaker"), "{observed}");
+    }
+
+    #[test]
+    fn dispatch_failed_unknown_or_of_an_older_session_changes_nothing() {
+        for event in [
+            REJECTED.replace("rejected", "unknown"),
+            REJECTED.replace("\"session\": 2", "\"session\": 1"),
+        ] {
+            assert!(
+                observed(TOWN, "0s", &event).starts_with("ignored"),
+                "{event}"
+            );
+        }
     }
 }

@@ -8,13 +8,21 @@ use crate::bead::{Bead, BeadStatus};
 use crate::reason::{Reason, ReasonCode};
 
 impl Pass<'_> {
-    /// Every agent of a bead is stopped, if it runs, and unhooked; what it noted for its next
-    /// start on the bead is forgotten with it.
+    /// Every agent of a bead is stopped, if it runs, and unhooked.
     pub(crate) fn release_holders(&self, bead: &Bead, reason: &Reason) -> Vec<ActionKind> {
         let mut actions = Vec::new();
         for agent in self.town.holders(&bead.id) {
             actions.extend(Self::stop_and_idle(agent, reason));
             actions.extend(Self::unhook(agent, reason));
+        }
+        actions
+    }
+
+    /// As [`Self::release_holders`], of a bead that ends: what an agent noted for its next start
+    /// on the bead is forgotten with it.
+    pub(crate) fn release_for_good(&self, bead: &Bead, reason: &Reason) -> Vec<ActionKind> {
+        let mut actions = self.release_holders(bead, reason);
+        for agent in self.town.holders(&bead.id) {
             if agent.checkpoint.is_some() {
                 let agent_id = agent.id.clone();
                 actions.push(ClearCheckpoint { agent_id }.into());

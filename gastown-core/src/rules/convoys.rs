@@ -104,7 +104,8 @@ impl<'a> Issues<'a> {
     fn landed_in(&self, landing_mrs: &[&'a Bead], rig: &RigId, since: Timestamp) -> Landed<'a> {
         let of_rig = |mr: &&&Bead| {
             mr.review().is_some_and(|review| {
-                review.is_landing() && review.landing_rig.as_ref().is_none_or(|of| of == rig)
+                let of = review.landing_rig.as_ref().or(mr.rig_id.as_ref());
+                review.is_landing() && of.is_none_or(|of| of == rig)
             })
         };
         let mrs: Vec<&Bead> = landing_mrs.iter().filter(of_rig).copied().collect();

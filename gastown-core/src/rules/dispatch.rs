@@ -5,6 +5,8 @@ mod polecat_again;
 mod refinery_again;
 mod review;
 
+use core::cmp::Reverse;
+
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -21,6 +23,7 @@ use crate::pass::{Pass, Plan};
 use crate::reason::{Reason, ReasonCode};
 use crate::town::Town;
 use crate::verdict::{Verdict, Wait};
+use crate::work::Work;
 
 pub(super) const RULES: &[Rule] = &[
     review::RULE,
@@ -29,8 +32,8 @@ pub(super) const RULES: &[Rule] = &[
     issue::RULE,
 ];
 
-/// What would be dispatched if the town let it: reviews, agents that have their bead already, and
-/// issues, in the order of the rules. The breaker's probe is the first of one rig.
+/// What would be dispatched if the town let it: reviews, then repairs, then other issues, each by
+/// priority, age and id. The breaker's probe is the first of one rig.
 pub(super) fn candidates<'a>(pass: &Pass<'a>) -> Vec<(&'a Bead, Vec<ActionKind>)> {
     let mut out: Vec<(&'a Bead, Vec<ActionKind>)> = Vec::new();
     let mut take = |bead: &'a Bead, verdict: Verdict| {
@@ -42,22 +45,21 @@ pub(super) fn candidates<'a>(pass: &Pass<'a>) -> Vec<(&'a Bead, Vec<ActionKind>)
             out.push((bead, actions));
         }
     };
-    let town = pass.town;
-    town.live_beads()
-        .for_each(|bead| take(bead, review::judge(pass, bead)));
-    for agent in town.agents_by_age() {
-        let Some(bead) = agent.hook.as_ref().and_then(|hook| town.bead(hook)) else {
-            continue;
-        };
-        take(bead, refinery_again::judge(pass, agent));
-        take(bead, polecat_again::judge(pass, agent));
+    for agent in pass.town.agents_by_age() {
+        if let Some(bead) = agent.hook.as_ref().and_then(|hook| pass.town.bead(hook)) {
+            take(bead, refinery_again::judge(pass, agent));
+            take(bead, polecat_again::judge(pass, agent));
+        }
     }
-    let is_repair = |bead: &Bead| bead.work().is_some_and(crate::work::Work::is_repair);
-    for repairs in [true, false] {
-        town.live_beads()
-            .filter(|bead| is_repair(bead) == repairs)
-            .for_each(|bead| take(bead, issue::judge(pass, bead)));
+    for bead in pass.town.live_beads() {
+        take(bead, review::judge(pass, bead));
+        take(bead, issue::judge(pass, bead));
     }
+    out.sort_by_key(|(bead, _)| {
+        let is_repair = bead.work().is_some_and(Work::is_repair);
+        let age = (Reverse(bead.priority), bead.created_at, bead.id.clone());
+        (bead.review().is_none(), !is_repair, age)
+    });
     out
 }
 

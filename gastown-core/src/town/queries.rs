@@ -154,32 +154,25 @@ impl Town {
             .filter(|(_, ids)| ids.len() > 1)
     }
 
-    /// The blockers of a bead that are not settled, by id; failed repairs of the bead itself aside.
+    /// The blockers of a bead that are not settled, by id: what builds on them waits (spec 1.7).
     pub(crate) fn open_blockers(&self, bead: &BeadId) -> Vec<Blocker<'_>> {
         self.depends_on(bead, EdgeKind::Blocks)
             .filter_map(|id| self.unsettled(id))
-            .filter(|blocker| !self.is_failed_repair_of(*blocker, bead))
             .collect()
     }
 
-    /// Whether a blocker is a repair of the very bead that it blocks, and failed. Such a one
-    /// blocks no more: `review/rework-failed` and `review/repair-failed` decide what follows, and
-    /// a head that a person pushes later must not wait for it for ever.
-    fn is_failed_repair_of(&self, blocker: Blocker<'_>, bead: &BeadId) -> bool {
-        match blocker {
-            Blocker::Unsettled(_) => false,
-            Blocker::Failed(id) => self
-                .beads
-                .get(id)
-                .is_some_and(|repair| self.repaired_mr(repair) == Some(bead)),
-        }
+    /// The blockers of a bead that are live, by id. A review waits only for these: what has ended,
+    /// however it did, blocks no review (spec 3.4, 4.4), and the rules of a failed repair decide
+    /// what follows from it.
+    pub(crate) fn live_blockers(&self, bead: &BeadId) -> impl Iterator<Item = &Bead> {
+        self.depends_on(bead, EdgeKind::Blocks)
+            .filter_map(|id| self.beads.get(id))
+            .filter(|blocker| blocker.is_live())
     }
 
-    /// Whether a live bead, or one whose review goes on, blocks this one.
-    pub(crate) fn has_open_blocker(&self, bead: &BeadId) -> bool {
-        self.depends_on(bead, EdgeKind::Blocks)
-            .filter_map(|id| self.unsettled(id))
-            .any(|blocker| !self.is_failed_repair_of(blocker, bead))
+    /// Whether a live bead blocks this one.
+    pub(crate) fn has_live_blocker(&self, bead: &BeadId) -> bool {
+        self.live_blockers(bead).next().is_some()
     }
 
     /// Says what keeps `blocker` from being settled, if anything does. A blocker that does not

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use crate::agent::{Agent, AgentStatus, Role};
-use crate::bead::BeadStatus;
+use crate::bead::{Bead, BeadStatus};
 use crate::event::{AgentExited, ContainerStatus, ExitStatus, ProcessStatus};
 use crate::ids::{AgentId, BeadId};
 use crate::observe::Outcome;
@@ -50,7 +50,8 @@ impl Town {
             Role::Refinery | Role::Mayor | Role::Polecat if evicted => {
                 self.evicted(&agent, &hook, event.note.as_deref(), now);
             }
-            Role::Polecat if stopped => {}
+            // A stop that was asked for changes no bead.
+            Role::Polecat if stopped => self.unhook(&agent.id),
             Role::Refinery | Role::Mayor | Role::Polecat => {
                 self.unhook(&agent.id);
                 self.polecat_left(&agent.id, &hook, event.status, now);
@@ -62,6 +63,11 @@ impl Town {
     /// The worktree was saved: the bead is open again and gets its attempt back.
     fn evicted(&mut self, agent: &Agent, hook: &BeadId, note: Option<&str>, now: Timestamp) {
         self.unhook(&agent.id);
+        let at_work =
+            |bead: &Bead| matches!(bead.status, BeadStatus::Open | BeadStatus::InProgress);
+        if !self.bead(hook).is_some_and(at_work) {
+            return;
+        }
         let reason = Reason::new(ReasonCode::Evicted, "the container was evicted");
         self.set_status(hook, BeadStatus::Open, &reason, "agent_exited", now);
         self.edit_bead(hook, |bead| {
@@ -199,6 +205,37 @@ mod tests {
         insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "failed"}"#), @r#"
         observed: the session has ended
         a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "b1" → -
+        a1.status: "working" → "idle"
+        "#);
+    }
+
+    #[test]
+    fn exit_of_a_refinery_keeps_its_hook() {
+        let town = TOWN
+            .replace("polecat", "refinery")
+            .replace("issue", "merge_request");
+        for status in ["completed", "failed"] {
+            let event = std::format!(
+                r#"{{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "{status}"}}"#
+            );
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(observed(&town, "0s", &event), @r#"
+                observed: the session has ended
+                a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+                a1.status: "working" → "idle"
+                "#);
+            }
+        }
+    }
+
+    #[test]
+    fn exit_by_eviction_leaves_a_bead_alone_that_has_ended() {
+        let town = TOWN.replace("in_progress", "closed");
+        insta::assert_snapshot!(observed(&town, "0s", r#"{"type": "agent_exited", "agent_id": "a1", "status": "failed", "reason": "container eviction", "note": "x"}"#), @r#"
+        observed: the session has ended
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.hook: "b1" → -
         a1.status: "working" → "idle"
         "#);
     }

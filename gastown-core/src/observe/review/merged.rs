@@ -75,7 +75,7 @@ impl Town {
         };
         self.edit_bead(convoy, |bead| {
             if let Some(convoy) = bead.convoy_mut() {
-                convoy.landing_of_mut(&rig).landed_at = Some(now);
+                convoy.edit_landing(&rig, |landing| landing.landed_at = Some(now));
             }
         });
         self.log(convoy, now, "landed", json!({"rig": rig, "review": mr.id}));

@@ -131,6 +131,7 @@ mod tests {
         ";
         insta::assert_snapshot!(verified(town, LANDED), @r#"
         observed: m1 has landed
+        c1.convoy.landing.landed_at: - → "2026-04-04T12:00:00.000Z"
         c1.convoy.landings.r1.landed_at: - → "2026-04-04T12:00:00.000Z"
         m1.closed_at: - → "2026-04-04T12:00:00.000Z"
         m1.review.merge_commit: - → "c1"

@@ -31,7 +31,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -56,5 +56,14 @@ mod tests {
     fn agents_attempts_reset_under_the_cap_does_nothing() {
         let town = TOWN.replace("dispatch_attempts=5", "dispatch_attempts=4");
         assert_eq!(acts(&town, "1h"), "nothing");
+    }
+
+    #[test]
+    fn agents_attempts_reset_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: agents/attempts-reset
+        ");
     }
 }

@@ -63,6 +63,7 @@ fn claim<'a>(pass: &Pass<'_>, bead: &Bead, agent: &'a Agent) -> impl Ord + use<'
         Reverse(pass.is_fresh(agent)),
         Reverse(is_assignee),
         agent.hooked_at.unwrap_or(agent.created_at),
+        agent.created_at,
         &agent.id,
     )
 }
@@ -159,5 +160,16 @@ mod tests {
             bead b1 issue in_progress rig_id=r1 assignee=a1
         ";
         insta::assert_snapshot!(acts(town, "0s"), @"nothing");
+    }
+
+    #[test]
+    fn agents_double_hook_of_equal_ones_the_older_agent_keeps_it() {
+        let town = "
+            rig r1
+            agent a1 polecat working rig_id=r1 hook=b1 hooked_at=-1h last_activity_at=-1s created_at=-2h
+            agent a2 polecat working rig_id=r1 hook=b1 hooked_at=-1h last_activity_at=-1s created_at=-3h
+            bead b1 issue in_progress rig_id=r1
+        ";
+        assert!(acts(town, "0s").contains("unhook_agent agent_id=a1 "));
     }
 }

@@ -37,7 +37,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -94,5 +94,14 @@ mod tests {
             let town = TOWN.replace(from, to);
             assert!(!acts(&town, "1ms").contains("never-reported"), "{to}");
         }
+    }
+
+    #[test]
+    fn agents_never_reported_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: agents/never-reported
+        ");
     }
 }

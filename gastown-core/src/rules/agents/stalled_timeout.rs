@@ -47,7 +47,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -106,5 +106,14 @@ mod tests {
     #[test]
     fn agents_stalled_timeout_leaves_mayors_alone() {
         assert!(!acts(&TOWN.replace("polecat", "mayor"), "1ms").contains("stalled-timeout"));
+    }
+
+    #[test]
+    fn agents_stalled_timeout_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: agents/stalled-timeout
+        ");
     }
 }

@@ -34,7 +34,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 /// Whether an idle refinery may keep an MR bead, to be dispatched again (spec 3.6).
 fn may_go_on(pass: &Pass<'_>, mr: &Bead) -> bool {
-    mr.status == BeadStatus::InProgress && !mr.held && !pass.town.has_open_blocker(&mr.id)
+    mr.status == BeadStatus::InProgress && !mr.held && !pass.town.has_live_blocker(&mr.id)
 }
 
 #[cfg(test)]
@@ -147,5 +147,21 @@ mod tests {
         // One at work goes on.
         let working = town.replace("refinery idle", "refinery working");
         assert!(!unhooks(&working.replace("source=b1", held)));
+    }
+
+    /// Live is not terminal: what failed blocks no review.
+    #[test]
+    fn agents_wrong_hook_leaves_a_review_alone_whose_blocker_has_ended() {
+        for status in ["failed", "closed"] {
+            let town = std::format!(
+                "rig r1
+                agent a1 refinery idle rig_id=r1 hook=m1 last_activity_at=-1s
+                bead b1 issue in_review rig_id=r1
+                bead m1 merge_request in_progress rig_id=r1 review.source=b1
+                bead f1 issue {status} rig_id=r1
+                edge m1 blocks f1"
+            );
+            assert!(!unhooks(&town), "{status}");
+        }
     }
 }

@@ -57,7 +57,7 @@ fn on_it(agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -122,5 +122,31 @@ mod tests {
         ] {
             assert!(!acts(&town, "1ms").contains("agent-lost"), "{town}");
         }
+    }
+
+    /// A dead worker holds nothing, and one that was never heard of is as old as itself.
+    #[test]
+    fn beads_agent_lost_by_the_freshness_of_who_holds_it() {
+        let held = |agent: &str| {
+            std::format!("{TOWN}\nagent a1 polecat waiting rig_id=r1 hook=b1 {agent}")
+        };
+        for (agent, after, lost) in [
+            ("last_activity_at=-90s", "1ms", true),
+            ("last_activity_at=-89999ms", "1ms", false),
+            ("created_at=-90s", "1ms", true),
+            ("created_at=-89999ms", "1ms", false),
+        ] {
+            let acts = acts(&held(agent), after);
+            assert_eq!(acts.contains("beads/agent-lost"), lost, "{agent}: {acts}");
+        }
+    }
+
+    #[test]
+    fn beads_agent_lost_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: beads/agent-lost
+        ");
     }
 }

@@ -2,8 +2,8 @@
 
 use alloc::format;
 
-use super::{is_open_work, tell_and_wait};
-use crate::bead::Bead;
+use super::{is_dispatched_work, tell_and_wait};
+use crate::bead::{Bead, BeadStatus};
 use crate::pass::Pass;
 use crate::reason::ReasonCode;
 use crate::rules::{On, Rule};
@@ -12,13 +12,13 @@ use crate::verdict::Verdict;
 
 pub(super) const RULE: Rule = Rule {
     id: "beads/blocked-by-failed",
-    text: "An open issue, not held, with a blocker that failed or closed without its merge, under \
-           the policy `block`: a person is told.",
+    text: "An open issue with a blocker that failed or closed without its merge, under the policy \
+           `block`: a person is told.",
     on: On::LiveBead(evaluate),
 };
 
 fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
-    if !is_open_work(bead) {
+    if !is_dispatched_work(bead) || bead.status != BeadStatus::Open {
         return Verdict::NotMine;
     }
     let failed = pass
@@ -85,12 +85,18 @@ mod tests {
                 "bead b2 issue in_review status_changed_at=0s",
             ),
             ("bead b2 issue failed", "bead b3 issue failed"),
-            ("issue open", r#"issue open labels=["gt:held"]"#),
             ("issue open", r#"issue open labels=["gt:molecule-step"]"#),
             ("issue open", "issue open told.blocked_by_failed=-1h"),
         ] {
             let town = TOWN.replace(from, to);
             assert!(!acts(&town, "0s").contains("blocked-by-failed"), "{to}");
         }
+    }
+
+    /// That it is held does not tell a person that it could not go on.
+    #[test]
+    fn beads_blocked_by_failed_tells_of_held_ones_too() {
+        let held = TOWN.replace("issue open", r#"issue open labels=["gt:held"]"#);
+        assert_eq!(acts(&held, "0s"), acts(TOWN, "0s"));
     }
 }

@@ -34,7 +34,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -77,5 +77,14 @@ mod tests {
             let town = TOWN.replace("issue open", &std::format!("issue open {more}"));
             assert!(!acts(&town, "1ms").contains("no-rig"), "{more}");
         }
+    }
+
+    #[test]
+    fn beads_no_rig_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: beads/no-rig
+        ");
     }
 }

@@ -36,7 +36,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -70,5 +70,14 @@ mod tests {
     fn beads_review_missing_leaves_reviewed_issues_alone() {
         let town = std::format!("{TOWN}\nbead m1 merge_request failed review.source=b1");
         assert!(!acts(&town, "1ms").contains("review-missing"));
+    }
+
+    #[test]
+    fn beads_review_missing_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: beads/review-missing
+        ");
     }
 }

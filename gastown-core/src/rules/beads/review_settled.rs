@@ -52,7 +52,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -103,5 +103,14 @@ mod tests {
             "request in_progress updated_at=0s review.pr_url=https://github.com/acme/r1/pull/1",
         );
         assert!(!acts(&town, "1ms").contains("review-settled"));
+    }
+
+    #[test]
+    fn beads_review_settled_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: beads/review-settled
+        ");
     }
 }

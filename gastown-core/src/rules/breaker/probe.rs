@@ -68,7 +68,7 @@ fn dispatched_rig(action: &ActionKind) -> Option<&RigId> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, wakeup};
+    use crate::testing::{acts, around, wakeup};
 
     const TOWN: &str = "
         town breaker.state=open breaker.opened_at=-10m
@@ -121,5 +121,37 @@ mod tests {
             ),
             "nothing"
         );
+    }
+
+    /// Reviews, then repairs, then other issues; each by priority and age.
+    #[test]
+    fn breaker_probe_takes_the_first_bead_of_its_rig() {
+        let town = r#"
+            town breaker.state=open breaker.opened_at=-1h
+            rig r1
+            agent a1 polecat idle rig_id=r1 hook=b2 last_activity_at=-1h
+            bead b1 issue open rig_id=r1 priority=critical
+            bead b2 issue open rig_id=r1 assignee=a1
+            bead b3 issue in_review rig_id=r1 status_changed_at=0s
+            bead m3 merge_request in_progress rig_id=r1 review.source=b3 updated_at=0s review.pr_url=https://github.com/acme/r1/pull/1 review.poll.last_at=0s review.poll.changed_at=0s review.reviewed.at=0s review.reviewed.head_sha=h1
+            bead w3 issue open rig_id=r1 priority=low parent_id=m3 labels=["gt:pr-feedback"]
+            edge m3 tracks b3
+            edge m3 blocks w3
+        "#;
+        assert!(acts(town, "0s").contains("probe_breaker bead_id=w3"));
+        let without = town.replace(
+            "issue open rig_id=r1 priority=low",
+            "issue closed rig_id=r1",
+        );
+        assert!(acts(&without, "0s").contains("probe_breaker bead_id=b1"));
+    }
+
+    #[test]
+    fn breaker_probe_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: breaker/probe
+        ");
     }
 }

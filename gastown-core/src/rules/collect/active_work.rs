@@ -53,7 +53,7 @@ fn needs_reviewer(pass: &Pass<'_>, mr: &Bead) -> bool {
     needs
         && !mr.held
         && pass.town.holders(&mr.id).next().is_none()
-        && !pass.town.has_open_blocker(&mr.id)
+        && !pass.town.has_live_blocker(&mr.id)
         && !pass.attempts_spent(mr)
         && !pass.town.lineage_spent(mr)
 }

@@ -32,7 +32,12 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         return Verdict::NotMine;
     };
     let kind = condition.kind.as_str();
-    if let Due::At(until) = pass.stale(told_at, after) {
+    // Zero gives up at the limit itself, at which it was told (spec 1.10).
+    let due = match after.is_zero() {
+        true => pass.reached(told_at),
+        false => pass.stale(told_at, after),
+    };
+    if let Due::At(until) = due {
         return Verdict::wait(
             Wait::on(WaitFor::Condition, format!("{kind}; it is given up then"))
                 .id(kind)
@@ -91,6 +96,21 @@ mod tests {
         its pull request can't be looked at: credentials_missing: none topic=escalation:t1-e1
         at rest after 3 passes
         "#);
+    }
+
+    /// Zero is the limit itself: what tells gives up in the same instant.
+    #[test]
+    fn conditions_give_up_at_once_where_the_policy_says_zero() {
+        let at_the_limit = town("policy.poll_give_up_after=PT0S")
+            .replace(r#""told_at":"2026-04-04T11:30:00Z""#, r#""strikes":10"#);
+        let settled = settled(&at_the_limit, "0s");
+        let rules: std::vec::Vec<&str> = settled
+            .lines()
+            .filter_map(|line| line.split_once(": ").map(|(rule, _)| rule))
+            .collect();
+        let told = rules.iter().position(|rule| *rule == "conditions/tell");
+        let given_up = rules.iter().position(|rule| *rule == "conditions/give-up");
+        assert!(told.is_some() && told < given_up, "{settled}");
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn is_given_up(pass: &Pass<'_>, issues: &Issues<'_>) -> bool {
 mod tests {
     use alloc::string::String;
 
-    use crate::testing::{acts, settled, town};
+    use crate::testing::{acts, around, settled, town};
 
     fn convoy(branches: &str) -> String {
         alloc::format!(
@@ -216,5 +216,14 @@ mod tests {
         let staged = convoy(r#"{"r1":{"state":"none"}}"#)
             .replace("convoy.total=2", "convoy.total=2 convoy.staged=true");
         insta::assert_snapshot!(acts(&staged, "0s"), @"nothing");
+    }
+
+    #[test]
+    fn convoys_branch_around_its_threshold() {
+        insta::assert_snapshot!(around(&convoy(FAILED), "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: convoys/branch
+        ");
     }
 }

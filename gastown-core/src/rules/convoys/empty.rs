@@ -20,7 +20,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
     if !issues.all.is_empty() {
         return Verdict::NotMine;
     }
-    let since = issues.convoy.changed_at.unwrap_or(bead.in_status_since());
+    let since = issues.convoy.changed_at.unwrap_or(bead.updated_at);
     let wait = |text: &str| Wait::on(WaitFor::Person, text).since(since);
     if bead.told.contains_key(&ReasonCode::ConvoyEmpty) {
         return Verdict::wait(wait("has no issues; a person was told"));
@@ -37,7 +37,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     const TOWN: &str = "
         rig r1
@@ -69,5 +69,14 @@ mod tests {
             TOWN.replace("convoy.changed_at", "convoy.total=1 convoy.changed_at")
         );
         insta::assert_snapshot!(acts(&filled, "1h"), @"nothing");
+    }
+
+    #[test]
+    fn convoys_empty_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: convoys/empty
+        ");
     }
 }

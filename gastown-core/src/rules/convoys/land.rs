@@ -82,7 +82,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     const TOWN: &str = "
         rig r1
@@ -145,6 +145,37 @@ mod tests {
         dispatch/review: transition_agent agent_id=t1-a2 from=idle reason=dispatched to=working
         dispatch/review: dispatch_agent agent_id=t1-a2 attempt=1 bead_id=t1-m1 rig_id=r1 session=1
         at rest after 5 passes
+        ");
+    }
+
+    /// A landing review without landing_rig lands its own rig only.
+    #[test]
+    fn convoys_land_in_each_rig_for_itself() {
+        let town = std::format!(
+            "{TOWN}\nbead m1 merge_request closed rig_id=r1 created_at=-1m review.source=c1 review.convoy=c1\nedge m1 tracks c1"
+        );
+        insta::assert_snapshot!(acts(&town, "0s"), @"convoys/land: create_landing_mr branch=convoy/x/c1/head convoy_id=c1 mr_id=t1-m1 rig_id=r2 target_branch=main");
+    }
+
+    /// The record of a convoy of one rig is the same in its short form.
+    #[test]
+    fn convoys_land_counts_in_the_short_form_too() {
+        let mut town = crate::testing::town(AGAIN);
+        let _ = crate::reconcile::settle(&mut town, crate::testing::at("1ms"));
+        let convoy = town.beads().find_map(|bead| bead.convoy());
+        let counts = convoy.map(|c| {
+            let of_rigs: std::vec::Vec<u32> = c.landings.values().map(|l| l.attempts).collect();
+            (c.landing.attempts, of_rigs)
+        });
+        assert_eq!(counts, Some((2, [2].into())));
+    }
+
+    #[test]
+    fn convoys_land_around_its_threshold() {
+        insta::assert_snapshot!(around(AGAIN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: convoys/land
         ");
     }
 }

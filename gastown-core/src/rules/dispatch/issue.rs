@@ -61,7 +61,7 @@ pub(super) fn judge(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled};
 
     #[test]
     fn dispatch_issue_makes_a_polecat_where_none_is_idle() {
@@ -122,15 +122,6 @@ mod tests {
     }
 
     #[test]
-    fn dispatch_issue_backoff_at_and_over_the_threshold() {
-        let town =
-            "rig r1\nbead b1 issue open rig_id=r1 dispatch_attempts=3 last_dispatch_attempt_at=-2m";
-        assert_eq!(acts(town, "0s"), "nothing");
-        assert_eq!(wakeup(town, "0s"), "2026-04-04T12:00:00.001Z");
-        assert!(acts(town, "1ms").contains("dispatch_agent"));
-    }
-
-    #[test]
     fn dispatch_issue_waits_while_anything_is_in_the_way() {
         for obstacle in [
             r#"bead b1 issue open rig_id=r1 labels=["gt:held"]"#,
@@ -163,6 +154,32 @@ mod tests {
         dispatch/issue: transition_agent agent_id=t1-a1 from=idle reason=dispatched to=working
         dispatch/issue: dispatch_agent agent_id=t1-a1 attempt=1 bead_id=b1 rig_id=r1 session=1
         at rest after 2 passes
+        ");
+    }
+
+    /// A checkpoint is for the next start on the same bead.
+    #[test]
+    fn dispatch_issue_forgets_the_checkpoint_of_another_bead() {
+        for (last, kept) in [("b0", false), ("b1", true)] {
+            let mut town = crate::testing::town(&std::format!(
+                "rig r1
+                agent a1 polecat idle rig_id=r1 last_bead={last} checkpoint=7
+                bead b1 issue open rig_id=r1"
+            ));
+            let _ = crate::reconcile::settle(&mut town, crate::testing::at("0s"));
+            let checkpoint = town.agents().find_map(|agent| agent.checkpoint.as_ref());
+            assert_eq!(checkpoint.is_some(), kept, "{last}");
+        }
+    }
+
+    #[test]
+    fn dispatch_issue_around_its_threshold() {
+        let town =
+            "rig r1\nbead b1 issue open rig_id=r1 dispatch_attempts=3 last_dispatch_attempt_at=-2m";
+        insta::assert_snapshot!(around(town, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: dispatch/issue
         ");
     }
 }

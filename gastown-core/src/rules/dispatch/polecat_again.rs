@@ -74,7 +74,7 @@ pub(super) fn judge(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::acts;
+    use crate::testing::{acts, around};
 
     const TOWN: &str = "
         rig r1
@@ -93,6 +93,15 @@ mod tests {
         dispatch/polecat-again: transition_bead bead_id=b1 from=open reason=dispatched to=in_progress
         dispatch/polecat-again: transition_agent agent_id=a1 from=idle reason=dispatched to=working
         dispatch/polecat-again: dispatch_agent agent_id=a1 attempt=2 bead_id=b1 rig_id=r1 session=5
+        ");
+    }
+
+    #[test]
+    fn dispatch_polecat_again_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: dispatch/polecat-again
         ");
     }
 }

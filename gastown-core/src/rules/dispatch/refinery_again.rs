@@ -38,7 +38,7 @@ fn resumable<'a>(pass: &Pass<'a>, agent: &Agent) -> Option<&'a Bead> {
     let may_go_on = mr.status == BeadStatus::InProgress
         && !mr.held
         && review.verify.is_none()
-        && !pass.town.has_open_blocker(&mr.id)
+        && !pass.town.has_live_blocker(&mr.id)
         && pass.town.fits(agent, mr);
     may_go_on.then_some(mr)
 }
@@ -58,11 +58,15 @@ pub(super) fn judge(pass: &Pass<'_>, agent: &Agent) -> Verdict {
     if let Due::At(until) = pass.backoff(mr) {
         return backoff_wait(mr, until);
     }
-    let left = agent
-        .exited_at
-        .or(agent.last_activity_at)
-        .unwrap_or(agent.created_at);
-    if let Due::At(until) = pass.silent(left, pass.policy().heartbeat_timeout) {
+    let pause = pass.policy().heartbeat_timeout;
+    // An exit is a fact and no silence: gaps in observing it (spec 1.8) don't begin it anew, or a
+    // host that restarts often would never go on.
+    let (left, due) = match (agent.exited_at, agent.last_activity_at) {
+        (Some(exited_at), _) => (exited_at, pass.stale(exited_at, pause)),
+        (None, Some(heard_at)) => (heard_at, pass.silent(heard_at, pause)),
+        (None, None) => (agent.created_at, pass.stale(agent.created_at, pause)),
+    };
+    if let Due::At(until) = due {
         return Verdict::wait(
             Wait::until(
                 until,
@@ -129,7 +133,7 @@ impl Pass<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::acts;
+    use crate::testing::{acts, around};
 
     const TOWN: &str = "
         rig r1
@@ -172,5 +176,76 @@ mod tests {
         );
         // It gives the bead back meanwhile and is free for other reviews.
         insta::assert_snapshot!(acts(&blocked, "1ms"), @"agents/wrong-hook: unhook_agent agent_id=a1 bead_id=m1 reason=wrong_hook");
+    }
+
+    /// A host that restarts more often than heartbeat_timeout must not hold it back for ever.
+    #[test]
+    fn dispatch_refinery_again_counts_an_exit_across_observation_gaps() {
+        let gap = std::format!("town judge_from=-1s\n{TOWN}");
+        assert_eq!(acts(&gap, "0s"), "nothing");
+        assert_eq!(acts(&gap, "1ms"), acts(TOWN, "1ms"));
+    }
+
+    /// Without a known exit its silence counts, which a gap begins anew.
+    #[test]
+    fn dispatch_refinery_again_counts_from_the_last_heartbeat_where_no_exit_is_known() {
+        let heard = TOWN.replace(
+            "exited_at=-90s last_activity_at=-2m",
+            "last_activity_at=-90s",
+        );
+        assert_eq!(acts(&heard, "0s"), "nothing");
+        assert!(acts(&heard, "1ms").contains("dispatch/refinery-again"));
+        let gap = std::format!("town judge_from=-1s\n{heard}");
+        assert_eq!(acts(&gap, "1ms"), "nothing");
+        assert_eq!(acts(&gap, "89s"), "nothing");
+        assert!(acts(&gap, "89001ms").contains("dispatch/refinery-again"));
+    }
+
+    #[test]
+    fn dispatch_refinery_again_waits_for_the_backoff() {
+        let paused = TOWN
+            .replace("exited_at=-90s", "exited_at=-1h")
+            .replace("attempt_at=-5m", "attempt_at=-30s");
+        assert_eq!(acts(&paused, "0s"), "nothing");
+        assert!(acts(&paused, "1ms").contains("dispatch/refinery-again"));
+    }
+
+    /// What failed blocks no review; the rules of failed repairs decide what follows.
+    #[test]
+    fn dispatch_refinery_again_goes_on_after_a_blocker_that_has_ended() {
+        for status in ["failed", "closed"] {
+            let ended = std::format!("{TOWN}\nbead f1 issue {status} rig_id=r1\nedge m1 blocks f1");
+            assert_eq!(acts(&ended, "1ms"), acts(TOWN, "1ms"), "{status}");
+        }
+    }
+
+    #[test]
+    fn dispatch_refinery_again_leaves_others_alone() {
+        for (from, to) in [
+            ("refinery idle", "refinery working"),
+            ("request in_progress", "request open"),
+            ("source=b1", r#"source=b1 labels=["gt:held"]"#),
+            (
+                "source=b1",
+                r#"source=b1 review.verify={"number":1,"asked_at":"2026-04-04T12:00:00Z","tries":1}"#,
+            ),
+            ("rig r1", "town drain.nonce=n drain.started_at=-1s\nrig r1"),
+            (
+                "rig r1",
+                "town breaker.state=open breaker.opened_at=-1s\nrig r1",
+            ),
+        ] {
+            let acts = acts(&TOWN.replace(from, to), "1ms");
+            assert!(!acts.contains("refinery-again"), "{to}: {acts}");
+        }
+    }
+
+    #[test]
+    fn dispatch_refinery_again_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: dispatch/refinery-again
+        ");
     }
 }

@@ -145,7 +145,7 @@ fn anywhere(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::acts;
+    use crate::testing::{acts, around};
 
     const MR: &str = "
         bead b1 issue in_review rig_id=r1
@@ -237,5 +237,47 @@ mod tests {
         dispatch/review: create_bead bead={"escalation":{"bead_id":"m1","category":"attempts_exhausted","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"attempts exhausted: m1","type":"escalation"} bead_id=t1-e1
         dispatch/review: tell bead_id=m1 category=attempts_exhausted escalation_id=t1-e1
         "#);
+    }
+
+    /// What waits for a person is not paused as well: a release sets it going at once.
+    #[test]
+    fn dispatch_review_that_gives_up_starts_no_backoff_of_its_source() {
+        let mut town = crate::testing::town(&std::format!("rig r1\n{MR}").replace(
+            "merge_request open",
+            "merge_request open dispatch_attempts=5",
+        ));
+        let settled = crate::reconcile::settle(&mut town, crate::testing::at("0s"));
+        assert!(settled.fault.is_none());
+        let source = town.beads().find(|bead| bead.id.as_str() == "b1");
+        let source = source.map(|b| (b.status, b.held, b.last_dispatch_attempt_at));
+        assert_eq!(source, Some((crate::bead::BeadStatus::Open, true, None)));
+    }
+
+    #[test]
+    fn dispatch_review_waits_for_live_blockers_only() {
+        for (status, waits) in [
+            ("open", true),
+            ("in_review", true),
+            ("failed", false),
+            ("closed", false),
+        ] {
+            let acts = with(&std::format!(
+                "bead f1 issue {status} rig_id=r1 status_changed_at=0s labels=[\"gt:held\"]\nedge m1 blocks f1"
+            ));
+            assert_eq!(!acts.contains("dispatch/review"), waits, "{status}: {acts}");
+        }
+    }
+
+    #[test]
+    fn dispatch_review_backoff_around_its_threshold() {
+        let town = std::format!("rig r1\n{MR}").replace(
+            "merge_request open",
+            "merge_request open dispatch_attempts=4 last_dispatch_attempt_at=-5m",
+        );
+        insta::assert_snapshot!(around(&town, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: dispatch/review
+        ");
     }
 }

@@ -36,7 +36,7 @@ fn evaluate(pass: &Pass<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::acts;
+    use crate::testing::{acts, around};
 
     const TOWN: &str = r#"
         town drain.nonce=n1 drain.started_at=-7m
@@ -52,5 +52,14 @@ mod tests {
     #[test]
     fn drain_timeout_just_over_the_threshold_ends_the_drain() {
         insta::assert_snapshot!(acts(TOWN, "1ms"), @"drain/timeout: end_drain cause=drain_timeout");
+    }
+
+    #[test]
+    fn drain_timeout_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: drain/timeout
+        ");
     }
 }

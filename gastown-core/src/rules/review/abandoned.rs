@@ -38,7 +38,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -88,5 +88,14 @@ mod tests {
             let town = TOWN.replace("review.source=b1", &std::format!("review.source=b1 {more}"));
             assert_eq!(acts(&town, "1ms"), "nothing");
         }
+    }
+
+    #[test]
+    fn review_abandoned_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/abandoned
+        ");
     }
 }

@@ -29,7 +29,7 @@ fn evaluate(pass: &Pass<'_>, repair: &Bead) -> Verdict {
         ReasonCode::RepairOrphan,
         "the review that it was made for has ended",
     );
-    let mut actions = pass.release_holders(repair, &Reason::new(code, why));
+    let mut actions = pass.release_for_good(repair, &Reason::new(code, why));
     actions.push(Pass::transition(repair, BeadStatus::Closed, code, why));
     Verdict::Act(actions)
 }

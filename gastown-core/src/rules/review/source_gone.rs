@@ -26,7 +26,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         return Verdict::NotMine;
     };
     let code = ReasonCode::SourceGone;
-    let mut actions = pass.release_holders(mr, &Reason::new(code, why.as_str()));
+    let mut actions = pass.release_for_good(mr, &Reason::new(code, why.as_str()));
     let auto = &review.auto_merge;
     if auto.pending || auto.ready_since.is_some() {
         actions.push(

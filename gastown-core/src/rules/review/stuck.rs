@@ -47,7 +47,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     /// The agent's backoff is not over, so that it is not simply dispatched again.
     const TOWN: &str = "
@@ -92,5 +92,14 @@ mod tests {
             "refinery working dispatched_at=0s last_activity_at=0s",
         );
         assert_eq!(acts(&town, "1ms"), "nothing");
+    }
+
+    #[test]
+    fn review_stuck_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/stuck
+        ");
     }
 }

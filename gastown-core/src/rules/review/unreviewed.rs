@@ -46,7 +46,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     const TOWN: &str = "
         rig r1
@@ -90,5 +90,14 @@ mod tests {
             "{TOWN}\nagent a1 refinery working rig_id=r1 hook=m1 session=1 dispatched_at=0s last_activity_at=0s"
         );
         assert_eq!(acts(&held, "1ms"), "nothing");
+    }
+
+    #[test]
+    fn review_unreviewed_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/unreviewed
+        ");
     }
 }

@@ -114,7 +114,7 @@ impl Town {
             .live_beads()
             .filter(|bead| bead.review().is_some() && bead.status == BeadStatus::InProgress)
             .filter(|bead| bead.assignee.as_ref() == Some(&agent.id))
-            .filter(|bead| !self.has_open_blocker(&bead.id))
+            .filter(|bead| !self.has_live_blocker(&bead.id))
             .max_by_key(|bead| (bead.updated_at, bead.id.clone()))
             .cloned();
         let Some(mr) = mr else {
