@@ -1,5 +1,10 @@
 //! Why a bead does not move, and what happens next (spec 4.8, 8.3; properties P7 and P16).
 
+mod text;
+
+#[cfg(test)]
+mod examples;
+
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -8,17 +13,23 @@ use serde::Serialize;
 
 use crate::action::{Action, Subject};
 use crate::bead::{Bead, BeadKind};
+use crate::green::{GreenCondition, green};
 use crate::ids::{AgentId, BeadId};
 use crate::pass::Pass;
-use crate::reconcile::{decide, each_verdict, settle};
+use crate::reconcile::{decide, each_verdict};
 use crate::rules::{On, Rule, rules};
 use crate::time::Timestamp;
 use crate::town::Town;
 use crate::verdict::{Verdict, Wait, WaitFor};
-use crate::wakeup::next_wakeup;
+use crate::wakeup::next_decision;
 
-/// How many wake-ups ahead the next rule is looked for.
-const STEPS_AHEAD_MAX: usize = 64;
+/// How many passes ahead the next rule is looked for, however large the town.
+const PASSES_AHEAD_MIN: usize = 64;
+/// How many passes ahead the next rule is looked for, however small the town.
+const PASSES_AHEAD_MAX: usize = 512;
+/// How many beads those passes may look at in all: a small town is followed for days, a large one
+/// still answers soon.
+const BEADS_AHEAD_MAX: usize = 40_000;
 
 /// Why a bead does not move, and what happens next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,6 +40,29 @@ pub struct Explanation {
     pub waits_for: Vec<ExplainedWait>,
     /// The next rule that fires on it, or on what it waits for, if no event comes.
     pub next_rule: Option<NextRule>,
+    /// For a live review of a pull request: every condition of *green*, whether it holds or not,
+    /// in the order of the specification. Empty, and not on the wire, for any other bead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ExplainedCondition>,
+}
+
+/// One condition of *green*, with its age.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedCondition {
+    /// The condition: yes or no, its value, since when, and who can change it.
+    #[serde(flatten)]
+    pub condition: GreenCondition,
+    /// How long ago the forge was seen to say so, in whole seconds; none for what was never seen
+    /// and for what the town itself knows, which is true now.
+    pub age_seconds: Option<u64>,
+}
+
+impl ExplainedCondition {
+    /// Whether it holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.condition.holds
+    }
 }
 
 /// One wait, with the rule that waits.
@@ -74,6 +108,8 @@ pub struct NextRule {
 /// let now = "2026-04-04T12:00:00Z".parse()?;
 /// let explanation = explain(&town, now, &"b1".parse()?).unwrap();
 /// assert_eq!(explanation.waits_for[0].text, "is held until a person releases it");
+/// // What a person reads:
+/// assert!(explanation.to_string().contains("- a person: is held until a person releases it"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
@@ -83,6 +119,7 @@ pub fn explain(town: &Town, now: Timestamp, bead_id: &BeadId) -> Option<Explanat
         bead_id: bead_id.clone(),
         waits_for: Vec::new(),
         next_rule: None,
+        conditions: conditions(town, now, bead),
     };
     if !bead.is_live() {
         return Some(explanation);
@@ -103,6 +140,20 @@ pub fn explain(town: &Town, now: Timestamp, bead_id: &BeadId) -> Option<Explanat
     }
     explanation.next_rule = next_rule(town, now, &watched);
     Some(explanation)
+}
+
+/// Every condition of *green* of a live review of a pull request.
+fn conditions(town: &Town, now: Timestamp, bead: &Bead) -> Vec<ExplainedCondition> {
+    let judged = green(town, bead, &town.settings_of_review(bead));
+    let conditions = judged.map(|green| green.conditions).unwrap_or_default();
+    let explained = conditions.into_iter().map(|condition| {
+        let age = condition.observed_at.map(|at| now.since(at).as_secs());
+        ExplainedCondition {
+            condition,
+            age_seconds: age,
+        }
+    });
+    explained.collect()
 }
 
 /// The bead, and the agents that hold it.
@@ -204,34 +255,29 @@ fn by_nature(bead: &Bead) -> Option<(&'static str, Wait)> {
     }
 }
 
-/// Lets time pass in a copy until a rule fires on what is watched.
+/// Lets time pass in a copy until a rule fires on what is watched. Others may move first; what
+/// they do may be what the bead waits for.
 fn next_rule(town: &Town, now: Timestamp, watched: &BTreeSet<Subject>) -> Option<NextRule> {
     let mut ahead = town.clone();
     let mut at = now;
-    for _ in 0..STEPS_AHEAD_MAX {
-        at = next_wakeup(&ahead, at)?;
-        let due = decide(&Pass::new(&ahead, at));
+    for _ in 0..passes_ahead(town) {
+        let (next, due) = next_decision(&ahead, at)?;
+        at = next;
         if let Some(action) = due.iter().find(|action| touches(action, watched)) {
             return Some(NextRule {
                 rule: action.rule.to_string(),
                 at,
             });
         }
-        // Others move first; what they do may be what the bead waits for.
-        let settled = settle(&mut ahead, at);
-        if let Some(action) = settled
-            .actions
-            .iter()
-            .find(|action| touches(action, watched))
-        {
-            return Some(NextRule {
-                rule: action.rule.to_string(),
-                at,
-            });
-        }
-        if settled.fault.is_some() {
-            return None;
+        for action in &due {
+            ahead.apply(action, at).ok()?;
         }
     }
     None
+}
+
+fn passes_ahead(town: &Town) -> usize {
+    let beads = town.beads().count().max(1);
+    let affordable = BEADS_AHEAD_MAX.checked_div(beads).unwrap_or(0);
+    affordable.clamp(PASSES_AHEAD_MIN, PASSES_AHEAD_MAX)
 }

@@ -34,6 +34,8 @@ pub struct GreenCondition {
     pub holds: bool,
     /// When the forge was seen to say so; none for what the town itself knows, which is true now.
     pub observed_at: Option<Timestamp>,
+    /// Since when it has not held, where that is known; none while it holds.
+    pub since: Option<Timestamp>,
     /// Who can change it.
     pub changed_by: WaitFor,
     /// Which one, where it has an id.
@@ -55,6 +57,7 @@ impl GreenCondition {
             value: value.into(),
             holds,
             observed_at: None,
+            since: None,
             changed_by,
             id: None,
             of_the_forge: false,
@@ -80,6 +83,12 @@ impl GreenCondition {
         self.of_the_forge && self.value == forge_facts::UNSEEN
     }
 
+    /// Since when it has not held; nothing for one that does.
+    fn since(mut self, since: Option<Timestamp>) -> Self {
+        self.since = since.filter(|_| !self.holds);
+        self
+    }
+
     fn of(mut self, id: &BeadId) -> Self {
         self.id = Some(id.as_str().into());
         self
@@ -95,7 +104,7 @@ impl GreenCondition {
             alloc::format!("{}: {}", self.name, self.value),
         );
         wait.id.clone_from(&self.id);
-        wait.since = self.observed_at;
+        wait.since = self.since.or(self.observed_at);
         Some(wait)
     }
 }

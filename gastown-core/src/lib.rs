@@ -68,6 +68,7 @@ mod green;
 mod ids;
 mod invariants;
 mod mail;
+mod merge_queue;
 mod nudge;
 mod observe;
 mod pass;
@@ -115,12 +116,15 @@ pub use edge::{Edge, EdgeKind};
 pub use effect::{Effect, EffectKey, EffectKind};
 pub use escalation::{Escalation, Severity};
 pub use event::{Event, EventKind, Observed};
-pub use explain::{ExplainedWait, Explanation, NextRule, explain};
+pub use explain::{ExplainedCondition, ExplainedWait, Explanation, NextRule, explain};
 pub use forge::{Forge, ForgeError, MergeOutcome, Observation, VerifyOutcome};
 pub use green::{GreenCondition, green_conditions};
 pub use ids::{AgentId, BeadId, EventId, ID_BYTES_MAX, IdError, IdProblem, NudgeId, RigId, TownId};
 pub use invariants::{Violation, check, check_step};
 pub use mail::Mail;
+pub use merge_queue::{
+    FailedReview, QueuedReview, ReviewActivity, ReviewStep, RigQueue, merge_queue,
+};
 pub use nudge::{Nudge, NudgeMode, NudgePriority, NudgeTier};
 pub use policy::{FailedBlocker, Policy};
 pub use reason::{Reason, ReasonCode};

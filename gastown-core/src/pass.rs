@@ -267,7 +267,7 @@ impl<'a> Pass<'a> {
             notified_at: None,
             bead_id: about.map(|bead| bead.id.clone()),
             convoy_id: about
-                .and_then(|b| self.town.convoy_of(&b.id))
+                .and_then(|b| self.town.convoy_around(&b.id))
                 .map(|c| c.id.clone()),
         });
         let mut bead = Bead::new(self.new_bead_id(IdKind::Escalation), kind, title, self.now);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bead::Bead;
 use crate::config::MergeMethod;
 use crate::forge::{Decision, Observation};
 use crate::ids::{AgentId, BeadId, RigId};
@@ -333,6 +334,12 @@ impl Review {
             repair_rounds: RepairRounds::default(),
             certificate: None,
         }
+    }
+
+    /// When anything observed about its pull request last changed; before the first look, since
+    /// when `mr`, whose review this is, has been in its status (spec 1.4).
+    pub(crate) fn changed_at(&self, mr: &Bead) -> Timestamp {
+        self.poll.changed_at.unwrap_or_else(|| mr.in_status_since())
     }
 
     /// Whether it lands a convoy.

@@ -31,7 +31,7 @@ impl Town {
             re_escalations: 0,
             notified_at: None,
             bead_id: Some(about.clone()),
-            convoy_id: self.convoy_of(about).map(|convoy| convoy.id.clone()),
+            convoy_id: self.convoy_around(about).map(|convoy| convoy.id.clone()),
         });
         let title = format!("{}: {}", category.as_str().replace('_', " "), bead.title);
         let (rig, root) = (bead.rig_id.clone(), bead.lineage().clone());

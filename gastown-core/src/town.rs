@@ -13,6 +13,7 @@ mod rows;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
@@ -30,7 +31,7 @@ use crate::breaker::Breaker;
 use crate::condition::{Condition, ConditionKind, ConditionSubject};
 use crate::config::TownConfig;
 use crate::drain::{Container, Drain};
-use crate::edge::Edge;
+use crate::edge::{Edge, EdgeKind};
 use crate::ids::{AgentId, BeadId, EventId, IdKind, NudgeId, RigId, TownId, engine_id};
 use crate::nudge::Nudge;
 use crate::policy::Policy;
@@ -456,6 +457,9 @@ impl Town {
         if to.is_terminal() && self.bead(id).is_some_and(Self::is_patrol_batch) {
             self.state_mut().triage_ended_at = Some(now);
         }
+        if to == BeadStatus::Closed {
+            self.blocker_closed(id);
+        }
         self.log(
             id,
             now,
@@ -463,6 +467,27 @@ impl Town {
             json!({"from": from, "to": to, "reason": reason, "by": source}),
         );
         true
+    }
+
+    /// A bead closed: the pull requests that it blocked are worth a look now (spec 3.10), and so
+    /// are those that its source blocked, which is settled only with its review.
+    fn blocker_closed(&mut self, id: &BeadId) {
+        let source = self.bead(id).and_then(|bead| self.source_of(bead));
+        let blocked: Vec<BeadId> = [Some(id), source]
+            .into_iter()
+            .flatten()
+            .flat_map(|blocker| self.dependents(blocker, EdgeKind::Blocks))
+            .filter(|blocked| self.bead(blocked).is_some_and(Bead::is_live))
+            .cloned()
+            .collect();
+        for mr in blocked {
+            self.edit_bead(&mr, |bead| {
+                let review = bead.review_mut();
+                if let Some(review) = review.filter(|review| review.pr_url.is_some()) {
+                    review.poll.due_now = true;
+                }
+            });
+        }
     }
 
     /// Adds a line to the bead's history.

@@ -1,5 +1,8 @@
 //! When to ask again (spec 2, properties P5 and P6).
 
+use alloc::vec::Vec;
+
+use crate::action::Action;
 use crate::pass::Pass;
 use crate::reconcile::decide;
 use crate::time::Timestamp;
@@ -13,11 +16,17 @@ use crate::town::Town;
 /// can only change at recorded deadlines, and each is tried in turn.
 #[must_use]
 pub fn next_wakeup(town: &Town, now: Timestamp) -> Option<Timestamp> {
+    next_decision(town, now).map(|(at, _)| at)
+}
+
+/// The next decision, and when it is due.
+pub(crate) fn next_decision(town: &Town, now: Timestamp) -> Option<(Timestamp, Vec<Action>)> {
     let mut at = now;
     loop {
         let pass = Pass::new(town, at);
-        if !decide(&pass).is_empty() {
-            return Some(at);
+        let due = decide(&pass);
+        if !due.is_empty() {
+            return Some((at, due));
         }
         // Deadlines lie after `at`, and there are finitely many, so this ends.
         at = pass.deadlines().into_iter().next()?;

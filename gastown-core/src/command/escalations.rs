@@ -115,7 +115,7 @@ impl Town {
             notified_at: None,
             bead_id: about.cloned(),
             convoy_id: about
-                .and_then(|id| self.convoy_of(id))
+                .and_then(|id| self.convoy_around(id))
                 .map(|convoy| convoy.id.clone()),
         });
         let title = title_of(escalate.category.as_deref(), &escalate.message);

@@ -11,6 +11,7 @@ use crate::forge::{
     Checks, ChecksState, Decision, Feedback, MergeQueue, Mergeable, Observation, PrState,
 };
 use crate::review::{Review, Seen};
+use crate::time::Timestamp;
 use crate::town::Town;
 use crate::verdict::WaitFor;
 
@@ -26,11 +27,11 @@ pub(super) fn conditions(
     let at = seen.map(|seen| seen.at);
     let fact = |name, fact: Option<Fact>| {
         let (holds, by, value) = fact.unwrap_or((false, WaitFor::Forge, UNSEEN.into()));
-        GreenCondition::forge(name, holds, by, value, at)
+        GreenCondition::forge(name, holds, by, value, at).since(since(name, mr, review))
     };
     let observation = seen.map(|seen| &seen.observation);
     let feedback = observation.and_then(|observation| observation.feedback.as_ref());
-    let checks = seen.and_then(|seen| checks(town, review, seen, settings));
+    let checks = seen.and_then(|seen| checks(town, mr, review, seen, settings));
     let checks_pass = checks.as_ref().is_some_and(|(holds, _, _)| *holds);
     alloc::vec![
         fact("head", observation.map(|seen| head(review, seen))),
@@ -51,6 +52,17 @@ pub(super) fn conditions(
             observation.map(|seen| mergeable(seen, checks_pass))
         ),
     ]
+}
+
+/// Since when a condition has not held: as it was noted, else for as long as nothing that the
+/// forge says has changed.
+fn since(name: &str, mr: &Bead, review: &Review) -> Option<Timestamp> {
+    let noted = match name {
+        "decision" => review.approval.as_ref().and_then(|it| it.awaiting_since),
+        "mergeable" => review.conflict.as_ref().map(|it| it.since),
+        _ => None,
+    };
+    Some(noted.unwrap_or_else(|| review.changed_at(mr)))
 }
 
 /// Whether it holds, who can change it, and its value.
@@ -138,7 +150,13 @@ fn threads(said: &Feedback) -> Fact {
 }
 
 /// The checks of the head that was seen.
-fn checks(town: &Town, review: &Review, seen: &Seen, settings: &Settings) -> Option<Fact> {
+fn checks(
+    town: &Town,
+    mr: &Bead,
+    review: &Review,
+    seen: &Seen,
+    settings: &Settings,
+) -> Option<Fact> {
     let said = seen.observation.feedback.as_ref()?;
     let checks = &said.checks;
     if !said.checks_complete {
@@ -160,7 +178,7 @@ fn checks(town: &Town, review: &Review, seen: &Seen, settings: &Settings) -> Opt
         return Some((false, WaitFor::Forge, value));
     }
     Some(match checks.state {
-        ChecksState::None => no_checks(town, review, seen, settings),
+        ChecksState::None => no_checks(town, mr, review, seen, settings),
         ChecksState::Passing => (true, WaitFor::Forge, "passing".into()),
         // Looked at above; said again so that no new state is taken for a pass.
         ChecksState::Failing | ChecksState::Pending => (false, WaitFor::Forge, "unclear".into()),
@@ -169,7 +187,7 @@ fn checks(town: &Town, review: &Review, seen: &Seen, settings: &Settings) -> Opt
 
 /// No check at all: green, unless checks are demanded or the head is so new that none can have
 /// begun. How new is judged at the time of the observation, so that only another look can end it.
-fn no_checks(town: &Town, review: &Review, seen: &Seen, settings: &Settings) -> Fact {
+fn no_checks(town: &Town, mr: &Bead, review: &Review, seen: &Seen, settings: &Settings) -> Fact {
     if settings.require_checks {
         return (
             false,
@@ -177,7 +195,9 @@ fn no_checks(town: &Town, review: &Review, seen: &Seen, settings: &Settings) -> 
             "none, but checks are required".into(),
         );
     }
-    let first_seen = review.head_seen_at.unwrap_or(seen.at);
+    // A missing time counts from the creation (spec 1.10): of a head that is known, that is.
+    let known = review.head_sha.as_ref().map(|_| mr.created_at);
+    let first_seen = review.head_seen_at.or(known).unwrap_or(seen.at);
     if seen.at.since(first_seen) < town.policy().pr_poll_interval {
         return (false, WaitFor::Forge, "none yet; the head is new".into());
     }

@@ -59,7 +59,9 @@ fn pull_request(town: &Town, mr: &Bead, review: &Review) -> GreenCondition {
         .live_reviews_with_pr(url)
         .find(|other| other.id != mr.id)
     {
-        Some(other) => value(false, format!("{} has it too", other.id)).of(&other.id),
+        Some(other) => value(false, format!("{} has it too", other.id))
+            .of(&other.id)
+            .since(Some(other.created_at)),
         None => value(true, url.to_string()),
     }
 }
@@ -68,9 +70,11 @@ fn unblocked(town: &Town, mr: &Bead) -> GreenCondition {
     const NAME: &str = "unblocked";
     match town.live_blockers(&mr.id).next() {
         None => GreenCondition::town(NAME, true, WaitFor::Bead, "nothing blocks it"),
-        Some(Bead { id, .. }) => {
+        Some(Bead { id, created_at, .. }) => {
             let value = format!("{id} is not finished");
-            GreenCondition::town(NAME, false, WaitFor::Bead, value).of(id)
+            GreenCondition::town(NAME, false, WaitFor::Bead, value)
+                .of(id)
+                .since(Some(*created_at))
         }
     }
 }
@@ -98,7 +102,9 @@ fn source(town: &Town, mr: &Bead, review: &Review) -> GreenCondition {
         Some(status) if review.is_landing() => (!status.is_terminal(), "a convoy to land".into()),
         Some(status) => (status == BeadStatus::InReview, status.as_str().to_string()),
     };
-    GreenCondition::town("source", holds, WaitFor::Bead, value).of(id)
+    GreenCondition::town("source", holds, WaitFor::Bead, value)
+        .of(id)
+        .since(town.bead(id).map(Bead::in_status_since))
 }
 
 /// The newest live review of its source, of those that go to the same repository.
@@ -115,7 +121,9 @@ fn newest(town: &Town, mr: &Bead, review: &Review) -> GreenCondition {
         None => GreenCondition::town("newest", true, WaitFor::Bead, "the newest of its source"),
         Some(newer) => {
             let value = format!("{} of the same source is newer", newer.id);
-            GreenCondition::town("newest", false, WaitFor::Bead, value).of(&newer.id)
+            GreenCondition::town("newest", false, WaitFor::Bead, value)
+                .of(&newer.id)
+                .since(Some(newer.created_at))
         }
     }
 }
@@ -161,5 +169,5 @@ fn reviewed(mr: &Bead, review: &Review, settings: &Settings) -> GreenCondition {
         (_, Some(head)) => format!("a refinery passed {head}, not this head"),
         (_, None) => "no refinery has passed it".to_string(),
     };
-    GreenCondition::town("reviewed", holds, WaitFor::Agent, value)
+    GreenCondition::town("reviewed", holds, WaitFor::Agent, value).since(review.head_seen_at)
 }

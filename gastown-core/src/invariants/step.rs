@@ -7,11 +7,11 @@ use super::Violation;
 use crate::action::{Action, ActionKind, DispatchAgent, MergePr};
 use crate::breaker::BreakerState;
 use crate::pass::Pass;
+use crate::rig::Repository;
 use crate::time::Timestamp;
 use crate::town::Town;
 
-/// What one pass, or one event or command, must not do (spec 5.1): I1, I11, I12, I13, I15, I16 and
-/// I19. `actions` are those that led from `before` to `after`; none for an event or a command.
+/// What one pass, or one event or command, must not do (spec 5.1): I1, I11 to I16 and I19. `actions` are those that led from `before` to `after`; none for an event or a command.
 #[must_use]
 pub fn check_step(
     before: &Town,
@@ -33,7 +33,7 @@ pub fn check_step(
             }
         }
         if let ActionKind::MergePr(merge) = &action.kind {
-            certified(before, merge, &mut out);
+            certified(before, merge, now, &mut out);
         }
         let is_loud = matches!(
             action.kind,
@@ -95,8 +95,9 @@ fn quiet_drain(before: &Town, action: &Action, out: &mut Vec<Violation>) {
     }
 }
 
-/// I12, I13 and I19: a merge names the head that was green and reviewed, by a certificate.
-fn certified(before: &Town, merge: &MergePr, out: &mut Vec<Violation>) {
+/// I12, I13, I14 and I19: a merge names the head that was green for the whole delay and reviewed,
+/// and the pull request of its rig, branch and target, by a valid certificate.
+fn certified(before: &Town, merge: &MergePr, now: Timestamp, out: &mut Vec<Violation>) {
     let Some(mr) = before.bead(&merge.bead_id) else {
         return;
     };
@@ -113,15 +114,31 @@ fn certified(before: &Town, merge: &MergePr, out: &mut Vec<Violation>) {
         settings.code_review && !reviewed,
         "merged although no refinery passed it",
     );
+    let certificate = &merge.certificate;
     let green_head = review.auto_merge.head_sha.as_ref();
+    let seen = review.observation.as_ref();
+    let was_green_for = seen.map(|seen| seen.at.since(certificate.ready_since).as_secs());
     note(
         "I13",
-        green_head != Some(&merge.head_sha),
-        "merged at another head than the green one",
+        green_head != Some(&merge.head_sha) || was_green_for < Some(certificate.delay),
+        "merged at another head than the one that was green for the delay",
+    );
+    let rig = before.rig_of_review(mr);
+    let is_of_rig = rig.is_some_and(|rig| {
+        let repository = rig.repository();
+        let named = Repository::of_pr_url(&merge.pr_url).map(|(repository, _)| repository);
+        rig.id == certificate.rig_id && named.is_some() && named == repository
+    });
+    let goes_to_target = certificate.base_branch == review.target_branch
+        && seen.is_some_and(|seen| seen.observation.head_branch == review.branch);
+    note(
+        "I14",
+        !is_of_rig || !goes_to_target,
+        "merged a pull request that is not its own",
     );
     note(
         "I19",
-        merge.certificate.head_sha != merge.head_sha || merge.certificate.conditions.is_empty(),
-        "merged without a certificate for its head",
+        certificate.head_sha != merge.head_sha || !certificate.is_valid(before.policy(), now),
+        "merged without a valid certificate for its head",
     );
 }

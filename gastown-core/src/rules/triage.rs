@@ -7,6 +7,7 @@ mod moot;
 use super::Rule;
 use crate::bead::Bead;
 use crate::pass::Pass;
+use crate::time::Timestamp;
 use crate::town::Town;
 use crate::work::{TriageRequest, Work};
 
@@ -29,6 +30,16 @@ fn request_of(bead: &Bead) -> Option<&TriageRequest> {
 /// The live batch of the patrol.
 fn live_batch(town: &Town) -> Option<&Bead> {
     town.live_beads().find(|bead| Town::is_patrol_batch(bead))
+}
+
+/// When the last batch ended: as it was recorded, or as a batch that is still known shows.
+fn last_ended(town: &Town) -> Option<Timestamp> {
+    let known = town
+        .beads()
+        .filter(|bead| !bead.is_live() && Town::is_patrol_batch(bead))
+        .map(|batch| batch.closed_at.unwrap_or_else(|| batch.in_status_since()))
+        .max();
+    town.state().triage_ended_at.max(known)
 }
 
 /// Whether what a request is about has ended. A terminal bead that nothing live refers to leaves

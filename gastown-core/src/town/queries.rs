@@ -129,9 +129,30 @@ impl Town {
     /// The repair beads of an MR bead, by id.
     #[must_use]
     pub fn repairs_of(&self, mr: &BeadId) -> Vec<&Bead> {
+        // One that came without its parent is known by what it blocks, and by what it says.
+        let blocking = self
+            .depends_on(mr, EdgeKind::Blocks)
+            .filter_map(|id| self.beads.get(id))
+            .filter(|bead| self.repaired_mr(bead) == Some(mr));
         let mut repairs = self.children_of(mr);
+        repairs.extend(blocking);
         repairs.retain(|bead| bead.work().is_some_and(Work::is_repair));
+        repairs.sort_by_key(|bead| &bead.id);
+        repairs.dedup_by_key(|bead| &bead.id);
         repairs
+    }
+
+    /// The convoy that a bead belongs to: an issue's own, or a review's by its source.
+    #[must_use]
+    pub(crate) fn convoy_around(&self, bead: &BeadId) -> Option<&Bead> {
+        self.convoy_of(bead).or_else(|| {
+            let source = self.source_of(self.beads.get(bead)?)?;
+            let landed = self
+                .beads
+                .get(source)
+                .filter(|bead| bead.convoy().is_some());
+            landed.or_else(|| self.convoy_of(source))
+        })
     }
 
     /// Live MR beads with a pull request, by priority, age and id.

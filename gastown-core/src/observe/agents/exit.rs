@@ -32,15 +32,20 @@ impl Town {
         if stop_failed {
             self.edit_agent(&agent.id, |agent| agent.stop_retry_at = None);
         }
-        if !agent.status.is_running() {
+        let stopped = agent.stop_asked == Some(agent.session);
+        let evicted = event.reason.as_deref() == Some(EVICTION);
+        // The container may have said first that the session is gone; what the exit says of the
+        // bead is news all the same.
+        let holds_on = agent.status == AgentStatus::Idle
+            && agent.hook.is_some()
+            && (evicted || (agent.role == Role::Polecat && !stopped));
+        if !agent.status.is_running() && !holds_on {
             return match stop_failed {
                 true => Ok("the session has ended after all".to_string()),
                 false => Err(format!("the agent is {} already", agent.status.as_str())),
             };
         }
         self.set_agent_status(&agent.id, AgentStatus::Idle, now);
-        let stopped = agent.stop_asked == Some(agent.session);
-        let evicted = event.reason.as_deref() == Some(EVICTION);
         let Some(hook) = agent.hook.clone() else {
             return Ok("the session has ended".to_string());
         };
@@ -254,6 +259,34 @@ mod tests {
         b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
         b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
         "#);
+    }
+
+    /// The container may say first that the session is gone.
+    #[test]
+    fn exit_after_the_container_said_so_still_says_what_becomes_of_the_bead() {
+        let town = TOWN.replace("polecat working", "polecat idle");
+        let event = |fields: &str| {
+            let event = std::format!(
+                r#"{{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "failed"{fields}}}"#
+            );
+            observed(&town, "0s", &event)
+        };
+        insta::assert_snapshot!(event(""), @r#"
+        observed: the session has ended
+        a1.hook: "b1" → -
+        b1.assignee: "a1" → -
+        b1.last_dispatch_attempt_at: - → "2026-04-04T12:00:00.000Z"
+        b1.status: "in_progress" → "open"
+        b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+        b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+        "#);
+        let evicted = event(r#", "reason": "container eviction", "note": "resume branch x""#);
+        assert!(evicted.contains("dispatch_attempts: 2 → 1"), "{evicted}");
+        assert!(evicted.contains("resume branch x"), "{evicted}");
+        let stopped = town.replace("session=2", "session=2 stop_asked=2");
+        let event =
+            r#"{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "failed"}"#;
+        assert!(observed(&stopped, "0s", event).starts_with("ignored"));
     }
 
     #[test]

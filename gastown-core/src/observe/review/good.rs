@@ -74,15 +74,15 @@ impl Town {
         let before = Before {
             last_ok_at: review.poll.last_ok_at,
             was_queued: last.is_some_and(|last| last.merge_queue == MergeQueue::Queued),
-            same_head: review.head_sha.as_ref() == Some(&seen.head_sha),
+            same_head: last_head(review) == Some(&seen.head_sha),
         };
         let changed = last.is_none_or(|last| !says_the_same(last, seen));
         let same_head = before.same_head;
         self.edit_review(id, |review| {
             if !same_head {
-                new_head(review, seen, now);
+                new_head(review, now);
             }
-            review.head_seen_at.get_or_insert(now);
+            review.head_sha = Some(seen.head_sha.clone());
             review.is_draft = seen.is_draft;
             let poll = &mut review.poll;
             poll.last_ok_at = Some(now);
@@ -224,9 +224,16 @@ impl Town {
     }
 }
 
+/// The head that was known before this look.
+fn last_head(review: &Review) -> Option<&String> {
+    let seen = review.observation.as_ref();
+    let seen = seen.map(|seen| &seen.observation.head_sha);
+    let noted = review.head_sha.as_ref();
+    noted.or(seen).or(review.auto_merge.head_sha.as_ref())
+}
+
 /// What belonged to another head is over (spec 4.4, 2).
-fn new_head(review: &mut Review, seen: &Observation, now: Timestamp) {
-    review.head_sha = Some(seen.head_sha.clone());
+fn new_head(review: &mut Review, now: Timestamp) {
     review.head_seen_at = Some(now);
     review.conflict = None;
     stop_clock(review);
@@ -329,6 +336,33 @@ mod tests {
             "{restarted}"
         );
         assert!(restarted.contains("pending: true → false"), "{restarted}");
+    }
+
+    /// The head of a snapshot that names none is the one that its clock or its last look names.
+    #[test]
+    fn good_the_head_of_the_clock_is_no_other_head() {
+        let town = GREEN.replace("review.head_sha=h1 review.head_seen_at=-1h ", "");
+        insta::assert_snapshot!(look(&town, "0s", &green("h1")), @r#"
+        observed: m1 was looked at
+        m1.review.auto_merge.last_green_at: "2026-04-04T11:59:50.000Z" → "2026-04-04T12:00:00.000Z"
+        m1.review.head_sha: - → "h1"
+        "#);
+    }
+
+    #[test]
+    fn good_no_checks_are_green_unless_the_head_is_new() {
+        let none = green("h1").replace(r#""state":"passing""#, r#""state":"none""#);
+        let seen = |ago: &str| {
+            let town = fresh().replace("head_seen_at=-1h", &format!("head_seen_at={ago}"));
+            look(&town, "0s", &none).contains("ready_since")
+        };
+        assert!(!seen("-59999ms"));
+        assert!(seen("-60s"));
+        // Not known when: a missing time counts from the creation (spec 1.10).
+        let unknown = fresh().replace("review.head_seen_at=-1h ", "");
+        assert!(look(&unknown, "0s", &none).contains("ready_since"));
+        let another = none.replace("h1", "h2");
+        assert!(!look(&unknown, "0s", &another).contains("ready_since"));
     }
 
     #[test]
@@ -534,6 +568,22 @@ mod tests {
         assert!(!look(&closed("-60s"), "0s", &dirty("h1")).contains("gt:pr-conflict"));
         assert!(look(&closed("-60001ms"), "0s", &dirty("h1")).contains("gt:pr-conflict"));
         assert!(look(&closed("0s"), "0s", &dirty("h2")).contains("gt:pr-conflict"));
+    }
+
+    /// The record of the last repair ends with the conflict; the bead itself still knows.
+    #[test]
+    fn good_dirty_again_waits_for_an_interval_since_the_repair_that_is_known() {
+        let dirty = green("h1").replace("clean", "dirty");
+        let closed = |ago: &str| {
+            let town = format!(
+                r#"{GREEN}
+                bead p1 issue closed rig_id=r1 parent_id=m1 closed_at={ago} labels=["gt:pr-conflict"] metadata.mr_bead_id=m1 metadata.head_sha=h1
+                edge p1 parent-child m1"#
+            );
+            look(&town, "0s", &dirty).contains("gt:pr-conflict")
+        };
+        assert!(!closed("-60s"));
+        assert!(closed("-60001ms"));
     }
 
     #[test]

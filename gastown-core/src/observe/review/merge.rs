@@ -23,13 +23,20 @@ impl Town {
         now: Timestamp,
     ) -> Outcome {
         let id = &event.bead_id;
-        let attempt = self.live_review(id)?.auto_merge.attempt.clone();
-        let under_way = attempt.is_some_and(|attempt| {
-            attempt.head_sha == event.head_sha && is_current(key, id, "merge_pr", attempt.number)
-        });
-        // A merge that happened is a fact, whether or not it was asked for.
-        let is_fact = key.is_none() && matches!(event.outcome, MergeOutcome::Merged { .. });
-        if !under_way && !is_fact {
+        let review = self.live_review(id)?;
+        let is_expected = match &review.auto_merge.attempt {
+            Some(attempt) => {
+                attempt.head_sha == event.head_sha
+                    && is_current(key, id, "merge_pr", attempt.number)
+            }
+            // Without a key it is a fact, asked for or not (spec 8.2), unless of another head.
+            None => {
+                let head = review.head_sha.as_ref();
+                key.is_none() && head.is_none_or(|head| *head == event.head_sha)
+            }
+        };
+        let is_merged = key.is_none() && matches!(event.outcome, MergeOutcome::Merged { .. });
+        if !is_expected && !is_merged {
             return Err("no such merge is under way".to_string());
         }
         self.edit_review(id, |review| {
@@ -107,7 +114,8 @@ fn says_no_method(status: u16, message: &str) -> bool {
         && (says("merge commits are not allowed")
             || says("squash merges are not allowed")
             || says("rebase merges are not allowed")
-            || says("no such merge method"))
+            || says("no such merge method")
+            || (says("merge method") && says("allowed")))
 }
 
 #[cfg(test)]
@@ -235,6 +243,26 @@ mod tests {
         assert!(outcome(&other, r#"{"kind": "queued"}"#).starts_with("ignored"));
         let fact = r#"{"type": "merge_attempted", "bead_id": "m1", "head_sha": "h1", "outcome": {"kind": "merged", "commit": "c1"}}"#;
         assert!(observed(GREEN, "0s", fact).starts_with("observed"));
+    }
+
+    /// Without a key an outcome is a fact in its own right, asked for or not (spec 8.2).
+    #[test]
+    fn merge_results_without_a_key_are_facts_unless_of_another_head() {
+        let said = |head: &str, outcome: &str| {
+            let event = format!(
+                r#"{{"type": "merge_attempted", "bead_id": "m1", "head_sha": "{head}", "outcome": {outcome}}}"#
+            );
+            observed(GREEN, "0s", &event)
+        };
+        let refused = said(
+            "h1",
+            r#"{"kind": "refused", "status": 405, "message": "no"}"#,
+        );
+        assert!(refused.contains("refusals: 0 → 1"), "{refused}");
+        assert!(refused.contains("pending: true → false"), "{refused}");
+        let queued = said("h1", r#"{"kind": "queued"}"#);
+        assert!(queued.contains("pending: true → false"), "{queued}");
+        assert!(said("h0", r#"{"kind": "queued"}"#).starts_with("ignored"));
     }
 
     #[test]

@@ -102,14 +102,16 @@ impl Town {
 
     /// The head changed since the last repair, or a poll interval passed since it closed.
     fn conflict_repair_is_due(&self, mr: &Bead, review: &Review, now: Timestamp) -> bool {
-        let newest = self
-            .newest_repair(&mr.id, |work| matches!(work, Work::PrConflict(_)))
-            .and_then(|repair| repair.work())
-            .and_then(Work::head_sha);
-        let closed_at = review
+        let newest = self.newest_repair(&mr.id, |work| matches!(work, Work::PrConflict(_)));
+        let noted = review
             .conflict
             .as_ref()
             .and_then(|conflict| conflict.last_repair_closed_at);
+        // The record ends with the conflict, and the bead may be gone: whichever knows more.
+        let closed_at = noted.max(newest.and_then(|repair| repair.closed_at));
+        let newest = newest
+            .and_then(|repair| repair.work())
+            .and_then(Work::head_sha);
         newest.is_some_and(|head| Some(head) != review.head_sha.as_deref())
             || closed_at.is_none_or(|at| now.since(at) > self.policy().pr_poll_interval)
     }

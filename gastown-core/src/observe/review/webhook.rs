@@ -47,6 +47,24 @@ mod tests {
     use crate::testing::{GREEN, observed};
 
     #[test]
+    fn closing_a_blocker_makes_what_it_blocked_due() {
+        let town = std::format!(
+            "{GREEN}
+            bead b2 issue open rig_id=r1
+            edge m1 blocks b2"
+        );
+        let close =
+            r#"{"type": "close_bead", "caller": {"kind": "user", "id": "u1"}, "bead_id": "b2"}"#;
+        let closed = crate::testing::executes(&town, close);
+        assert!(
+            closed.contains("m1.review.poll.due_now: false → true"),
+            "{closed}"
+        );
+        let fail = close.replace("close_bead", "fail_bead");
+        assert!(!crate::testing::executes(&town, &fail).contains("due_now"));
+    }
+
+    #[test]
     fn webhook_makes_what_it_names_due() {
         for named in [
             r#""repository": "Acme/R1", "pr_number": 1"#,

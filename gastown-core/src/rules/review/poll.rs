@@ -30,11 +30,15 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     let Some((review, url)) = live_pull_request(mr) else {
         return Verdict::NotMine;
     };
-    if let Some(wait) = held_by_condition(pass, mr) {
-        return Verdict::wait(wait);
-    }
+    let is_probe = match under_condition(pass, mr) {
+        UnderCondition::Waits(wait) => return Verdict::wait(wait),
+        UnderCondition::Probes => true,
+        UnderCondition::None => false,
+    };
     let settings = pass.review_settings(mr);
-    if let Some(due_at) = due_at(pass, mr, review, settings)
+    // A probe goes by forge_backoff, however quiet its pull request is.
+    if !is_probe
+        && let Some(due_at) = due_at(pass, mr, review, settings)
         && let Due::At(until) = pass.reached(due_at)
     {
         let mut wait =
@@ -63,7 +67,7 @@ fn due_at(pass: &Pass<'_>, mr: &Bead, review: &Review, settings: &Settings) -> O
     let poll = &review.poll;
     let last = poll.last_at.filter(|_| !poll.due_now)?;
     let soon = last.stale_at(pass.policy().pr_poll_interval);
-    let quiet_from = changed_at(mr, review).stale_at(QUIET_AFTER);
+    let quiet_from = review.changed_at(mr).stale_at(QUIET_AFTER);
     let is_quiet = quiet_from <= soon
         && review.auto_merge.ready_since.is_none()
         && green(pass.town, mr, settings).is_some_and(|green| green.needs_the_forge());
@@ -74,16 +78,19 @@ fn due_at(pass: &Pass<'_>, mr: &Bead, review: &Review, settings: &Settings) -> O
     }
 }
 
-/// When anything about a pull request last changed.
-pub(super) fn changed_at(mr: &Bead, review: &Review) -> Timestamp {
-    review
-        .poll
-        .changed_at
-        .unwrap_or_else(|| mr.in_status_since())
+/// What the conditions that hold say of a look.
+enum UnderCondition {
+    /// None keeps polls back.
+    None,
+    /// It is the probe of each, and its time has come.
+    Probes,
+    /// Another one probes, or it is too early.
+    Waits(Wait),
 }
 
 /// Under a condition only its probe goes, when its time has come.
-fn held_by_condition(pass: &Pass<'_>, mr: &Bead) -> Option<Wait> {
+fn under_condition(pass: &Pass<'_>, mr: &Bead) -> UnderCondition {
+    let mut under = UnderCondition::None;
     let holding = pass
         .town
         .conditions_of(&mr.id)
@@ -93,7 +100,7 @@ fn held_by_condition(pass: &Pass<'_>, mr: &Bead) -> Option<Wait> {
         if condition.kind == ConditionKind::RateLimited {
             let mut wait = condition_wait(condition, text);
             wait.until = condition.until;
-            return Some(wait);
+            return UnderCondition::Waits(wait);
         }
         if !pass
             .looks()
@@ -101,15 +108,17 @@ fn held_by_condition(pass: &Pass<'_>, mr: &Bead) -> Option<Wait> {
         {
             let mut wait = condition_wait(condition, "another pull request probes the forge");
             wait.until = condition.next_probe_at;
-            return Some(wait);
+            return UnderCondition::Waits(wait);
         }
-        if let Some(at) = condition.next_probe_at
-            && let Due::At(until) = pass.reached(at)
-        {
-            return Some(condition_wait(condition, text).not_before(until));
+        let Some(at) = condition.next_probe_at else {
+            continue;
+        };
+        if let Due::At(until) = pass.reached(at) {
+            return UnderCondition::Waits(condition_wait(condition, text).not_before(until));
         }
+        under = UnderCondition::Probes;
     }
-    None
+    under
 }
 
 /// When few requests are left, those nearest a decision go first and the others wait until the
@@ -228,6 +237,21 @@ mod tests {
         at rest after 2 passes
         ");
         assert_eq!(acts(&town, "-1ms"), "nothing");
+    }
+
+    /// The probe goes by forge_backoff, neither sooner nor as late as a quiet pull request.
+    #[test]
+    fn review_poll_probes_by_the_backoff_however_quiet_its_pull_request() {
+        let probe = r#"{"kind":"forge_unreachable","subject":{"kind":"town"},"since":"2026-04-04T11:59:00Z","next_probe_at":"2026-04-04T12:00:20Z"}"#;
+        let town = troubled(probe)
+            .replace("last_at=-2h", "last_at=-10s")
+            .replace("last_at=-3h", "last_at=-15s");
+        assert_eq!(acts(&town, "19999ms"), "nothing");
+        assert_eq!(wakeup(&town, "0s"), "2026-04-04T12:00:20.000Z");
+        insta::assert_snapshot!(settled(&town, "20s"), @"
+        review/poll: poll_pr bead_id=m2 pr_url=https://github.com/acme/r1/pull/2 with_feedback=false
+        at rest after 2 passes
+        ");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use alloc::format;
 
-use super::poll::changed_at;
 use super::{condition_wait, live_pull_request};
 use crate::action::NotifyMayor;
 use crate::apply::WAITING_TOPIC;
@@ -34,7 +33,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     if let Some(condition) = trouble {
         return Verdict::wait(condition_wait(condition, "nothing can be seen to change"));
     }
-    let changed = changed_at(mr, review);
+    let changed = review.changed_at(mr);
     let told = review
         .waiting
         .as_ref()

@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use super::{is_carried_out, is_moot, live_batch, request_of};
+use super::{is_carried_out, is_moot, last_ended, live_batch, request_of};
 use crate::action::CreateBead;
 use crate::bead::{Bead, BeadKind, CreatedBy, Priority};
 use crate::ids::IdKind;
@@ -33,10 +33,7 @@ fn evaluate(pass: &Pass<'_>) -> Verdict {
     let Some(rig) = town.rigs().min_by_key(|rig| (rig.created_at, &rig.id)) else {
         return Verdict::NotMine;
     };
-    let due = town
-        .state()
-        .triage_ended_at
-        .map_or(Due::Now, |at| pass.stale(at, pass.policy().triage_pause));
+    let due = last_ended(town).map_or(Due::Now, |at| pass.stale(at, pass.policy().triage_pause));
     if let Due::At(_) = due {
         // `triage/escalate` says so for each request.
         return Verdict::NotMine;
@@ -75,6 +72,15 @@ mod tests {
     #[test]
     fn triage_batch_just_over_the_pause_is_made_in_the_oldest_rig() {
         insta::assert_snapshot!(acts(TOWN, "1ms"), @r#"triage/batch: create_bead bead={"labels":["gt:triage"],"priority":"high","rig_id":"r2","status":"open","title":"Triage: 2 open requests","type":"issue"} bead_id=t1-b1"#);
+    }
+
+    /// A town from outside knows of its last batch by the bead alone.
+    #[test]
+    fn triage_batch_counts_the_pause_from_a_batch_that_ended() {
+        let ended = TOWN.replace("town triage_ended_at=-10m", "")
+            + "\nbead t1 issue closed rig_id=r1 created_by=patrol labels=[\"gt:triage\"] closed_at=-10m";
+        assert_eq!(acts(&ended, "0s"), "nothing");
+        assert!(acts(&ended, "1ms").contains("triage/batch: create_bead"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use super::{is_carried_out, is_moot, live_batch, request_of};
+use super::{is_carried_out, is_moot, last_ended, live_batch, request_of};
 use crate::action::{ActionKind, TransitionBead};
 use crate::bead::{Bead, BeadStatus};
 use crate::pass::{Due, Pass};
@@ -40,8 +40,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
             "there is no rig to triage in; a person resolves it or adds one",
         ));
     }
-    let ended = pass.town.state().triage_ended_at;
-    match ended.map_or(Due::Now, |at| pass.stale(at, pass.policy().triage_pause)) {
+    match last_ended(pass.town).map_or(Due::Now, |at| pass.stale(at, pass.policy().triage_pause)) {
         // `triage/batch` makes one.
         Due::Now => Verdict::NotMine,
         Due::At(until) => Verdict::wait(Wait::until(until, "waits for the next triage batch")),
