@@ -40,6 +40,8 @@ pub(crate) enum Obstacle<'a> {
     LineageSpent,
     /// Its convoy's branch is not there yet.
     BranchMissing(&'a BeadId),
+    /// A person ended its convoy before its branch was there.
+    ConvoyEnded(&'a BeadId),
     /// Another repair of the same branch is under way.
     SiblingRepair(&'a BeadId),
 }
@@ -97,7 +99,10 @@ fn convoy_obstacle<'a>(town: &'a Town, bead: &'a Bead) -> Option<Obstacle<'a>> {
         && town
             .rig_of(bead)
             .is_some_and(|rig| !convoy.branch_created(&rig.id));
-    needs_branch.then_some(Obstacle::BranchMissing(&convoy_bead.id))
+    needs_branch.then_some(match convoy_bead.is_live() {
+        true => Obstacle::BranchMissing(&convoy_bead.id),
+        false => Obstacle::ConvoyEnded(&convoy_bead.id),
+    })
 }
 
 impl Obstacle<'_> {
@@ -147,6 +152,11 @@ impl Obstacle<'_> {
             Obstacle::BranchMissing(convoy) => Wait::on(
                 WaitFor::Forge,
                 "its convoy's feature branch is not there yet",
+            )
+            .id(convoy.as_str()),
+            Obstacle::ConvoyEnded(convoy) => Wait::on(
+                WaitFor::Person,
+                "a person ended its convoy, whose feature branch was never there",
             )
             .id(convoy.as_str()),
             Obstacle::SiblingRepair(mr) => Wait::on(

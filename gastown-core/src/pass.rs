@@ -334,7 +334,7 @@ impl<'a> Pass<'a> {
     /// Stops an agent's session and makes it idle; nothing for one that does not run.
     pub(crate) fn stop_and_idle(agent: &Agent, reason: &Reason) -> Vec<ActionKind> {
         let mut actions = Vec::new();
-        if agent.status.is_running() {
+        if agent.status.is_running() || agent.status == AgentStatus::Waiting {
             actions.push(Self::stop(agent, reason));
             actions.push(Self::to_idle(agent, reason));
         }

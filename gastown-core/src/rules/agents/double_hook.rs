@@ -172,4 +172,28 @@ mod tests {
         ";
         assert!(acts(town, "0s").contains("unhook_agent agent_id=a1 "));
     }
+
+    /// Who was never heard of is as old as itself (spec 1.10).
+    #[test]
+    fn agents_double_hook_of_two_idle_ones_the_one_heard_of_keeps_it() {
+        for (agent, fresh) in [
+            ("last_activity_at=-90s", true),
+            ("last_activity_at=-90001ms", false),
+            ("created_at=-90s", true),
+            ("created_at=-90001ms", false),
+        ] {
+            let town = std::format!(
+                "rig r1
+                agent a1 polecat idle rig_id=r1 hook=b1 hooked_at=-2h last_activity_at=-1h
+                agent a2 polecat idle rig_id=r1 hook=b1 hooked_at=-1h {agent}
+                bead b1 issue in_progress rig_id=r1 assignee=a1"
+            );
+            let acts = acts(&town, "0s");
+            assert_eq!(
+                acts.contains("unhook_agent agent_id=a1 "),
+                fresh,
+                "{agent}: {acts}"
+            );
+        }
+    }
 }

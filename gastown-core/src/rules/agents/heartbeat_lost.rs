@@ -16,7 +16,13 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
-    if !is_worker(agent) || agent.status != AgentStatus::Working || !agent.reported {
+    let at_work = match agent.status {
+        AgentStatus::Working => agent.reported,
+        // Only mayors wait (spec 1.5); a worker that comes so from outside is at work.
+        AgentStatus::Waiting => true,
+        AgentStatus::Idle | AgentStatus::Stalled | AgentStatus::Dead => false,
+    };
+    if !is_worker(agent) || !at_work {
         return Verdict::NotMine;
     }
     if let Some(wait) = drain_obstacle(pass) {
@@ -106,6 +112,17 @@ mod tests {
         just under: nothing, again at 2026-04-04T12:00:00.001Z
         at: nothing, again at 2026-04-04T12:00:00.001Z
         just over: agents/heartbeat-lost
+        ");
+    }
+
+    /// A worker that waits comes from outside, and must not hold its bead for ever.
+    #[test]
+    fn agents_heartbeat_lost_of_a_worker_that_waits() {
+        let waiting = TOWN.replace("polecat working", "polecat waiting");
+        assert_eq!(acts(&waiting, "0s"), "nothing");
+        insta::assert_snapshot!(acts(&waiting, "1ms"), @"
+        agents/heartbeat-lost: stop_agent agent_id=a1 reason=heartbeat_lost session=2
+        agents/heartbeat-lost: transition_agent agent_id=a1 from=waiting reason=heartbeat_lost to=idle
         ");
     }
 }

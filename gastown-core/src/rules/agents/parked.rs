@@ -60,7 +60,8 @@ fn needs_no_agent(pass: &Pass<'_>, bead: &Bead) -> bool {
                 | Obstacle::Blocked(_)
                 | Obstacle::AttemptsSpent
                 | Obstacle::LineageSpent
-                | Obstacle::BranchMissing(_) => true,
+                | Obstacle::BranchMissing(_)
+                | Obstacle::ConvoyEnded(_) => true,
             }),
         BeadStatus::InProgress | BeadStatus::Closed | BeadStatus::Failed => false,
     }

@@ -1,7 +1,7 @@
 //! `agents/unhooked-worker`: nobody works on nothing.
 
 use super::is_worker;
-use crate::agent::Agent;
+use crate::agent::{Agent, AgentStatus};
 use crate::pass::Pass;
 use crate::reason::{Reason, ReasonCode};
 use crate::rules::{On, Rule};
@@ -14,7 +14,9 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn evaluate(_: &Pass<'_>, agent: &Agent) -> Verdict {
-    if !is_worker(agent) || !agent.status.is_running() || agent.hook.is_some() {
+    // Only mayors wait (spec 1.5); a worker that comes so from outside is at work.
+    let at_work = agent.status.is_running() || agent.status == AgentStatus::Waiting;
+    if !is_worker(agent) || !at_work || agent.hook.is_some() {
         return Verdict::NotMine;
     }
     let reason = Reason::new(ReasonCode::Unhooked, "it works without a hook");
@@ -48,5 +50,15 @@ mod tests {
     fn agents_unhooked_worker_leaves_the_idle_and_mayors_alone() {
         assert_eq!(acts(&TOWN.replace("working", "idle"), "0s"), "nothing");
         assert_eq!(acts(&TOWN.replace("polecat", "mayor"), "0s"), "nothing");
+    }
+
+    #[test]
+    fn agents_unhooked_worker_waiting_too_but_for_mayors() {
+        insta::assert_snapshot!(acts(&TOWN.replace("working", "waiting"), "0s"), @"
+        agents/unhooked-worker: stop_agent agent_id=a1 reason=unhooked session=2
+        agents/unhooked-worker: transition_agent agent_id=a1 from=waiting reason=unhooked to=idle
+        ");
+        let mayor = TOWN.replace("polecat working", "mayor waiting");
+        assert!(!acts(&mayor, "0s").contains("unhooked-worker"));
     }
 }

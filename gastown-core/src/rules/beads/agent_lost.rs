@@ -124,23 +124,6 @@ mod tests {
         }
     }
 
-    /// A dead worker holds nothing, and one that was never heard of is as old as itself.
-    #[test]
-    fn beads_agent_lost_by_the_freshness_of_who_holds_it() {
-        let held = |agent: &str| {
-            std::format!("{TOWN}\nagent a1 polecat waiting rig_id=r1 hook=b1 {agent}")
-        };
-        for (agent, after, lost) in [
-            ("last_activity_at=-90s", "1ms", true),
-            ("last_activity_at=-89999ms", "1ms", false),
-            ("created_at=-90s", "1ms", true),
-            ("created_at=-89999ms", "1ms", false),
-        ] {
-            let acts = acts(&held(agent), after);
-            assert_eq!(acts.contains("beads/agent-lost"), lost, "{agent}: {acts}");
-        }
-    }
-
     #[test]
     fn beads_agent_lost_around_its_threshold() {
         insta::assert_snapshot!(around(TOWN, "0s"), @"

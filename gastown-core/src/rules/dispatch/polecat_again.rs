@@ -45,6 +45,7 @@ fn resumable<'a>(pass: &Pass<'a>, agent: &Agent) -> Option<&'a Bead> {
             | Obstacle::AttemptsSpent
             | Obstacle::LineageSpent
             | Obstacle::BranchMissing(_)
+            | Obstacle::ConvoyEnded(_)
             | Obstacle::SiblingRepair(_) => false,
         });
     (only_its_own && pass.town.fits(agent, bead)).then_some(bead)
