@@ -88,9 +88,9 @@ impl AgentStatus {
         use AgentStatus::{Dead, Idle, Stalled, Waiting, Working};
         matches!(
             (self, to),
-            (Idle, Working | Dead)
+            (Idle, Working | Waiting | Dead)
                 | (Working, Idle | Stalled | Waiting | Dead)
-                | (Stalled, Idle | Working | Dead)
+                | (Stalled, Idle | Working | Waiting | Dead)
                 | (Waiting, Working | Idle | Dead)
                 | (Dead, Idle)
         )
@@ -322,6 +322,6 @@ mod tests {
                 }
             }
         }
-        insta::assert_snapshot!(legal.join(" "), @"idle→working idle→dead working→idle working→waiting working→stalled working→dead waiting→idle waiting→working waiting→dead stalled→idle stalled→working stalled→dead dead→idle");
+        insta::assert_snapshot!(legal.join(" "), @"idle→working idle→waiting idle→dead working→idle working→waiting working→stalled working→dead waiting→idle waiting→working waiting→dead stalled→idle stalled→working stalled→waiting stalled→dead dead→idle");
     }
 }

@@ -225,8 +225,11 @@ impl Town {
         if agent.prompted_at.is_some_and(|at| at >= event.sent_at) {
             return Err("the mayor was prompted since".to_string());
         }
-        if agent.status != AgentStatus::Working {
-            return Err(format!("the mayor is {}", agent.status.as_str()));
+        match agent.status {
+            AgentStatus::Idle | AgentStatus::Working | AgentStatus::Stalled => {}
+            AgentStatus::Waiting | AgentStatus::Dead => {
+                return Err(format!("the mayor is {} already", agent.status.as_str()));
+            }
         }
         self.edit_agent(&event.agent_id, |agent| agent.last_activity_at = Some(now));
         self.set_agent_status(&event.agent_id, AgentStatus::Waiting, now);
@@ -377,5 +380,54 @@ mod tests {
                 "{event}"
             );
         }
+    }
+
+    const WAITING: &str =
+        r#"{"type": "mayor_waiting", "agent_id": "m1", "sent_at": "2026-04-04T11:59:00Z"}"#;
+    const PROMPTED: &str =
+        r#"{"type": "mayor_prompted", "agent_id": "m1", "sent_at": "2026-04-04T11:59:00Z"}"#;
+
+    #[test]
+    fn mayor_waiting_is_alive_unless_it_was_given_up() {
+        insta::assert_snapshot!(observed("agent m1 mayor working", "0s", WAITING), @r#"
+        observed: the mayor waits for a person
+        m1.last_activity_at: - → "2026-04-04T12:00:00.000Z"
+        m1.status: "working" → "waiting"
+        "#);
+        for (agent, effect) in [
+            ("mayor idle", "observed"),
+            ("mayor stalled", "observed"),
+            ("mayor dead", "ignored"),
+            ("mayor waiting", "ignored"),
+            ("polecat working", "ignored"),
+            // A stale one never overrides a newer prompt.
+            ("mayor working prompted_at=-59s", "ignored"),
+            ("mayor working prompted_at=-61s", "observed"),
+        ] {
+            let outcome = observed(&std::format!("agent m1 {agent}"), "0s", WAITING);
+            assert!(outcome.starts_with(effect), "{agent}: {outcome}");
+        }
+    }
+
+    #[test]
+    fn mayor_prompted_goes_to_work() {
+        insta::assert_snapshot!(observed("agent m1 mayor waiting", "0s", PROMPTED), @r#"
+        observed: the mayor was prompted
+        m1.last_activity_at: - → "2026-04-04T12:00:00.000Z"
+        m1.prompted_at: - → "2026-04-04T11:59:00.000Z"
+        m1.status: "waiting" → "working"
+        "#);
+        let newer = observed("agent m1 mayor waiting prompted_at=-1s", "0s", PROMPTED);
+        assert!(newer.starts_with("ignored"), "{newer}");
+    }
+
+    #[test]
+    fn agent_gone_is_dead() {
+        let event = r#"{"type": "agent_gone", "agent_id": "a1"}"#;
+        insta::assert_snapshot!(observed(TOWN, "0s", event), @r#"
+        observed: the agent is given up
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+        a1.status: "working" → "dead"
+        "#);
     }
 }
