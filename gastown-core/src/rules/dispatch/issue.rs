@@ -182,4 +182,25 @@ mod tests {
         just over: dispatch/issue
         ");
     }
+
+    #[test]
+    fn dispatch_issue_under_at_and_over_max_polecats_per_rig() {
+        for (busy, dispatched) in [(1, true), (2, false), (3, false)] {
+            let mut town = std::string::String::from(
+                "town config.max_polecats_per_rig=9\nrig r1 config.max_polecats_per_rig=2\nbead b0 issue open rig_id=r1",
+            );
+            for n in 1..=busy {
+                town.push_str(&std::format!(
+                    "\nagent a{n} polecat working rig_id=r1 hook=b{n} session=1 last_activity_at=0s dispatched_at=0s
+                    bead b{n} issue in_progress rig_id=r1 assignee=a{n} updated_at=0s"
+                ));
+            }
+            let acts = acts(&town, "0s");
+            assert_eq!(
+                acts.contains("dispatch_agent"),
+                dispatched,
+                "{busy}: {acts}"
+            );
+        }
+    }
 }
