@@ -137,14 +137,9 @@ impl Performing<'_> {
     }
 
     pub(super) fn probe_breaker(&mut self, action: &ProbeBreaker) -> Applied {
-        let Some(bead) = self.town.bead(&action.bead_id) else {
+        if self.town.bead(&action.bead_id).is_none() {
             return Err(self.missing(&action.bead_id));
-        };
-        let rig = self
-            .town
-            .rig_of(bead)
-            .or_else(|| self.town.rig_of_review(bead));
-        let rig = rig.map(|rig| rig.id.clone());
+        }
         let state = self.town.state().breaker.state;
         if state != BreakerState::Open {
             return Err(self.stale("breaker", "open", alloc::format!("{state:?}")));
@@ -161,9 +156,6 @@ impl Performing<'_> {
             session: None,
             at: now,
         });
-        if let Some(rig) = rig {
-            breaker.probed_rigs.insert(rig, now);
-        }
         Ok(Vec::new())
     }
 

@@ -46,9 +46,14 @@ impl Performing<'_> {
                 .probe
                 .as_ref()
                 .is_some_and(|p| p.bead_id == action.bead_id);
-        if is_probe && let Some(probe) = &mut self.town.state_mut().breaker.probe {
-            probe.agent_id = Some(action.agent_id.clone());
-            probe.session = Some(action.session);
+        if is_probe {
+            let breaker = &mut self.town.state_mut().breaker;
+            // The rig that shows whether starts work is the agent's.
+            breaker.probed_rigs.insert(action.rig_id.clone(), now);
+            if let Some(probe) = &mut breaker.probe {
+                probe.agent_id = Some(action.agent_id.clone());
+                probe.session = Some(action.session);
+            }
         }
         // A probe costs the bead and its lineage nothing: probes have a limit of their own.
         let cost = u32::from(!is_probe);

@@ -154,4 +154,38 @@ mod tests {
         just over: breaker/probe
         ");
     }
+
+    /// A review without a rig is probed in the rig of the refinery that takes it, so that the next
+    /// probe is another rig's.
+    #[test]
+    fn breaker_probe_remembers_the_rig_of_the_agent() {
+        let mut town = crate::testing::town(
+            "town breaker.state=open breaker.opened_at=-1h breaker.probed_rigs.r1=-2h
+            rig r1
+            rig r2
+            agent a1 refinery idle rig_id=r2 last_activity_at=-1m
+            bead b1 issue in_review
+            bead m1 merge_request open review.source=b1
+            edge m1 tracks b1
+            bead b2 issue open rig_id=r1",
+        );
+        let settled = crate::reconcile::settle(&mut town, crate::testing::at("0s"));
+        let probed = &town.state().breaker.probed_rigs;
+        let probed: std::vec::Vec<_> = probed
+            .iter()
+            .map(|(rig, at)| std::format!("{rig} {at}"))
+            .collect();
+        insta::assert_snapshot!(crate::testing::lines(&settled.actions), @"
+        breaker/probe: probe_breaker bead_id=m1
+        breaker/probe: transition_bead bead_id=m1 from=open reason=dispatched to=in_progress
+        breaker/probe: set_assignee agent_id=a1 bead_id=m1
+        breaker/probe: hook_agent agent_id=a1 bead_id=m1
+        breaker/probe: transition_agent agent_id=a1 from=idle reason=dispatched to=working
+        breaker/probe: dispatch_agent agent_id=a1 attempt=1 bead_id=m1 rig_id=r2 session=1
+        ");
+        assert_eq!(
+            probed,
+            ["r1 2026-04-04T10:00:00.000Z", "r2 2026-04-04T12:00:00.000Z"]
+        );
+    }
 }
