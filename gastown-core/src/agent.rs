@@ -105,9 +105,12 @@ pub struct Agent {
     pub id: AgentId,
     /// What it does.
     pub role: Role,
-    /// What people call it; unique among the living.
+    /// What people call it; unique among the living. Absent in a snapshot: its identifier.
+    #[serde(default)]
     pub name: String,
-    /// `{name}-{role}-{first 8 of rig}@{first 8 of town}`, made unique.
+    /// `{name}-{role}-{first 8 of rig}@{first 8 of town}`, made unique. Absent in a snapshot: made
+    /// of its name.
+    #[serde(default)]
     pub identity: String,
     /// Its rig; none for the mayor.
     #[serde(default)]

@@ -33,6 +33,7 @@ pub use self::patch::{RigConfigPatch, TownConfigPatch};
 use crate::agent::{AgentStatus, Role};
 use crate::bead::CreatedBy;
 use crate::ids::{AgentId, RigId, shown};
+use crate::schema::{self, Beside, schema_of};
 use crate::tagged::tagged_enum;
 use crate::time::Timestamp;
 use crate::town::Town;
@@ -71,6 +72,7 @@ pub enum Caller {
         rig_id: Option<RigId>,
     },
     /// The town's mayor.
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     Mayor,
     /// An agent, by its id.
     Agent {
@@ -78,6 +80,7 @@ pub enum Caller {
         id: AgentId,
     },
     /// The host service, on its own account.
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     Host,
 }
 
@@ -207,14 +210,6 @@ impl CommandInfo {
     pub fn input_schema(&self) -> Value {
         (self.schema)()
     }
-}
-
-fn schema_of<T: JsonSchema>() -> Value {
-    let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
-    settings.into_generator().into_root_schema_for::<T>().into()
 }
 
 macro_rules! commands {
@@ -517,40 +512,19 @@ impl Town {
 /// The JSON Schema of every command as it stands on the wire, by type (spec 8.1).
 #[must_use]
 pub fn command_schemas() -> alloc::collections::BTreeMap<&'static str, Value> {
-    let caller = schema_of::<Caller>();
     COMMANDS
         .iter()
         .map(|info| {
-            let mut schema = info.input_schema();
-            let head = [
-                ("type", serde_json::json!({"const": info.type_name})),
-                ("caller", caller.clone()),
-            ];
-            for (name, value) in head {
-                require(&mut schema, name, value);
-            }
+            let caller = Beside {
+                name: "caller",
+                description: "Who asks.",
+                schema: schema_of::<Caller>(),
+                required: true,
+            };
+            let schema = schema::tagged(info.input_schema(), info.type_name, &[caller]);
             (info.type_name, schema)
         })
         .collect()
-}
-
-/// Adds a required property to an object's schema.
-fn require(schema: &mut Value, name: &str, property: Value) {
-    let Some(schema) = schema.as_object_mut() else {
-        return;
-    };
-    let properties = schema
-        .entry("properties")
-        .or_insert_with(|| serde_json::json!({}));
-    if let Some(properties) = properties.as_object_mut() {
-        properties.insert(name.into(), property);
-    }
-    let required = schema
-        .entry("required")
-        .or_insert_with(|| serde_json::json!([]));
-    if let Some(required) = required.as_array_mut() {
-        required.push(name.into());
-    }
 }
 
 /// The JSON Schema of the input of every agent's tool, by the tool's name (spec 2.1).
@@ -694,7 +668,7 @@ mod tests {
         "#), @r#"
         unreadable: type: unknown type "slung", expected one of sling, sling_convoy, start_convoy, land_convoy, convoy_add, convoy_remove, done, request_changes, escalate, acknowledge, resolve_triage, update_bead, hold, release, close_bead, fail_bead, reopen_bead, retry, grant, delete_beads, set_dependencies, nudge, send_mail, check_mail, report_status, checkpoint, create_molecule, advance_step, add_rig, update_rig, remove_rig, update_config, probe
         unreadable: caller: missing field `caller`
-        unreadable: .: missing field `rig_id`
+        unreadable: rig_id: missing field `rig_id`
         unreadable: rig_id: not a valid rig id: "__null_rig__" is a reserved word (it begins and ends with two underscores)
         unreadable: metadata: expected a JSON object, found a string: pass the object itself, not JSON inside a string
         unreadable: urgency: unknown field `urgency`, expected one of `rig_id`, `title`, `body`, `priority`, `labels`, `metadata`, `depends_on`

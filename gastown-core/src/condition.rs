@@ -3,7 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::ids::RigId;
 use crate::reason::ReasonCode;
@@ -79,13 +81,43 @@ impl ConditionKind {
 }
 
 /// Whom a condition is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+///
+/// Written as `{"kind": "town"}` or `{"kind": "rig", "id": "r1"}`; the bare words `"town"` and
+/// `"r1"` are read as well.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "kind", content = "id", rename_all = "snake_case")]
 pub enum ConditionSubject {
     /// The whole town: its forge.
     Town,
     /// One rig.
     Rig(RigId),
+}
+
+impl<'de> Deserialize<'de> for ConditionSubject {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(
+            tag = "kind",
+            content = "id",
+            rename_all = "snake_case",
+            deny_unknown_fields
+        )]
+        enum Form {
+            Town,
+            Rig(RigId),
+        }
+        let value = match Value::deserialize(input)? {
+            Value::String(word) if word == "town" => return Ok(Self::Town),
+            Value::String(word) => {
+                return RigId::new(word).map(Self::Rig).map_err(D::Error::custom);
+            }
+            value => value,
+        };
+        match Form::deserialize(value).map_err(D::Error::custom)? {
+            Form::Town => Ok(Self::Town),
+            Form::Rig(id) => Ok(Self::Rig(id)),
+        }
+    }
 }
 
 /// Something that is wrong with the world around the beads (spec 1.8).

@@ -9,6 +9,7 @@ use core::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::schema::titled;
 use crate::secret::Secret;
 
 /// How work reaches the target branch.
@@ -90,7 +91,10 @@ impl<'de> Deserialize<'de> for AutoMergeDelay {
         match Form::deserialize(input).map_err(|_| serde::de::Error::custom(EXPECTED))? {
             Form::Word(word) if word == "never" => Ok(Self::Never),
             Form::Minutes(minutes) if (0.0..=525_600.0).contains(&minutes) => {
-                Ok(Self::After(Duration::from_secs_f64(minutes * 60.0)))
+                // Milliseconds are what times are kept in, and what is written again.
+                let span = Duration::from_secs_f64(minutes * 60.0);
+                let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+                Ok(Self::After(Duration::from_millis(millis)))
             }
             Form::Word(_) | Form::Minutes(_) => Err(serde::de::Error::custom(EXPECTED)),
         }
@@ -102,9 +106,12 @@ impl JsonSchema for AutoMergeDelay {
         "AutoMergeDelay".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"anyOf": [
-            {"type": "number", "minimum": 0, "maximum": 525_600}, {"const": "never"}
-        ]})
+        schemars::json_schema!({
+            "description": "Minutes, 0 for at once, or \"never\".",
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 525_600}, {"const": "never"}
+            ],
+        })
     }
 }
 
@@ -123,6 +130,7 @@ pub enum TokenSource {
 /// A value per role.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(transform = titled)]
 pub struct PerRole {
     /// For the mayor; a rig can't set it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +146,7 @@ pub struct PerRole {
 /// Stored access to the git host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(transform = titled)]
 pub struct GitAuth {
     /// A stored token.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,6 +161,7 @@ macro_rules! refinery_config {
         /// Settings of reviewing and merging. Absent means: the next level decides.
         #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
+        #[schemars(transform = titled)]
         pub struct RefineryConfig {
             $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)*
         }
@@ -191,6 +201,7 @@ macro_rules! config {
         $(#[$head])*
         #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
+        #[schemars(transform = titled)]
         pub struct $struct {
             $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)*
             $($(#[$ndoc])* #[serde(skip_serializing_if = "is_default")] pub $nname: $ntype,)*
@@ -250,6 +261,7 @@ config! {
         /// Environment of every agent; replaced whole by an update.
         env_vars: BTreeMap<String, String>,
         /// Stored access to the git host.
+        #[serde(deserialize_with = "crate::secret::unechoed")]
         git_auth: GitAuth,
     }
 }
@@ -280,6 +292,7 @@ config! {
         /// Instructions appended to prompts, not the mayor's.
         custom_instructions: PerRole,
         /// Stored access to the git host; a rig has only the platform integration.
+        #[serde(deserialize_with = "crate::secret::unechoed")]
         git_auth: GitAuth,
     }
 }

@@ -117,6 +117,25 @@ pub struct Convoy {
     pub landed_at: Option<Timestamp>,
 }
 
+impl Default for Convoy {
+    fn default() -> Self {
+        Self {
+            total: 0,
+            closed: 0,
+            merge_mode: review_then_land(),
+            feature_branch: None,
+            staged: false,
+            ready_to_land: false,
+            landing_ordered: false,
+            landing: Landing::default(),
+            landings: BTreeMap::new(),
+            branches: BTreeMap::new(),
+            changed_at: None,
+            landed_at: None,
+        }
+    }
+}
+
 fn review_then_land() -> ConvoyMergeMode {
     ConvoyMergeMode::ReviewThenLand
 }

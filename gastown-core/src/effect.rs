@@ -4,17 +4,22 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, BeadId, NudgeId, RigId};
 use crate::nudge::NudgeTier;
 use crate::review::Certificate;
+use crate::schema::titled;
 use crate::tagged::tagged_enum;
 
 /// What an effect is for. The attempt comes from the state and only grows, so a key never comes
 /// again for something else.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = titled)]
 pub struct EffectKey {
     /// The bead, agent, nudge or topic that it is for.
     pub subject: String,

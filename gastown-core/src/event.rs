@@ -1,14 +1,19 @@
 //! Events: facts. Never refused, perhaps ignored (spec 2.2, 8.2).
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::effect::EffectKey;
 use crate::forge::{ForgeError, MergeOutcome, Observation, VerifyOutcome};
 use crate::ids::{AgentId, BeadId, EventId, NudgeId};
-use crate::tagged::tagged_enum;
+use crate::schema::{self, Beside, schema_of, titled};
+use crate::tagged::{or_default, tagged_enum};
 use crate::time::Timestamp;
 
 /// A fact, applied at most once however often it is delivered.
@@ -28,7 +33,7 @@ pub struct Event {
 }
 
 /// What came of an effect that has no richer answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EffectOutcome {
     /// It was done.
@@ -40,7 +45,7 @@ pub enum EffectOutcome {
 }
 
 /// Whether a failed dispatch can have started something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DispatchOutcome {
     /// Nothing was started.
@@ -50,7 +55,7 @@ pub enum DispatchOutcome {
 }
 
 /// How a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
     /// By itself, in order.
@@ -60,7 +65,7 @@ pub enum ExitStatus {
 }
 
 /// What the container says about an agent's process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessStatus {
     /// It runs.
@@ -74,7 +79,7 @@ pub enum ProcessStatus {
 }
 
 /// Which token was refreshed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKind {
     /// The container's.
@@ -88,12 +93,15 @@ macro_rules! event_data {
         $($(#[$doc:meta])* $name:ident: $type:ty,)*
         $(; $($(#[$odoc:meta])* $oname:ident: $otype:ty,)*)?
     })*) => {
-        $($(#[$head])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        $(#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
+        #[schemars(transform = titled)]
+        $(#[$head])*
         pub struct $struct {
             $($(#[$doc])* pub $name: $type,)*
-            $($($(#[$odoc])* #[serde(default, skip_serializing_if = "is_absent")] pub $oname: $otype,)*)?
+            $($($(#[$odoc])*
+                #[serde(default, skip_serializing_if = "is_absent", deserialize_with = "or_default")]
+                pub $oname: $otype,)*)?
         })*
     };
 }
@@ -246,6 +254,10 @@ event_data! {
         sent_at: Timestamp,
     }
     /// A look at a pull request: exactly one of `observation` and `error`.
+    #[schemars(extend("oneOf" = [
+        {"required": ["observation"], "properties": {"observation": {"type": "object"}}},
+        {"required": ["error"], "properties": {"error": {"type": "object"}}},
+    ]))]
     PrObserved {
         /// The MR bead.
         bead_id: BeadId,
@@ -324,20 +336,55 @@ pub struct MergeVerified {
     pub outcome: VerifyOutcome,
 }
 
-#[derive(Deserialize)]
+/// A direct merge was looked for on its target.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = titled)]
 struct MergeVerifiedForm {
+    /// The MR bead.
     bead_id: BeadId,
+    /// What was found: an object with `kind`, or its bare word.
     outcome: VerifyOutcomeForm,
+    /// With the bare word `landed`: the commit that carries the work.
     #[serde(default)]
     commit: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// Either form of the outcome.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
 enum VerifyOutcomeForm {
-    Word(String),
+    Word(VerifyWord),
     Whole(VerifyOutcome),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum VerifyWord {
+    Landed,
+    Absent,
+    Unknown,
+}
+
+impl<'de> Deserialize<'de> for VerifyOutcomeForm {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(input)?;
+        let read = if value.is_string() {
+            VerifyWord::deserialize(value).map(Self::Word)
+        } else {
+            VerifyOutcome::deserialize(value).map(Self::Whole)
+        };
+        read.map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for MergeVerified {
+    fn schema_name() -> alloc::borrow::Cow<'static, str> {
+        "MergeVerified".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        MergeVerifiedForm::json_schema(generator)
+    }
 }
 
 impl TryFrom<MergeVerifiedForm> for MergeVerified {
@@ -346,13 +393,11 @@ impl TryFrom<MergeVerifiedForm> for MergeVerified {
     fn try_from(form: MergeVerifiedForm) -> Result<Self, Self::Error> {
         let outcome = match form.outcome {
             VerifyOutcomeForm::Whole(outcome) => outcome,
-            VerifyOutcomeForm::Word(word) => match (word.as_str(), form.commit) {
-                ("landed", Some(commit)) => VerifyOutcome::Landed { commit },
-                ("landed", None) => return Err("outcome `landed` needs a `commit`"),
-                ("absent", _) => VerifyOutcome::Absent,
-                ("unknown", _) => VerifyOutcome::Unknown,
-                _ => return Err("expected outcome `landed`, `absent` or `unknown`"),
+            VerifyOutcomeForm::Word(VerifyWord::Landed) => VerifyOutcome::Landed {
+                commit: form.commit.ok_or("missing field `commit`")?,
             },
+            VerifyOutcomeForm::Word(VerifyWord::Absent) => VerifyOutcome::Absent,
+            VerifyOutcomeForm::Word(VerifyWord::Unknown) => VerifyOutcome::Unknown,
         };
         Ok(Self {
             bead_id: form.bead_id,
@@ -361,52 +406,92 @@ impl TryFrom<MergeVerifiedForm> for MergeVerified {
     }
 }
 
-tagged_enum! {
-    /// What happened (spec 8.2).
-    EventKind {
-        /// The session of an agent runs.
-        AgentStarted(AgentStarted) = "agent_started",
-        /// A dispatch did not start a session, or may not have.
-        DispatchFailed(DispatchFailed) = "dispatch_failed",
-        /// A running agent was heard of.
-        Heartbeat(Heartbeat) = "heartbeat",
-        /// The session of an agent ended.
-        AgentExited(AgentExited) = "agent_exited",
-        /// An agent says that its work is done.
-        AgentDone(AgentDone) = "agent_done",
-        /// What the container says about an agent's process.
-        ContainerStatus(ContainerStatus) = "container_status",
-        /// The host gives the agent up.
-        AgentGone(AgentGone) = "agent_gone",
-        /// A stop that was asked for has an outcome.
-        AgentStopped(AgentStopped) = "agent_stopped",
-        /// A direct merge was looked for on its target.
-        MergeVerified(MergeVerified) = "merge_verified",
-        /// The mayor was notified, or not.
-        Notified(Notified) = "notified",
-        /// Silence in this time means nothing.
-        ObservationGap(ObservationGap) = "observation_gap",
-        /// The town's container is being evicted.
-        ContainerEviction(ContainerEviction) = "container_eviction",
-        /// The replacement of an evicted container is up.
-        ContainerReady(ContainerReady) = "container_ready",
-        /// The mayor wants a person.
-        MayorWaiting(MayorWaiting) = "mayor_waiting",
-        /// A person talked to the mayor.
-        MayorPrompted(MayorPrompted) = "mayor_prompted",
-        /// A look at a pull request.
-        PrObserved(PrObserved) = "pr_observed",
-        /// A merge was attempted.
-        MergeAttempted(MergeAttempted) = "merge_attempted",
-        /// The forge says that something happened.
-        Webhook(Webhook) = "webhook",
-        /// A convoy's feature branch was created in one rig, or not.
-        BranchCreated(BranchCreated) = "branch_created",
-        /// A nudge arrived, or not.
-        NudgeDelivered(NudgeDelivered) = "nudge_delivered",
-        /// A token was refreshed, or not.
-        TokenRefreshed(TokenRefreshed) = "token_refreshed",
-    }
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident = $tag:literal,)*) => {
+        tagged_enum! {
+            /// What happened (spec 8.2).
+            EventKind {
+                $($(#[$doc])* $variant($variant) = $tag,)*
+            }
+        }
+
+        /// What makes the schema of each type.
+        const EVENT_SCHEMAS: &[(&str, fn() -> Value)] = &[$(($tag, schema_of::<$variant>),)*];
+    };
+}
+
+events! {
+    /// The session of an agent runs.
+    AgentStarted = "agent_started",
+    /// A dispatch did not start a session, or may not have.
+    DispatchFailed = "dispatch_failed",
+    /// A running agent was heard of.
+    Heartbeat = "heartbeat",
+    /// The session of an agent ended.
+    AgentExited = "agent_exited",
+    /// An agent says that its work is done.
+    AgentDone = "agent_done",
+    /// What the container says about an agent's process.
+    ContainerStatus = "container_status",
+    /// The host gives the agent up.
+    AgentGone = "agent_gone",
+    /// A stop that was asked for has an outcome.
+    AgentStopped = "agent_stopped",
+    /// A direct merge was looked for on its target.
+    MergeVerified = "merge_verified",
+    /// The mayor was notified, or not.
+    Notified = "notified",
+    /// Silence in this time means nothing.
+    ObservationGap = "observation_gap",
+    /// The town's container is being evicted.
+    ContainerEviction = "container_eviction",
+    /// The replacement of an evicted container is up.
+    ContainerReady = "container_ready",
+    /// The mayor wants a person.
+    MayorWaiting = "mayor_waiting",
+    /// A person talked to the mayor.
+    MayorPrompted = "mayor_prompted",
+    /// A look at a pull request.
+    PrObserved = "pr_observed",
+    /// A merge was attempted.
+    MergeAttempted = "merge_attempted",
+    /// The forge says that something happened.
+    Webhook = "webhook",
+    /// A convoy's feature branch was created in one rig, or not.
+    BranchCreated = "branch_created",
+    /// A nudge arrived, or not.
+    NudgeDelivered = "nudge_delivered",
+    /// A token was refreshed, or not.
+    TokenRefreshed = "token_refreshed",
+}
+
+/// The JSON Schema of every event as it stands on the wire, by type (spec 8.2).
+#[must_use]
+pub fn event_schemas() -> BTreeMap<&'static str, Value> {
+    let beside = [
+        Beside {
+            name: "id",
+            description: "Its identifier; it is applied once however often it comes.",
+            schema: schema_of::<EventId>(),
+            required: true,
+        },
+        Beside {
+            name: "at",
+            description: "When it happened.",
+            schema: schema_of::<Timestamp>(),
+            required: true,
+        },
+        Beside {
+            name: "key",
+            description: "The effect that this is the result of; absent: a fact in its own right.",
+            schema: schema_of::<Option<EffectKey>>(),
+            required: false,
+        },
+    ];
+    EVENT_SCHEMAS
+        .iter()
+        .map(|(type_name, schema)| (*type_name, schema::tagged(schema(), type_name, &beside)))
+        .collect()
 }
 
 /// What observing an event changed, or why it changed nothing (spec 2).

@@ -182,9 +182,11 @@ pub enum ForgeError {
     },
     /// The credential is invalid or expired.
     #[error("the credential is invalid or expired")]
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     Unauthorized,
     /// The credential may not do this.
     #[error("the credential lacks a permission")]
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     Forbidden,
     /// The pull request or branch is not there, or may not be seen.
     #[error("not found")]
@@ -207,6 +209,7 @@ pub enum ForgeError {
     },
     /// The forge could not be reached.
     #[error("the forge could not be reached")]
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     Network,
     /// The answer has a form that is not understood.
     #[error("the forge's answer was not understood: {why}")]
@@ -217,12 +220,15 @@ pub enum ForgeError {
     },
     /// The URL is no pull request's.
     #[error("the URL is not one of a pull request")]
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     UnrecognizedUrl,
     /// The URL names another repository than the rig's.
     #[error("the pull request belongs to another repository than the rig")]
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     RepositoryMismatch,
     /// The URL's host is not allowed.
     #[error("the host is not allowed")]
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     HostNotAllowed,
 }
 
@@ -236,6 +242,7 @@ pub enum MergeOutcome {
         commit: String,
     },
     /// It is in the merge queue.
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     Queued,
     /// A fresh look showed that it may not be merged.
     NotReady {
@@ -267,8 +274,10 @@ pub enum VerifyOutcome {
         commit: String,
     },
     /// The work is not on the target.
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     Absent,
     /// It can't be told.
+    #[serde(deserialize_with = "crate::tagged::nothing_more")]
     Unknown,
 }
 

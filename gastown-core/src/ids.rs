@@ -8,6 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest identifier in bytes (spec 1.3).
 pub const ID_BYTES_MAX: usize = 128;
+/// The form of an identifier as a schema can say it: no white space or control characters, and not
+/// both two underscores at its begin and at its end.
+const ID_PATTERN: &str = r"^(?!__(.*__|_?)$)[^\s\u0000-\u001f\u007f-\u009f]+$";
 /// How much of an offending text an [`IdError`] shows, in characters.
 const SHOWN_CHARACTERS_MAX: usize = 80;
 
@@ -141,6 +144,7 @@ macro_rules! id_type {
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 schemars::json_schema!({
                     "type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX,
+                    "pattern": ID_PATTERN,
                     "description": $expected,
                 })
             }

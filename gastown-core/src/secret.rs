@@ -3,7 +3,9 @@
 use alloc::string::String;
 use core::fmt;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 /// What a secret prints wherever it is shown.
 pub const REDACTED: &str = "[redacted]";
@@ -72,8 +74,31 @@ impl Serialize for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input).map(Self::new)
+        match Value::deserialize(input)? {
+            Value::String(text) => Ok(Self::new(text)),
+            // What stands in the place of a secret may be one: it is not shown.
+            _ => Err(D::Error::custom(
+                "expected a text; what was given is not shown",
+            )),
+        }
     }
+}
+
+/// Reads what holds secrets. What can't be read may be one in the wrong place: it is not shown.
+pub(crate) fn unechoed<'de, T, D>(input: D) -> Result<T, D::Error>
+where
+    T: serde::de::DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    let value = Value::deserialize(input)?;
+    // serde takes a list of the fields for the object.
+    let read = value.is_object().then(|| T::deserialize(value));
+    read.and_then(Result::ok).ok_or_else(|| {
+        D::Error::custom(
+            "expected an object with the texts github_token and platform_integration_id; what was \
+             given is not shown",
+        )
+    })
 }
 
 impl schemars::JsonSchema for Secret {

@@ -54,3 +54,23 @@ macro_rules! tagged_enum {
 }
 
 pub(crate) use tagged_enum;
+
+use serde::{Deserialize, Deserializer};
+
+/// Reads a variant without fields and refuses whatever stands beside its tag, which serde lets
+/// pass.
+pub(crate) fn nothing_more<'de, D: Deserializer<'de>>(input: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    Nothing::deserialize(input).map(|Nothing {}| ())
+}
+
+/// Null says as little as absence: models and hosts like to send it.
+pub(crate) fn or_default<'de, T, D>(input: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::<T>::deserialize(input)?.unwrap_or_default())
+}

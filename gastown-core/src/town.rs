@@ -498,7 +498,8 @@ impl Town {
     /// The text of the next identifier of a kind; uses up one number of the sequence.
     fn next_id_text(&mut self, kind: IdKind) -> String {
         let state = self.state_mut();
-        state.sequence = state.sequence.saturating_add(1);
+        // A foreign snapshot may hold the last number; the next free one is found from the start.
+        state.sequence = state.sequence.checked_add(1).unwrap_or(0);
         let sequence = state.sequence;
         engine_id(&self.id, kind, sequence)
     }

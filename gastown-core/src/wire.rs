@@ -41,10 +41,20 @@ impl WireError {
         }
     }
 
+    /// Whether the text is not of the format at all: it holds a field or a tag that the format
+    /// does not have, or is no object (spec 8). Any other error is about a value.
+    #[must_use]
+    pub fn is_of_another_format(&self) -> bool {
+        self.path == "."
+            || self.message.starts_with("unknown field `")
+            || matches!(self.path.as_str(), "type" | "caller.kind")
+    }
+
     /// The same error, seen from one level up.
     pub(crate) fn under(self, prefix: &str) -> Self {
         let path = match self.path.as_str() {
             "." => prefix.to_string(),
+            path if prefix == "." => path.to_string(),
             path if path.starts_with('[') => format!("{prefix}{path}"),
             path => format!("{prefix}.{path}"),
         };
@@ -57,8 +67,25 @@ impl WireError {
 
 /// Reads a value that was parsed already.
 pub(crate) fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, WireError> {
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| WireError::new(error.path().to_string(), error.inner().to_string()))
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let found = WireError::new(error.path().to_string(), error.inner().to_string());
+        match field_of(&found) {
+            Some(name) => WireError::new(name, found.message.clone()).under(&found.path),
+            None => found,
+        }
+    })
+}
+
+/// The field that an error is about, where the path only leads to the object that lacks it or has
+/// it without need.
+fn field_of(error: &WireError) -> Option<&str> {
+    let rest = error
+        .message
+        .strip_prefix("missing field `")
+        .or_else(|| error.message.strip_prefix("unknown field `"))?;
+    let name = rest.split('`').next()?;
+    let is_named = error.path == name || error.path.ends_with(&format!(".{name}"));
+    (!is_named).then_some(name)
 }
 
 /// Parses a JSON text.
@@ -82,7 +109,7 @@ pub(crate) fn take<T: DeserializeOwned>(
     })
 }
 
-fn object_of(value: Value) -> Result<Map<String, Value>, WireError> {
+pub(crate) fn object_of(value: Value) -> Result<Map<String, Value>, WireError> {
     match value {
         Value::Object(object) => Ok(object),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {

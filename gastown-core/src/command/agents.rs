@@ -152,7 +152,7 @@ mod tests {
             {"type": "done", "caller": {"kind": "agent", "id": "a1"}, "branch": "gt/a1/b1"}
             {"type": "done", "caller": {"kind": "agent", "id": "a2"}, "branch": "gt/a1/b1"}
             {"type": "done", "caller": {"kind": "agent", "id": "a2"}, "branch": ""}
-            {"type": "done", "caller": {"kind": "agent", "id": "a2"}, "branch": "x", "head_sha": "HEAD"}
+            {"type": "done", "caller": {"kind": "agent", "id": "a2"}, "branch": "x", "head_sha": "--all"}
             {"type": "done", "caller": {"kind": "mayor"}, "branch": "x"}
         "#), @r#"
         done [t1-m1]: t1-m1 reviews branch gt/a1/b1
@@ -180,7 +180,7 @@ mod tests {
         refused Conflict: .: this session said done before
         refused Conflict: .: the agent holds no bead
         refused Invalid: branch: is empty
-        refused Invalid: head_sha: expected the hexadecimal name of a commit
+        refused Invalid: head_sha: expected the name of a commit
         refused Forbidden: caller: mayor may not done
         "#);
     }

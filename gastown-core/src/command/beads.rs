@@ -306,7 +306,7 @@ impl Town {
     pub(super) fn set_dependencies(&mut self, set: &SetDependencies, actor: &Actor) -> Executed {
         let id = &set.bead_id;
         self.live_bead_for("bead_id", id, actor)?;
-        self.check_depends_on(&set.depends_on)?;
+        self.check_depends_on(&set.depends_on, actor)?;
         for blocker in &set.depends_on {
             if let Some(cycle) = self.cycle_through(id, blocker) {
                 return Err(cycle_error("depends_on", &cycle));

@@ -197,11 +197,12 @@ pub(super) fn branch(field: &str, text: &str) -> Checked {
 /// A commit, where one is given.
 pub(super) fn commit(field: &str, text: Option<&str>) -> Checked {
     let Some(text) = text else { return Ok(()) };
-    let is_hash = (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if !is_hash {
+    one_line(field, text, PATH_CHARACTERS_MAX)?;
+    // A leading dash would be an option to git.
+    if text.starts_with('-') || text.contains(char::is_whitespace) {
         return Err(CommandError::invalid(
             field,
-            "expected the hexadecimal name of a commit",
+            "expected the name of a commit",
         ));
     }
     Ok(())

@@ -247,7 +247,7 @@ impl Town {
                 format!("has {} issues already", limits::CONVOY_ISSUES_MAX),
             ));
         }
-        if let Some(cycle) = self.cycle_through(&add.convoy_id, &add.bead_id) {
+        if let Some(cycle) = self.cycle_by_joining(&add.bead_id, &add.convoy_id) {
             return Err(cycle_error("bead_id", &cycle));
         }
         self.insert_edge(&add.bead_id, &add.convoy_id, EdgeKind::Tracks);

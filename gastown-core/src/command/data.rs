@@ -13,6 +13,8 @@ use crate::config::ConvoyMergeMode;
 use crate::escalation::Severity;
 use crate::ids::{AgentId, BeadId, RigId};
 use crate::nudge::{NudgeMode, NudgePriority};
+use crate::schema::titled;
+use crate::tagged::or_default;
 use crate::time::Timestamp;
 
 /// A JSON object of the host's. JSON inside of a string is refused.
@@ -62,13 +64,6 @@ fn is_absent<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Null says as little as absence: models like to send it.
-fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
-    input: D,
-) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(input)?.unwrap_or_default())
-}
-
 /// Keeps apart what is absent (unchanged) and what is null (taken away).
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     input: D,
@@ -84,6 +79,7 @@ macro_rules! command_data {
         $($(#[$head])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
+        #[schemars(transform = titled)]
         pub struct $struct {
             $($(#[$doc])* pub $name: $type,)*
             $($($(#[$odoc])*
@@ -372,6 +368,7 @@ command_data! {
 /// Changes what is said about a bead; absent fields stay as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = titled)]
 pub struct UpdateBead {
     /// The bead.
     pub bead_id: BeadId,

@@ -22,7 +22,7 @@ impl Town {
         check::optional_text("body", sling.body.as_deref())?;
         check::labels(&sling.labels, &[label::PR_FIXUP, label::HELD])?;
         check::metadata(&sling.metadata.0)?;
-        self.check_depends_on(&sling.depends_on)?;
+        self.check_depends_on(&sling.depends_on, actor)?;
         let is = |name: &str| sling.labels.iter().any(|label| label == name);
         let (is_fixup, held) = (is(label::PR_FIXUP), is(label::HELD));
         let work = if is_fixup {
@@ -144,13 +144,21 @@ impl Town {
     }
 
     /// Beads that something may wait for.
-    pub(super) fn check_depends_on(&self, depends_on: &[BeadId]) -> Result<(), CommandError> {
+    pub(super) fn check_depends_on(
+        &self,
+        depends_on: &[BeadId],
+        actor: &Actor,
+    ) -> Result<(), CommandError> {
         check::count("depends_on", depends_on.len(), limits::DEPENDS_ON_MAX)?;
         for (at, id) in depends_on.iter().enumerate() {
             let field = format!("depends_on[{at}]");
             let Some(bead) = self.bead(id) else {
                 return Err(CommandError::missing(field, "bead", id));
             };
+            // Whoever is bound to a rig lets nothing wait for another (spec 2.1).
+            if let Some(rig) = self.rig_of_bead(bead) {
+                actor.may_touch(&field, Some(rig))?;
+            }
             if bead.kind.bead_type() == BeadType::Message {
                 return Err(CommandError::invalid(field, "is a message, not work"));
             }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::data::object;
 use crate::config::{RigConfig, TownConfig};
+use crate::schema::nullable;
 use crate::secret::REDACTED;
 use crate::wire::{WireError, read_value};
 
@@ -68,7 +69,9 @@ macro_rules! patch {
                 stringify!($name).into()
             }
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                <$config>::json_schema(generator)
+                let mut schema = <$config>::json_schema(generator);
+                nullable(&mut schema);
+                schema
             }
         }
     };
@@ -174,13 +177,23 @@ fn each_secret(fields: &mut Map<String, Value>, see: impl Fn(&mut Map<String, Va
 /// The same fields without their secrets.
 fn redacted(fields: &Map<String, Value>) -> Map<String, Value> {
     let mut fields = fields.clone();
-    each_secret(&mut fields, |inner, name| {
-        if let Some(value) = inner.get_mut(name)
-            && !value.is_null()
-        {
+    let redact = |value: &mut Value| {
+        if !value.is_null() {
             *value = REDACTED.into();
         }
-    });
+    };
+    for (name, value) in &mut fields {
+        match (name.as_str(), value) {
+            ("github_cli_pat" | "llm_token", value) => redact(value),
+            // Whatever else stands in here may be a token in the wrong place.
+            ("git_auth", Value::Object(inner)) => inner
+                .iter_mut()
+                .filter(|(name, _)| name.as_str() != "platform_integration_id")
+                .for_each(|(_, value)| redact(value)),
+            ("git_auth", value) => redact(value),
+            _ => {}
+        }
+    }
     fields
 }
 

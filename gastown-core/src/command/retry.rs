@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use serde_json::json;
 
+use super::convoys::cycle_error;
 use super::data::Retry;
 use super::{Actor, CommandError, Did, Executed};
 use crate::agent::AgentStatus;
@@ -59,6 +60,7 @@ impl Town {
                 ));
             }
         };
+        self.check_retried_order(&bead)?;
         let new_id = self.next_bead_id(letter);
         let mut new = Bead::new(new_id.clone(), kind, bead.title.clone(), actor.now);
         new.body.clone_from(&bead.body);
@@ -146,6 +148,19 @@ impl Town {
                 "bead_id",
                 format!("\"{}\" reviews the same branch already", other.id),
             )),
+        }
+    }
+
+    /// A review that ended no longer stood between its source and what the review waited for; its
+    /// successor does again, which must close no cycle (spec 1.7).
+    fn check_retried_order(&self, old: &Bead) -> Result<(), CommandError> {
+        let Some(source) = self.source_of(old).filter(|_| old.review().is_some()) else {
+            return Ok(());
+        };
+        let mut blockers = self.depends_on(&old.id, EdgeKind::Blocks);
+        match blockers.find_map(|blocker| self.cycle_through(source, blocker)) {
+            None => Ok(()),
+            Some(cycle) => Err(cycle_error("bead_id", &cycle)),
         }
     }
 

@@ -113,6 +113,9 @@ impl Town {
         let Some(convoy) = self.bead(&event.convoy_id).and_then(|bead| bead.convoy()) else {
             return Err("the convoy is gone".to_string());
         };
+        if convoy.feature_branch.as_ref() != Some(&event.branch) {
+            return Err("the convoy has another branch".to_string());
+        }
         let named = key
             .and_then(|key| key.subject.rsplit_once('@'))
             .map(|(_, rig)| rig);

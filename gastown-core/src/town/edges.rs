@@ -7,6 +7,20 @@ use super::Town;
 use crate::edge::{Edge, EdgeKind};
 use crate::ids::BeadId;
 
+/// How convoys count when it is asked what waits for what (spec 1.7): the text says "issue →
+/// convoy", and a convoy is not settled before its issues are. No cycle may close either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Convoys {
+    /// An issue counts as waiting for its convoy.
+    HoldIssues,
+    /// A convoy counts as waiting for its issues.
+    WaitForIssues,
+}
+
+impl Convoys {
+    const BOTH: [Convoys; 2] = [Self::WaitForIssues, Self::HoldIssues];
+}
+
 impl Town {
     /// All edges, by bead.
     pub fn edges(&self) -> impl Iterator<Item = &Edge> {
@@ -64,24 +78,37 @@ impl Town {
     }
 
     /// What `bead` waits for before it can be settled, in the sense in which `blocks` must stay
-    /// acyclic: its blockers, a source's live MR beads, and a convoy's issues.
-    fn waits_on(&self, bead: &BeadId) -> BTreeSet<&BeadId> {
+    /// acyclic: its blockers, a source's live MR beads, and what its convoy stands for.
+    fn waits_on(&self, bead: &BeadId, convoys: Convoys) -> BTreeSet<&BeadId> {
         let mut out: BTreeSet<&BeadId> = self.depends_on(bead, EdgeKind::Blocks).collect();
-        let is_convoy = self.bead(bead).is_some_and(|b| b.convoy().is_some());
+        let is_convoy = |id: &BeadId| self.bead(id).is_some_and(|b| b.convoy().is_some());
+        let waits_for_issues = convoys == Convoys::WaitForIssues && is_convoy(bead);
         for other in self.dependents(bead, EdgeKind::Tracks) {
             let Some(tracker) = self.bead(other) else {
                 continue;
             };
             let live_review = tracker.review().is_some() && tracker.is_live();
-            if live_review || (is_convoy && tracker.work().is_some()) {
+            if live_review || (waits_for_issues && tracker.work().is_some()) {
                 out.insert(other);
             }
+        }
+        let is_issue = self.bead(bead).is_some_and(|b| b.work().is_some());
+        if convoys == Convoys::HoldIssues && is_issue {
+            let tracked = self.depends_on(bead, EdgeKind::Tracks);
+            out.extend(tracked.filter(|id| is_convoy(id)));
         }
         out
     }
 
-    /// A cycle of `blocks` edges, if there is one: depth first, each bead visited once.
+    /// A cycle of what waits for each other, if there is one.
     pub(crate) fn blocks_cycle(&self) -> Option<Vec<BeadId>> {
+        Convoys::BOTH
+            .into_iter()
+            .find_map(|convoys| self.cycle(convoys))
+    }
+
+    /// Depth first, each bead visited once.
+    fn cycle(&self, convoys: Convoys) -> Option<Vec<BeadId>> {
         let mut done: BTreeSet<&BeadId> = BTreeSet::new();
         for start in self
             .edges
@@ -96,7 +123,7 @@ impl Town {
                     return Some(way.iter().skip(at).map(|(id, _)| (*id).clone()).collect());
                 }
                 if done.insert(bead) {
-                    way.push((bead, self.depends_on(bead, EdgeKind::Blocks).collect()));
+                    way.push((bead, self.waits_on(bead, convoys).into_iter().collect()));
                 }
                 while let Some((_, left)) = way.last_mut() {
                     next = left.pop();
@@ -113,6 +140,23 @@ impl Town {
     /// The beads on a cycle that a new `blocks` edge from `bead` to `depends_on` would close,
     /// beginning with `bead`; none when it closes none.
     pub(crate) fn cycle_through(&self, bead: &BeadId, depends_on: &BeadId) -> Option<Vec<BeadId>> {
+        Convoys::BOTH
+            .into_iter()
+            .find_map(|convoys| self.way_back(bead, depends_on, convoys))
+    }
+
+    /// The cycle that an issue's joining a convoy would close.
+    pub(crate) fn cycle_by_joining(&self, issue: &BeadId, convoy: &BeadId) -> Option<Vec<BeadId>> {
+        self.way_back(convoy, issue, Convoys::WaitForIssues)
+            .or_else(|| self.way_back(issue, convoy, Convoys::HoldIssues))
+    }
+
+    fn way_back(
+        &self,
+        bead: &BeadId,
+        depends_on: &BeadId,
+        convoys: Convoys,
+    ) -> Option<Vec<BeadId>> {
         if bead == depends_on {
             return Some([bead.clone()].into());
         }
@@ -129,7 +173,7 @@ impl Town {
             if !seen.insert(last) {
                 continue;
             }
-            for next in self.waits_on(last) {
+            for next in self.waits_on(last, convoys) {
                 let mut longer = path.clone();
                 longer.push(next);
                 stack.push(longer);

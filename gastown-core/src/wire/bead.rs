@@ -140,26 +140,28 @@ fn take_kind(form: &mut BeadForm) -> Result<BeadKind, WireError> {
         }
         BeadType::Convoy => {
             form.labels.remove(label::CONVOY);
-            BeadKind::Convoy(Box::new(
-                form.convoy.take().ok_or_else(|| missing("convoy"))?,
-            ))
+            // Every field of a convoy is optional, so all of them are.
+            BeadKind::Convoy(Box::new(form.convoy.take().unwrap_or_default()))
         }
         BeadType::Escalation => {
             form.labels.remove(label::ESCALATION);
             form.labels
                 .retain(|name| !name.starts_with(label::SEVERITY_PREFIX));
-            BeadKind::Escalation(
-                form.escalation
-                    .take()
-                    .ok_or_else(|| missing("escalation"))?,
-            )
+            let escalation = form.escalation.take();
+            BeadKind::Escalation(escalation.ok_or_else(|| missing("escalation"))?)
         }
         BeadType::Molecule => {
             form.labels.remove(label::MOLECULE);
             BeadKind::Molecule
         }
         BeadType::Message => {
-            BeadKind::Message(form.message.take().ok_or_else(|| missing("message"))?)
+            // A message without a block of its own is for its assignee.
+            let plain = form.assignee.clone().map(|to| Mail {
+                to,
+                from: form.created_by.clone(),
+            });
+            let mail = form.message.take().or(plain);
+            BeadKind::Message(mail.ok_or_else(|| missing("message"))?)
         }
     };
     match form

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{WireError, bead::bead_from_value, object_of, parse, read_value, take};
-use crate::agent::Agent;
+use crate::agent::{Agent, identity};
 use crate::bead::Bead;
 use crate::breaker::Breaker;
 use crate::condition::Condition;
 use crate::config::TownConfig;
 use crate::drain::{Container, Drain};
 use crate::edge::Edge;
-use crate::ids::{BeadId, TownId};
+use crate::ids::{BeadId, RigId, TownId};
 use crate::nudge::Nudge;
 use crate::policy::Policy;
 use crate::rig::Rig;
@@ -172,18 +172,33 @@ pub fn snapshot_from_value(value: Value) -> Result<Town, WireError> {
     let form: TownForm = take(&mut object, "town")?;
     let mut town = form.into_town().map_err(|error| error.under("town"))?;
     for (path, rig) in list(&mut object, "rigs", read_value::<Rig>)? {
-        refuse_duplicate(&path, town.rig(&rig.id).is_some(), rig.id.as_str())?;
+        refuse_duplicate(
+            &format!("{path}.id"),
+            town.rig(&rig.id).is_some(),
+            rig.id.as_str(),
+        )?;
         rig.config.validate().map_err(|error| {
             WireError::new(format!("{path}.config.{}", error.field), error.problem)
         })?;
         town.insert_rig(rig);
     }
+    let mut identities = BTreeSet::new();
     for (path, agent) in list(&mut object, "agents", read_value::<Agent>)? {
-        refuse_duplicate(&path, town.agent(&agent.id).is_some(), agent.id.as_str())?;
+        refuse_duplicate(
+            &format!("{path}.id"),
+            town.agent(&agent.id).is_some(),
+            agent.id.as_str(),
+        )?;
+        let agent = named(&town, &identities, agent);
+        identities.insert(agent.identity.clone());
         town.insert_agent(agent);
     }
     for (path, bead) in list(&mut object, "beads", bead_from_value)? {
-        refuse_duplicate(&path, town.bead(&bead.id).is_some(), bead.id.as_str())?;
+        refuse_duplicate(
+            &format!("{path}.id"),
+            town.bead(&bead.id).is_some(),
+            bead.id.as_str(),
+        )?;
         town.insert_bead(bead);
     }
     for (path, edge) in list(&mut object, "dependencies", read_value::<Edge>)? {
@@ -200,7 +215,11 @@ pub fn snapshot_from_value(value: Value) -> Result<Town, WireError> {
         town.insert_edge(&edge.bead_id, &edge.depends_on, edge.kind);
     }
     for (path, nudge) in list(&mut object, "nudges", read_value::<Nudge>)? {
-        refuse_duplicate(&path, town.nudge(&nudge.id).is_some(), nudge.id.as_str())?;
+        refuse_duplicate(
+            &format!("{path}.id"),
+            town.nudge(&nudge.id).is_some(),
+            nudge.id.as_str(),
+        )?;
         town.insert_nudge(nudge);
     }
     match object.keys().next() {
@@ -209,9 +228,25 @@ pub fn snapshot_from_value(value: Value) -> Result<Town, WireError> {
     }
 }
 
+/// The agent with a name and an identity, should the snapshot have none.
+fn named(town: &Town, taken: &BTreeSet<String>, mut agent: Agent) -> Agent {
+    if agent.name.is_empty() {
+        agent.name = agent.id.to_string();
+    }
+    if agent.identity.is_empty() {
+        let rig = agent.rig_id.as_ref().map(RigId::as_str);
+        let is_taken = |identity: &str| taken.contains(identity);
+        agent.identity = identity(&agent.name, agent.role, rig, town.id().as_str(), is_taken);
+    }
+    agent
+}
+
 fn refuse_duplicate(path: &str, duplicate: bool, id: &str) -> Result<(), WireError> {
     if duplicate {
-        return Err(WireError::new(path, format!("duplicate of \"{id}\"")));
+        return Err(WireError::new(
+            path,
+            format!("duplicate of \"{id}\", expected each once"),
+        ));
     }
     Ok(())
 }
