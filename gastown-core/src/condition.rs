@@ -106,13 +106,12 @@ impl<'de> Deserialize<'de> for ConditionSubject {
             Town,
             Rig(RigId),
         }
-        let value = match Value::deserialize(input)? {
-            Value::String(word) if word == "town" => return Ok(Self::Town),
-            Value::String(word) => {
-                return RigId::new(word).map(Self::Rig).map_err(D::Error::custom);
-            }
-            value => value,
-        };
+        let value = Value::deserialize(input)?;
+        match value.as_str() {
+            Some("town") => return Ok(Self::Town),
+            Some(word) => return RigId::new(word).map(Self::Rig).map_err(D::Error::custom),
+            None => {}
+        }
         match Form::deserialize(value).map_err(D::Error::custom)? {
             Form::Town => Ok(Self::Town),
             Form::Rig(id) => Ok(Self::Rig(id)),

@@ -74,10 +74,10 @@ impl Serialize for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        match Value::deserialize(input)? {
-            Value::String(text) => Ok(Self::new(text)),
-            // What stands in the place of a secret may be one: it is not shown.
-            _ => Err(D::Error::custom(
+        // What stands in the place of a secret may be one: it is not shown.
+        match Value::deserialize(input)?.as_str() {
+            Some(text) => Ok(Self::new(text)),
+            None => Err(D::Error::custom(
                 "expected a text; what was given is not shown",
             )),
         }

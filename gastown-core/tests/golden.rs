@@ -102,9 +102,11 @@ fn every_error_of_the_forge_stands_in_the_golden_file() {
     };
     let seen: BTreeSet<&str> = EVENTS
         .lines()
-        .filter_map(|line| match wire::event_from_str(line).unwrap().kind {
-            EventKind::PrObserved(observed) => observed.error,
-            _ => None,
+        .filter_map(|line| {
+            let EventKind::PrObserved(observed) = wire::event_from_str(line).unwrap().kind else {
+                return None;
+            };
+            observed.error
         })
         .map(|error| kind(&error))
         .collect();
