@@ -2,7 +2,12 @@
 //! A change of one of these lines is a new version of the format with a migration.
 
 // Helpers of tests may stop a test.
-#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
 
 #[path = "golden/validate.rs"]
 mod validate;
