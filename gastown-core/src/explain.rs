@@ -26,8 +26,8 @@ use crate::wakeup::next_decision;
 /// How many passes ahead the next rule is looked for, however large the town.
 const PASSES_AHEAD_MIN: usize = 64;
 /// How many passes ahead the next rule is looked for, however small the town.
-const PASSES_AHEAD_MAX: usize = 512;
-/// How many beads those passes may look at in all: a small town is followed for days, a large one
+const PASSES_AHEAD_MAX: usize = 160;
+/// How many beads those passes may look at in all: a small town is followed for long, a large one
 /// still answers soon.
 const BEADS_AHEAD_MAX: usize = 40_000;
 

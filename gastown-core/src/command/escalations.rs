@@ -319,6 +319,23 @@ mod tests {
     }
 
     #[test]
+    fn escalate_of_a_refinery_is_about_the_convoy_of_the_source() {
+        let town = "
+            rig r1
+            agent a1 refinery working rig_id=r1 hook=m1 session=1
+            bead c1 convoy open
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request in_progress rig_id=r1 assignee=a1 review.source=b1
+            edge b1 tracks c1
+            edge m1 tracks b1
+        ";
+        let escalate = r#"{"type": "escalate", "caller": {"kind": "agent", "id": "a1"}, "severity": "high", "message": "help"}"#;
+        let done = executes(town, escalate);
+        assert!(done.contains(r#"hooked_bead_id: - → "m1""#), "{done}");
+        assert!(done.contains(r#"escalation.convoy_id: - → "c1""#), "{done}");
+    }
+
+    #[test]
     fn escalate_by_the_triage_agent_makes_no_request() {
         insta::assert_snapshot!(executes(TOWN, r#"
             {"type": "escalate", "caller": {"kind": "agent", "id": "a2"}, "severity": "high", "message": "Look at this."}

@@ -142,3 +142,42 @@ fn certified(before: &Town, merge: &MergePr, now: Timestamp, out: &mut Vec<Viola
         "merged without a valid certificate for its head",
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::check_step;
+    use crate::action::{ActionKind, MergePr};
+    use crate::reconcile::reconcile;
+    use crate::testing::{GREEN, at, town};
+
+    /// What is wrong with the merge of a green pull request, changed, in a town like this.
+    fn wrong(text: &str, change: impl Fn(&mut MergePr)) -> Vec<&'static str> {
+        let mut actions = reconcile(&town(GREEN), at("0s"));
+        for action in &mut actions {
+            if let ActionKind::MergePr(merge) = &mut action.kind {
+                change(merge);
+            }
+        }
+        let town = town(text);
+        let found = check_step(&town, &actions, &town, at("0s"));
+        found.into_iter().map(|it| it.invariant).collect()
+    }
+
+    #[test]
+    fn i12_to_i19_a_merge_is_reviewed_green_its_own_and_certified() {
+        assert_eq!(wrong(GREEN, |_| {}), Vec::<&str>::new());
+        let unreviewed = GREEN.replace("reviewed.head_sha=h1", "reviewed.head_sha=h0");
+        assert_eq!(wrong(&unreviewed, |_| {}), ["I12"]);
+        assert_eq!(wrong(GREEN, |it| it.head_sha = "h2".into()), ["I13", "I19"]);
+        let sooner = |it: &mut MergePr| it.certificate.ready_since = at("-1m");
+        assert_eq!(wrong(GREEN, sooner), ["I13"]);
+        let foreign = |it: &mut MergePr| it.pr_url = "https://github.com/acme/r2/pull/1".into();
+        assert_eq!(wrong(GREEN, foreign), ["I14"]);
+        let elsewhere = |it: &mut MergePr| it.certificate.base_branch = "dev".into();
+        assert_eq!(wrong(GREEN, elsewhere), ["I14"]);
+        let empty = |it: &mut MergePr| it.certificate.conditions.clear();
+        assert_eq!(wrong(GREEN, empty), ["I19"]);
+    }
+}

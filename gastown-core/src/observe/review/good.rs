@@ -570,6 +570,18 @@ mod tests {
         assert!(look(&closed("0s"), "0s", &dirty("h2")).contains("gt:pr-conflict"));
     }
 
+    #[test]
+    fn good_dirty_knows_a_repair_by_what_it_blocks() {
+        let town = format!(
+            r#"{GREEN}
+            bead p1 issue open rig_id=r1 labels=["gt:pr-conflict"] metadata.mr_bead_id=m1
+            edge m1 blocks p1"#
+        );
+        let after = look(&town, "0s", &green("h1").replace("clean", "dirty"));
+        assert!(after.contains("m1.review.conflict.since"), "{after}");
+        assert!(!after.contains("t1-b1"), "{after}");
+    }
+
     /// The record of the last repair ends with the conflict; the bead itself still knows.
     #[test]
     fn good_dirty_again_waits_for_an_interval_since_the_repair_that_is_known() {

@@ -31,7 +31,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -39,6 +39,15 @@ mod tests {
         bead b1 issue in_review rig_id=r1 assignee=a1
         bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.verify.asked_at=0s
     ";
+
+    #[test]
+    fn agents_collect_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: agents/collect
+        ");
+    }
 
     #[test]
     fn agents_collect_at_the_threshold_waits() {

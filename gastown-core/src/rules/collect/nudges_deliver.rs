@@ -82,7 +82,7 @@ fn due(pass: &Pass<'_>, nudge: &Nudge, agent: &Agent) -> Due {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -90,6 +90,16 @@ mod tests {
         bead b1 issue in_progress rig_id=r1 assignee=a1
         nudge n1 a1 message created_at=-10s
     ";
+
+    #[test]
+    fn nudges_deliver_around_its_threshold() {
+        let town = TOWN.replace("created_at", "mode=when_idle created_at");
+        insta::assert_snapshot!(around(&town, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: nudges/deliver
+        ");
+    }
 
     #[test]
     fn nudges_deliver_at_once() {

@@ -51,12 +51,28 @@ pub(super) fn due(pass: &Pass<'_>, nudge: &Nudge) -> Due {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     fn town(nudge: &str) -> std::string::String {
         std::format!(
             "rig r1\nagent a1 polecat idle rig_id=r1 last_activity_at=0s dispatched_at=-70m\nnudge n1 {nudge}"
         )
+    }
+
+    #[test]
+    fn nudges_expire_around_each_threshold() {
+        let delivered = town("a1 message created_at=-9d sent_at=-60m delivered_at=-60m");
+        insta::assert_snapshot!(around(&delivered, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: nudges/expire
+        ");
+        let undelivered = town("a1 message created_at=-7d");
+        insta::assert_snapshot!(around(&undelivered, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: nudges/expire
+        ");
     }
 
     #[test]

@@ -63,12 +63,27 @@ fn due(pass: &Pass<'_>) -> Due {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         town container.instance=i1 container.last_token_refresh_at=-1h
         agent a1 mayor waiting last_activity_at=-1s
     ";
+
+    #[test]
+    fn container_refresh_token_around_each_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: container/refresh-token
+        ");
+        let asked = TOWN.replace("last_token", "refresh_asked_at=-1m container.last_token");
+        insta::assert_snapshot!(around(&asked, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: container/refresh-token
+        ");
+    }
 
     #[test]
     fn container_refresh_token_at_the_threshold_waits() {

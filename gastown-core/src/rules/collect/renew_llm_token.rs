@@ -32,11 +32,26 @@ fn evaluate(pass: &Pass<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         town container.llm_token_expires_at=+7d container.last_llm_check_at=-2d
     ";
+
+    #[test]
+    fn container_renew_llm_token_around_each_time() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.000Z
+        at: container/renew-llm-token
+        just over: container/renew-llm-token
+        ");
+        let checked = TOWN.replace("+7d", "+1d").replace("-2d", "-24h");
+        insta::assert_snapshot!(around(&checked, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.000Z
+        at: container/renew-llm-token
+        just over: container/renew-llm-token
+        ");
+    }
 
     #[test]
     fn container_renew_llm_token_just_before_the_time_waits() {

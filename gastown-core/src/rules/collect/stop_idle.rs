@@ -53,12 +53,32 @@ fn last_activity(pass: &Pass<'_>) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         town container.instance=i1 config.keep_waiting_mayor_fresh=false
         agent a1 mayor waiting last_activity_at=-5m
     ";
+
+    #[test]
+    fn container_stop_idle_around_each_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: container/stop-idle
+        ");
+        let stopped = TOWN
+            .replace(
+                "container.instance",
+                "container.last_idle_stop_at=-2m container.instance",
+            )
+            .replace("-5m", "-1h");
+        insta::assert_snapshot!(around(&stopped, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: container/stop-idle
+        ");
+    }
 
     #[test]
     fn container_stop_idle_at_the_threshold_waits() {

@@ -38,11 +38,24 @@ fn evaluate(pass: &Pass<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, observed, settled, wakeup};
+    use crate::testing::{acts, around, observed, settled, wakeup};
 
     const TOWN: &str = r#"
         town notices=1 notices_under_way={"breaker":{"message":"starts keep failing","number":1}}
     "#;
+
+    #[test]
+    fn notices_repeat_around_its_time() {
+        let town = TOWN.replace(
+            r#""number":1"#,
+            r#""number":1,"next_at":"2026-04-04T12:01:00Z""#,
+        );
+        insta::assert_snapshot!(around(&town, "1m"), @"
+        just under: nothing, again at 2026-04-04T12:01:00.000Z
+        at: notices/repeat
+        just over: notices/repeat
+        ");
+    }
 
     #[test]
     fn notices_repeat_waits_for_the_outcome() {

@@ -62,11 +62,29 @@ pub(super) fn due(pass: &Pass<'_>, bead: &Bead) -> Option<Due> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         bead e1 escalation open created_at=-4h escalation.severity=low body=why
     ";
+
+    #[test]
+    fn escalations_repeat_around_each_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: escalations/repeat
+        ");
+        let second = TOWN.replace("-4h", "-8h").replace(
+            "low",
+            "medium escalation.re_escalations=1 escalation.notified_at=-4h",
+        );
+        insta::assert_snapshot!(around(&second, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: escalations/repeat
+        ");
+    }
 
     #[test]
     fn escalations_repeat_at_the_threshold_waits() {

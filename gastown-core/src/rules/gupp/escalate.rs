@@ -38,7 +38,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     const TOWN: &str = "
         rig r1
@@ -46,6 +46,22 @@ mod tests {
         bead b1 issue in_progress rig_id=r1 assignee=a1
         nudge n1 a1 warn created_at=-45m sent_at=-45m delivered_at=-45m
     ";
+
+    #[test]
+    fn gupp_escalate_around_its_thresholds() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: gupp/escalate
+        ");
+        let nudged = TOWN.replace("last_event_at=-1h", "last_event_at=-90m")
+            + "\nnudge n2 a1 escalate created_at=-60m sent_at=-60m";
+        insta::assert_snapshot!(around(&nudged, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: gupp/escalate, nudges/expire
+        ");
+    }
 
     #[test]
     fn gupp_escalate_at_the_threshold_waits() {

@@ -41,7 +41,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     const TOWN: &str = "
         rig r1
@@ -49,6 +49,15 @@ mod tests {
         bead b1 issue in_progress rig_id=r1 assignee=a1
         nudge n1 a1 escalate created_at=-30m sent_at=-30m delivered_at=-30m
     ";
+
+    #[test]
+    fn gupp_stop_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: gupp/stop
+        ");
+    }
 
     #[test]
     fn gupp_stop_at_the_threshold_waits() {

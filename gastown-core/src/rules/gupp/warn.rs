@@ -35,13 +35,31 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     const TOWN: &str = "
         rig r1
         agent a1 polecat working rig_id=r1 hook=b1 session=3 last_activity_at=0s dispatched_at=-3h last_event_at=-15m
         bead b1 issue in_progress rig_id=r1 assignee=a1
     ";
+
+    #[test]
+    fn gupp_warn_around_its_thresholds() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: gupp/warn
+        ");
+        let nudged = std::format!(
+            "town policy.gupp_escalate=P1D\n{TOWN}\nnudge n1 a1 warn created_at=-60m sent_at=-60m delivered_at=-60m"
+        )
+        .replace("last_event_at=-15m", "last_event_at=-90m");
+        insta::assert_snapshot!(around(&nudged, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: gupp/warn, nudges/expire
+        ");
+    }
 
     #[test]
     fn gupp_warn_at_the_threshold_waits() {

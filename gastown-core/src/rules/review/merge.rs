@@ -159,7 +159,7 @@ fn delay_wait(review: &Review, settings: &Settings) -> Wait {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{GREEN, acts, settled, wakeup};
+    use crate::testing::{GREEN, acts, around, settled, wakeup};
 
     fn with(from: &str, to: &str) -> std::string::String {
         assert!(GREEN.contains(from), "{from}");
@@ -168,6 +168,22 @@ mod tests {
 
     const CLEARED: &str =
         "review/merge: mark_auto_merge bead_id=m1 head_sha=null pending=false ready_since=null";
+
+    #[test]
+    fn review_merge_around_the_age_of_its_certificate() {
+        let looked = GREEN.replace("review.poll.last_at=-10s", "review.poll.last_at=+110s");
+        let held = looked.replace(
+            "town config",
+            r#"town conditions=[{"kind":"merge_method_impossible","subject":{"kind":"rig","id":"r1"},"since":"2026-04-04T11:00:00Z","told_at":"2026-04-04T11:00:00Z"}] config"#,
+        );
+        insta::assert_snapshot!(around(&held, "110s"), @"
+        just under: nothing, again at 2026-04-04T12:01:50.001Z
+        at: nothing, again at 2026-04-04T12:01:50.001Z
+        just over: review/merge
+        ");
+        assert!(acts(&looked, "110s").contains("merge_pr"));
+        assert!(acts(&looked, "110001ms").contains(CLEARED));
+    }
 
     #[test]
     fn review_merge_merges_what_is_green_and_rests() {

@@ -70,7 +70,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     const TOWN: &str = "
         rig r1
@@ -78,6 +78,15 @@ mod tests {
         bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h1 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.poll.last_at=0s review.poll.changed_at=0s review.auto_merge.attempt={\"number\":1,\"head_sha\":\"h1\",\"at\":\"2026-04-04T11:55:00Z\"} review.auto_merge.attempts=1 review.auto_merge.pending=true review.auto_merge.refusals=3
         edge m1 tracks b1
     ";
+
+    #[test]
+    fn review_merge_overdue_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/merge-overdue
+        ");
+    }
 
     #[test]
     fn review_merge_overdue_at_the_threshold_waits() {

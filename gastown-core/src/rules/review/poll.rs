@@ -140,7 +140,7 @@ fn short_of_budget(pass: &Pass<'_>, mr: &Bead) -> Option<Wait> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -151,6 +151,35 @@ mod tests {
 
     fn with(more: &str) -> std::string::String {
         TOWN.replace("review.poll.changed_at=-30m", more)
+    }
+
+    #[test]
+    fn review_poll_around_each_threshold() {
+        let often = with("review.poll.changed_at=-30m review.poll.last_at=-60s");
+        insta::assert_snapshot!(around(&often, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/poll
+        ");
+        let quiet = with("review.poll.changed_at=-2h review.poll.last_at=-10m");
+        insta::assert_snapshot!(around(&quiet, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/poll
+        ");
+        // An hour and one millisecond after the last change it is quiet, and no sooner.
+        let hour = with("review.poll.changed_at=-1h review.poll.last_at=-59999ms");
+        insta::assert_snapshot!(around(&hour, "1ms"), @"
+        just under: nothing, again at 2026-04-04T12:09:00.002Z
+        at: nothing, again at 2026-04-04T12:09:00.002Z
+        just over: nothing, again at 2026-04-04T12:09:00.002Z
+        ");
+        let sooner = with("review.poll.changed_at=-3599998ms review.poll.last_at=-59999ms");
+        insta::assert_snapshot!(around(&sooner, "1ms"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.002Z
+        at: nothing, again at 2026-04-04T12:00:00.002Z
+        just over: review/poll
+        ");
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn tell(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     const TOWN: &str = "
         rig r1
@@ -82,6 +82,20 @@ mod tests {
         bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.verify.merge_commit=c1 review.verifications=4 updated_at=-1d
         edge m1 tracks b1
     ";
+
+    #[test]
+    fn review_verify_around_its_threshold() {
+        insta::assert_snapshot!(around(&asked(1), "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/verify
+        ");
+        insta::assert_snapshot!(around(&asked(5), "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/verify
+        ");
+    }
 
     #[test]
     fn review_verify_asks_at_once() {

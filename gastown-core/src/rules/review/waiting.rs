@@ -66,7 +66,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     fn town(more: &str) -> std::string::String {
         std::format!(
@@ -77,6 +77,21 @@ mod tests {
             bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.poll.last_at=0s {more}
             edge m1 tracks b1"
         )
+    }
+
+    #[test]
+    fn review_waiting_around_each_threshold() {
+        insta::assert_snapshot!(around(&town("review.poll.changed_at=-24h"), "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/waiting
+        ");
+        let told = "review.poll.changed_at=-20d review.waiting.told_at=-10d review.waiting.times=1";
+        insta::assert_snapshot!(around(&town(told), "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/waiting
+        ");
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn evaluate(pass: &Pass<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::acts;
+    use crate::testing::{acts, around};
 
     const TOWN: &str = r#"
         town triage_ended_at=-10m
@@ -63,6 +63,15 @@ mod tests {
         bead q1 issue open labels=["gt:triage-request"] metadata.triage_type=help_request metadata.hooked_bead_id=b1
         bead q2 issue open labels=["gt:triage-request"] metadata.triage_type=escalation metadata.carries=1
     "#;
+
+    #[test]
+    fn triage_batch_around_its_threshold() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: triage/batch
+        ");
+    }
 
     #[test]
     fn triage_batch_at_the_pause_waits() {
