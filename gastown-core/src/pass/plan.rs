@@ -121,6 +121,14 @@ impl Plan {
         {
             self.triage_requests = self.triage_requests.saturating_add(1);
         }
+        // The request notes on the agent that it was made: nothing else is decided on it now.
+        if let ActionKind::CreateBead(made) = action
+            && let Some(Work::TriageRequest(request)) = made.bead.work()
+            && request.triage_type == TriageType::CrashLoop
+            && let Some(agent) = &request.agent_id
+        {
+            self.claimed.insert(Subject::Agent(agent.clone()));
+        }
     }
 
     /// Polecats of a rig that hold a bead, or will.

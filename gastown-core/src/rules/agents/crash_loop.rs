@@ -75,4 +75,15 @@ mod tests {
         let town = std::format!("town policy.max_open_triage_requests=0\n{TOWN}");
         assert_eq!(acts(&town, "0s"), "nothing");
     }
+
+    /// The earlier row goes first (spec 3); the count is reset in the next pass.
+    #[test]
+    fn agents_crash_loop_comes_before_the_reset() {
+        let quiet = TOWN.replace("last_activity_at=-1s", "last_activity_at=-31m");
+        assert!(!acts(&quiet, "0s").contains("agents/attempts-reset"));
+        let settled = settled(&quiet, "0s");
+        let request = settled.find("agents/crash-loop");
+        let reset = settled.find("agents/attempts-reset");
+        assert!(request.is_some() && request < reset, "{settled}");
+    }
 }
