@@ -1,17 +1,25 @@
-//! What always holds (spec 5.1): one file each for what a state can show, and the steps of the
-//! engine for what needs two.
+//! What always holds (spec 5.1), one file each: [`check`] finds what a single state can show,
+//! [`check_step`] what needs two.
 
 mod assignee_known;
+mod attempts_capped;
 mod breaker_closed;
+mod certified;
 mod convoy_state;
 mod edges_known;
+mod green_before_merge;
 mod hook_mutual;
+mod landed_evidence;
 mod no_sentinel;
 mod one_repair;
+mod quiet_drain;
 mod review_backed;
+mod reviewed_before_merge;
 mod same_pr;
+mod secrets_out;
 mod serial_merge;
 mod step;
+mod terminal_final;
 mod told_once;
 mod worker_hooked;
 
@@ -20,7 +28,9 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
-pub use self::step::check_step;
+pub use self::step::{Cause, check_step};
+
+use self::step::Transition;
 
 use crate::time::Timestamp;
 use crate::town::Town;
@@ -111,6 +121,10 @@ const INVARIANTS: &[Invariant] = &[
         check: breaker_closed::check,
     },
     Invariant {
+        id: "I17",
+        check: secrets_out::check,
+    },
+    Invariant {
         id: "I18",
         check: told_once::check,
     },
@@ -138,4 +152,57 @@ pub fn check(town: &Town, now: Timestamp) -> Vec<Violation> {
         );
     }
     out
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::string::String;
+
+    use crate::reconcile::reconcile;
+    use crate::testing::{at, step_violations, town};
+
+    /// The merge that is due in a town, as a list of actions.
+    pub(crate) fn merge_of(text: &str) -> String {
+        let actions = reconcile(&town(text), at("0s"));
+        let text = serde_json::to_string(&actions).unwrap();
+        assert!(text.contains(r#""type":"merge_pr""#), "{text}");
+        text
+    }
+
+    /// What is wrong with a merge in a town.
+    pub(crate) fn merged(text: &str, actions: &str) -> String {
+        step_violations(text, actions, text)
+    }
+
+    #[test]
+    fn every_invariant_has_a_test_that_breaks_it() {
+        let sources = concat!(
+            include_str!("invariants/terminal_final.rs"),
+            include_str!("invariants/hook_mutual.rs"),
+            include_str!("invariants/serial_merge.rs"),
+            include_str!("invariants/review_backed.rs"),
+            include_str!("invariants/convoy_state.rs"),
+            include_str!("invariants/worker_hooked.rs"),
+            include_str!("invariants/assignee_known.rs"),
+            include_str!("invariants/edges_known.rs"),
+            include_str!("invariants/no_sentinel.rs"),
+            include_str!("invariants/one_repair.rs"),
+            include_str!("invariants/attempts_capped.rs"),
+            include_str!("invariants/reviewed_before_merge.rs"),
+            include_str!("invariants/green_before_merge.rs"),
+            include_str!("invariants/same_pr.rs"),
+            include_str!("invariants/quiet_drain.rs"),
+            include_str!("invariants/breaker_closed.rs"),
+            include_str!("invariants/secrets_out.rs"),
+            include_str!("invariants/told_once.rs"),
+            include_str!("invariants/certified.rs"),
+            include_str!("invariants/landed_evidence.rs"),
+        );
+        for number in 1..=20 {
+            assert!(
+                sources.contains(&std::format!("fn i{number}_")),
+                "I{number}"
+            );
+        }
+    }
 }

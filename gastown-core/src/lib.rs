@@ -121,7 +121,7 @@ pub use explain::{ExplainedCondition, ExplainedWait, Explanation, NextRule, expl
 pub use forge::{Forge, ForgeError, MergeOutcome, Observation, VerifyOutcome};
 pub use green::{GreenCondition, green_conditions};
 pub use ids::{AgentId, BeadId, EventId, ID_BYTES_MAX, IdError, IdProblem, NudgeId, RigId, TownId};
-pub use invariants::{Violation, check, check_step};
+pub use invariants::{Cause, Violation, check, check_step};
 pub use mail::Mail;
 pub use merge_queue::{
     FailedReview, QueuedReview, ReviewActivity, ReviewStep, RigQueue, merge_queue,

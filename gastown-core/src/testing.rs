@@ -21,6 +21,8 @@ use core::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::action::Action;
+use crate::event::Event;
+use crate::invariants::Cause;
 use crate::reconcile::reconcile;
 use crate::time::Timestamp;
 use crate::town::Town;
@@ -249,15 +251,7 @@ pub fn observed(text: &str, after: &str, event: &str) -> String {
     let mut town = town(text);
     let before = flat(&town);
     let now = at(after);
-    let Ok(Value::Object(mut object)) = serde_json::from_str(event) else {
-        panic!("not an object: {event}")
-    };
-    object.insert("id".into(), "ev1".into());
-    object.insert("at".into(), now.to_string().into());
-    let observed = match wire::event_from_value(Value::Object(object)) {
-        Ok(event) => town.observe(&event, now),
-        Err(error) => panic!("not an event: {error}"),
-    };
+    let observed = town.observe(&event_at(event, now), now);
     let verb = if observed.changed {
         "observed"
     } else {
@@ -268,6 +262,18 @@ pub fn observed(text: &str, after: &str, event: &str) -> String {
         observed.why,
         differences(&before, &flat(&town))
     )
+}
+
+fn event_at(event: &str, now: Timestamp) -> Event {
+    let Ok(Value::Object(mut object)) = serde_json::from_str(event) else {
+        panic!("not an object: {event}")
+    };
+    object.insert("id".into(), "ev1".into());
+    object.insert("at".into(), now.to_string().into());
+    match wire::event_from_value(Value::Object(object)) {
+        Ok(event) => event,
+        Err(error) => panic!("not an event: {error}"),
+    }
 }
 
 /// Every field of a town by its path, entities named by their id.
@@ -340,12 +346,45 @@ fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, Strin
 /// The invariants that do not hold, one a line: id, subjects, message.
 #[must_use]
 pub fn violations(text: &str, after: &str) -> String {
-    let found = crate::invariants::check(&town(text), at(after));
+    listed(&crate::invariants::check(&town(text), at(after)))
+}
+
+fn listed(found: &[crate::invariants::Violation]) -> String {
     let lines: Vec<String> = found
         .iter()
         .map(|v| format!("{} {}: {}", v.invariant, v.subjects.join(" "), v.message))
         .collect();
     lines.join("\n")
+}
+
+/// What the actions of a pass, as a JSON list, must not have done between two towns, one a line.
+///
+/// # Panics
+/// On texts that are no towns or no actions: this is for tests.
+#[must_use]
+pub fn step_violations(before: &str, actions: &str, after: &str) -> String {
+    let Ok(Value::Array(list)) = serde_json::from_str(actions) else {
+        panic!("not a list: {actions}")
+    };
+    let actions: Result<Vec<Action>, _> = list.into_iter().map(wire::action_from_value).collect();
+    match actions {
+        Ok(actions) => found_by_step(before, Cause::Pass(&actions), after),
+        Err(error) => panic!("not an action: {error}"),
+    }
+}
+
+/// What an event must not have done between two towns, one a line.
+///
+/// # Panics
+/// On texts that are no towns or no event: this is for tests.
+#[must_use]
+pub fn event_violations(before: &str, event: &str, after: &str) -> String {
+    found_by_step(before, Cause::Event(&event_at(event, at("0s"))), after)
+}
+
+fn found_by_step(before: &str, cause: Cause<'_>, after: &str) -> String {
+    let found = crate::invariants::check_step(&town(before), cause, &town(after), at("0s"));
+    listed(&found)
 }
 
 /// When to ask again, seen from `after` after [`NOW`]; `never` when only an event can help.

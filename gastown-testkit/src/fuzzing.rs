@@ -6,7 +6,7 @@
 // A broken property must stop the fuzzer, and a panic is how.
 #![allow(clippy::panic, clippy::missing_panics_doc)]
 
-use gastown_core::{Timestamp, Town, check_step, reconcile, settle, wire};
+use gastown_core::{Cause, Timestamp, Town, check_step, reconcile, settle, wire};
 
 use crate::towns::now;
 
@@ -44,10 +44,30 @@ pub fn event(data: &[u8]) {
     };
     let before = town.clone();
     let first = town.observe(&event, now());
-    let violations = check_step(&before, &[], &town, now());
+    let violations = check_step(&before, Cause::Event(&event), &town, now());
     assert!(violations.is_empty(), "{first:?} breaks {violations:?}");
     let second = town.observe(&event, now());
     assert!(!second.changed, "an event was observed twice: {second:?}");
+    rests(&mut town, now());
+}
+
+/// A command on a small town: refused without a change, or taken, and the town still comes to rest.
+pub fn command(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(command) = wire::command_from_str(text) else {
+        return;
+    };
+    let Ok(mut town) = wire::snapshot_from_str(include_str!("fuzzing/town.json")) else {
+        panic!("the town of the command target is not one")
+    };
+    let before = town.clone();
+    if town.execute(command, now()).is_err() {
+        assert!(town == before, "a refused command changed something");
+    }
+    let violations = check_step(&before, Cause::Command, &town, now());
+    assert!(violations.is_empty(), "{violations:?}");
     rests(&mut town, now());
 }
 

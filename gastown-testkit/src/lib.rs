@@ -1,6 +1,9 @@
 //! Generators, conformance suites and doubles for hosts of Gastown.
 
+pub mod cases;
 pub mod fuzzing;
+pub mod laws;
 pub mod store_suite;
 pub mod towns;
+pub mod unknown;
 pub mod world;

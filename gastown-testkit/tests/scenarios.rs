@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gastown_core::{
-    BeadId, Effect, EffectKind, Explanation, Timestamp, Town, explain, next_wakeup, settle, wire,
+    BeadId, Effect, EffectKind, Explanation, Timestamp, Town, WaitFor, explain, next_wakeup,
+    settle, wire,
 };
 use gastown_testkit::towns::now;
 use serde_json::{Value, json};
@@ -142,14 +143,29 @@ fn a_a_provider_that_fails_every_start_for_70_hours() {
     });
     run.report("a provider that fails every start for 70 hours", "b1");
     assert!(run.count() < 300, "{:?}", run.actions);
+    // Five failures open the breaker; then only its probes go out, at growing distances.
+    assert_eq!(
+        run.actions["breaker/trip"],
+        1 + run.actions["breaker/probe"]
+    );
+    assert!(run.actions["breaker/probe"] <= run.town.policy().probe_limit);
     let before = run.count();
     run.run(70, |_, _| None);
     assert!(run.count() - before < 20, "it rests: {:?}", run.actions);
+    // Who must act: a person, who was told, by `probe`.
+    for bead in ["b1", "b2"] {
+        let explanation = run.explain(bead);
+        let waits = &explanation.waits_for;
+        assert!(
+            waits
+                .iter()
+                .any(|wait| wait.kind == WaitFor::Person && wait.text.contains("`probe`")),
+            "{explanation:?}"
+        );
+    }
     assert!(
-        run.explain("b1")
-            .waits_for
-            .iter()
-            .any(|wait| wait.text.contains("probe"))
+        run.town.state().breaker.told_at.is_some(),
+        "a person was told"
     );
     // Nothing was spent on it: once starts work, a person's probe is all it takes.
     assert!(run.town.bead(&"b1".parse().unwrap()).unwrap().is_live());
@@ -176,6 +192,27 @@ fn b_a_bead_whose_agent_always_dies_after_100_seconds() {
             .is_some_and(|failure| failure.message.contains("every attempt"))
     );
     assert!(!bead.told.is_empty(), "a person was told");
+    // Every attempt was made, and not one more.
+    let spent = run.town.lineage(bead.lineage()).used;
+    assert_eq!(spent, 5, "{:?}", run.actions);
+    // Who must act: a person, for whom an escalation waits.
+    let escalation = run
+        .town
+        .live_beads()
+        .find(|other| {
+            other
+                .escalation()
+                .is_some_and(|e| e.bead_id.as_ref() == Some(&bead.id))
+        })
+        .map(|escalation| escalation.id.to_string());
+    let explanation = run.explain(&escalation.expect("an escalation about it"));
+    assert!(
+        explanation
+            .waits_for
+            .iter()
+            .any(|wait| wait.kind == WaitFor::Person),
+        "{explanation:?}"
+    );
     let before = run.count();
     run.run(70, |_, _| None);
     assert!(run.count() - before < 20, "it rests: {:?}", run.actions);
@@ -215,5 +252,15 @@ fn c_a_pull_request_whose_checks_never_report() {
             .iter()
             .any(|wait| wait.text.contains("build")),
         "{told:?}"
+    );
+    // When it tries again: it goes on looking, though less and less often.
+    let next = told.next_rule.expect("it looks again");
+    assert_eq!(next.rule, "review/poll");
+    assert!(next.at > run.now && next.at <= run.now.plus(run.town.policy().poll_quiet_interval));
+    // Who must act: the people of the pull request, of whom the mayor was told.
+    assert!(
+        run.actions.contains_key("review/waiting"),
+        "{:?}",
+        run.actions
     );
 }

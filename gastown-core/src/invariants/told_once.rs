@@ -1,12 +1,14 @@
-//! I18 told-once: one live escalation that the engine made per cause, while the cause lasts.
+//! I18 told-once: one escalation per cause (bead or condition, category) while the cause lasts; one
+//! notice per edge of a condition.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::Violation;
-use crate::bead::CreatedBy;
-use crate::condition::ConditionSubject;
+use super::{Transition, Violation};
+use crate::action::ActionKind;
+use crate::bead::{Bead, CreatedBy};
+use crate::condition::{Condition, ConditionKind, ConditionSubject};
 use crate::ids::BeadId;
 use crate::time::Timestamp;
 use crate::town::Town;
@@ -85,9 +87,118 @@ fn conditions(town: &Town, out: &mut Vec<Violation>) {
     }
 }
 
+pub(super) fn check_step(step: &Transition<'_>, out: &mut Vec<Violation>) {
+    let mut told_now: BTreeMap<(Option<&BeadId>, &str), Vec<&BeadId>> = BTreeMap::new();
+    for bead in step.after.live_beads().filter(|bead| is_new(step, bead)) {
+        if let Some(escalation) = bead.escalation()
+            && bead.created_by == Some(CreatedBy::System)
+            && let Some(category) = &escalation.category
+        {
+            told_now
+                .entry((escalation.bead_id.as_ref(), category.as_str()))
+                .or_default()
+                .push(&bead.id);
+        }
+    }
+    for ((about, category), escalations) in told_now {
+        let allowed = match about {
+            Some(about) => usize::from(!was_told(step.before, about, category)),
+            None => causes_without_bead(step, category),
+        };
+        if escalations.len() > allowed {
+            let of = about.map_or("the town", |bead| bead.as_str());
+            let message = format!("{category} of {of} was told again while it lasts");
+            out.push(Violation::new("I18", escalations, message));
+        }
+    }
+    notices_of_conditions(step, out);
+}
+
+fn is_new(step: &Transition<'_>, bead: &Bead) -> bool {
+    step.before.bead(&bead.id).is_none()
+}
+
+fn was_told(town: &Town, about: &BeadId, category: &str) -> bool {
+    town.bead(about)
+        .is_some_and(|bead| bead.told.keys().any(|told| told.as_str() == category))
+}
+
+/// How many escalations of a category that name no bead a step may make: one for each condition
+/// of that kind of which nobody was told; what else has no bead of its own keeps its own record.
+fn causes_without_bead(step: &Transition<'_>, category: &str) -> usize {
+    let is_kind = |condition: &&Condition| condition.kind.category().as_str() == category;
+    if step.after.conditions().any(|condition| is_kind(&condition)) {
+        let untold = |condition: &&Condition| {
+            condition.told_at.is_some()
+                && step
+                    .before
+                    .condition(condition.kind, &condition.subject)
+                    .is_none_or(|before| before.told_at.is_none())
+        };
+        return step
+            .after
+            .conditions()
+            .filter(is_kind)
+            .filter(untold)
+            .count();
+    }
+    1
+}
+
+/// A condition is told at its beginning once and at its end once: nothing ends it twice.
+fn notices_of_conditions(step: &Transition<'_>, out: &mut Vec<Violation>) {
+    let mut ended: Vec<(ConditionKind, &ConditionSubject)> = Vec::new();
+    for action in step.actions() {
+        let ActionKind::ClearCondition(cleared) = &action.kind else {
+            continue;
+        };
+        let cause = (cleared.kind, &cleared.subject);
+        let is_there = step
+            .before
+            .condition(cleared.kind, &cleared.subject)
+            .is_some();
+        if ended.contains(&cause) || !is_there {
+            let message = format!("the end of {} was told again", cleared.kind.as_str());
+            out.push(Violation::new("I18", [step.before.id()], message));
+        }
+        ended.push(cause);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::testing::violations;
+    use crate::testing::{step_violations, violations};
+
+    const TOLD: &str = "bead b1 issue open told.no_rig=0s";
+
+    #[test]
+    fn i18_what_was_told_is_not_told_again_while_it_lasts() {
+        let e1 = "bead e1 escalation open created_by=system escalation.bead_id=b1 escalation.category=no_rig";
+        let again = std::format!("{TOLD}\n{e1}");
+        assert!(step_violations(TOLD, "[]", &again).starts_with("I18 e1: no_rig of b1"));
+        assert_eq!(step_violations("bead b1 issue open", "[]", &again), "");
+        assert_eq!(step_violations(&again, "[]", &again), "");
+        let twice = std::format!("{again}\n{}", e1.replace("e1", "e2"));
+        assert!(step_violations("bead b1 issue open", "[]", &twice).starts_with("I18 e1 e2: "));
+    }
+
+    #[test]
+    fn i18_a_condition_is_told_at_its_edges() {
+        let condition = |told: &str| {
+            std::format!(
+                r#"town conditions=[{{"kind":"api_drift","subject":{{"kind":"town"}},"since":"2026-04-04T12:00:00Z","told_at":{told}}}]"#
+            )
+        };
+        let (silent, told) = (condition("null"), condition(r#""2026-04-04T12:00:00Z""#));
+        let e1 = "bead e1 escalation open created_by=system escalation.category=api_drift";
+        let said = std::format!("{told}\n{e1}");
+        assert_eq!(step_violations(&silent, "[]", &said), "");
+        assert!(step_violations(&told, "[]", &said).starts_with("I18 e1: api_drift of the town"));
+        let clear = r#"{"rule":"conditions/end","type":"clear_condition","kind":"api_drift","subject":{"kind":"town"}}"#;
+        assert_eq!(step_violations(&told, &std::format!("[{clear}]"), ""), "");
+        let found = step_violations(&told, &std::format!("[{clear},{clear}]"), "");
+        assert!(found.starts_with("I18 t1: the end of api_drift"), "{found}");
+    }
 
     #[test]
     fn i18_one_escalation_per_cause() {

@@ -1,0 +1,154 @@
+//! P7: every live bead waits for somebody or something that can move.
+
+use std::collections::BTreeSet;
+
+use gastown_core::{
+    AgentId, AgentStatus, Bead, BeadId, BeadKind, BreakerState, ExplainedWait, Explanation,
+    Timestamp, Town, WaitFor, explain,
+};
+
+/// Every live bead of a settled town is explained, and one of its waits at least is for somebody
+/// or something that can move.
+///
+/// # Errors
+/// The bead that nobody moves, and what is said of it.
+pub fn no_silent_stall(town: &Town, now: Timestamp) -> Result<(), String> {
+    let mut sound: BTreeSet<BeadId> = BTreeSet::new();
+    for bead in town.live_beads() {
+        let mut way = Vec::new();
+        moves(town, now, bead, &mut sound, &mut way)?;
+    }
+    Ok(())
+}
+
+/// Follows the waits of a bead to one that can move.
+fn moves(
+    town: &Town,
+    now: Timestamp,
+    bead: &Bead,
+    sound: &mut BTreeSet<BeadId>,
+    way: &mut Vec<BeadId>,
+) -> Result<(), String> {
+    if sound.contains(&bead.id) {
+        return Ok(());
+    }
+    if way.contains(&bead.id) {
+        return Err(format!("P7: {} waits for itself by {way:?}", bead.id));
+    }
+    way.push(bead.id.clone());
+    let Some(explanation) = explain(town, now, &bead.id) else {
+        return Err(format!("P7: {} can't be explained", bead.id));
+    };
+    let mut problem = None;
+    for wait in &explanation.waits_for {
+        match is_sound(town, now, bead, &explanation, wait, sound, way) {
+            Ok(()) => {
+                sound.insert(bead.id.clone());
+                way.pop();
+                return Ok(());
+            }
+            Err(why) => problem = Some(why),
+        }
+    }
+    way.pop();
+    let problem = problem.unwrap_or_else(|| "it waits for nothing".into());
+    Err(format!(
+        "P7: {}: {problem}; {explanation:?}; {bead:?}",
+        bead.id
+    ))
+}
+
+fn is_sound(
+    town: &Town,
+    now: Timestamp,
+    bead: &Bead,
+    explanation: &Explanation,
+    wait: &ExplainedWait,
+    sound: &mut BTreeSet<BeadId>,
+    way: &mut Vec<BeadId>,
+) -> Result<(), String> {
+    let goes_on = explanation.next_rule.is_some();
+    let demand = |holds: bool, why: &str| {
+        if holds {
+            Ok(())
+        } else {
+            Err(format!("{why}: {wait:?}"))
+        }
+    };
+    match wait.kind {
+        WaitFor::Time => demand(
+            goes_on || wait.until.is_some_and(|until| until > now),
+            "a time that does not come",
+        ),
+        WaitFor::Agent => demand(
+            goes_on
+                || wait
+                    .id
+                    .as_deref()
+                    .is_some_and(|id| is_at_work(town, bead, id)),
+            "an agent that does nothing",
+        ),
+        WaitFor::Bead => match other_bead(town, wait) {
+            Some(other) if other.is_live() => moves(town, now, other, sound, way),
+            _ => demand(goes_on, "a bead that is not there, or has ended"),
+        },
+        WaitFor::Forge => demand(goes_on || asks_the_forge(bead), "a forge that nobody asks"),
+        WaitFor::Person => demand(knows(town, bead), "a person whom nobody told"),
+        WaitFor::Condition => demand(
+            goes_on
+                || town
+                    .conditions()
+                    .any(|condition| condition.told_at.is_some()),
+            "a condition that nobody was told of",
+        ),
+    }
+}
+
+fn other_bead<'a>(town: &'a Town, wait: &ExplainedWait) -> Option<&'a Bead> {
+    town.bead(&wait.id.as_deref()?.parse().ok()?)
+}
+
+/// An agent that runs, or a rig whose agents do; mail waits for whoever reads it.
+fn is_at_work(town: &Town, bead: &Bead, id: &str) -> bool {
+    let agent = id.parse::<AgentId>().ok().and_then(|id| town.agent(&id));
+    let rig_works = town.agents().any(|agent| {
+        agent.hook.is_some() && agent.rig_id.as_ref().is_some_and(|rig| rig.as_str() == id)
+    });
+    let runs = agent.is_some_and(|agent| {
+        agent.status == AgentStatus::Working || agent.status == AgentStatus::Stalled
+    });
+    runs || rig_works || matches!(bead.kind, BeadKind::Message(_))
+}
+
+/// An effect that asks the forge is under way, or a person can ask it.
+fn asks_the_forge(bead: &Bead) -> bool {
+    match &bead.kind {
+        BeadKind::MergeRequest(review) => review.pr_url.is_some() || review.verify.is_some(),
+        BeadKind::Issue(_) | BeadKind::Convoy(_) => true,
+        BeadKind::Escalation(_) | BeadKind::Molecule | BeadKind::Message(_) => false,
+    }
+}
+
+/// A person was told, or a person's own command makes it wait, or the forge tells the people of
+/// an open pull request.
+fn knows(town: &Town, bead: &Bead) -> bool {
+    let told = !bead.told.is_empty() || bead.held;
+    let by_nature = match &bead.kind {
+        BeadKind::Escalation(_) => true,
+        BeadKind::MergeRequest(review) => review.pr_url.is_some(),
+        BeadKind::Convoy(convoy) => convoy.staged,
+        BeadKind::Issue(_) | BeadKind::Molecule | BeadKind::Message(_) => false,
+    };
+    let staged = town
+        .convoy_of(&bead.id)
+        .and_then(Bead::convoy)
+        .is_some_and(|convoy| convoy.staged);
+    // The source of a review waits with it.
+    let source_held = town
+        .source_of(bead)
+        .and_then(|id| town.bead(id))
+        .is_some_and(|source| source.held);
+    let breaker = &town.state().breaker;
+    let breaker_told = breaker.state != BreakerState::Closed && breaker.told_at.is_some();
+    told || by_nature || staged || source_held || breaker_told
+}
