@@ -92,14 +92,16 @@ impl<'a> Pass<'a> {
 
     // ---- time ----
 
-    /// Whether `deadline` has come.
+    /// Whether `deadline` has come. One beyond the last time that can be written never comes: else
+    /// what happened just now would be stale at the end of time, and the town would not rest.
     pub(crate) fn reached(&self, deadline: Timestamp) -> Due {
-        if deadline <= self.now {
-            Due::Now
-        } else {
-            self.deadlines.borrow_mut().insert(deadline);
-            Due::At(deadline)
+        if deadline <= self.now && deadline < Timestamp::MAX {
+            return Due::Now;
         }
+        if deadline > self.now {
+            self.deadlines.borrow_mut().insert(deadline);
+        }
+        Due::At(deadline)
     }
 
     /// Whether something of `since` is strictly older than `threshold` (spec 1.10).
@@ -388,4 +390,23 @@ pub(crate) fn triage_options() -> Vec<String> {
     ]
     .map(String::from)
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, town};
+
+    #[test]
+    fn p3_nothing_is_stale_at_once_at_the_end_of_time() {
+        let town = town("rig r1");
+        let minute = Duration::from_secs(60);
+        let last = Pass::new(&town, Timestamp::MAX);
+        assert_eq!(last.stale(Timestamp::MAX, minute), Due::At(Timestamp::MAX));
+        assert!(last.deadlines().is_empty(), "no wake-up comes after it");
+        assert_eq!(last.stale(at("0s"), minute), Due::Now);
+        let before = Pass::new(&town, at("0s"));
+        assert_eq!(before.stale(at("-1m"), minute), Due::At(at("1ms")));
+        assert_eq!(before.stale(at("-60001ms"), minute), Due::Now);
+    }
 }

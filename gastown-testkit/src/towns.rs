@@ -139,6 +139,24 @@ pub fn all_seeds() -> impl Strategy<Value = TownSeed> {
     ]
 }
 
+/// Seeds of towns whose pull requests are near a merge: the engine may merge, nothing holds it up,
+/// and every review has a pull request that was looked at.
+pub fn near_green() -> impl Strategy<Value = TownSeed> {
+    /// Of the town: the engine merges, by pull requests, and a bead that failed releases.
+    const KEPT: u16 = 0b10_0000_0110;
+    const MERGES: u16 = 0b10;
+    /// Of a bead: it has a pull request, was looked at, and was reviewed; it is not held.
+    const LOOKED_AT: u16 = 0b111_0000;
+    const HELD: u16 = 0b100;
+    seeds(1..=10).prop_map(|mut seed| {
+        seed.flags = (seed.flags & KEPT) | MERGES;
+        for bead in &mut seed.beads {
+            bead.flags = (bead.flags | LOOKED_AT) & !HELD;
+        }
+        seed
+    })
+}
+
 /// Towns with that many beads.
 pub fn towns(beads: RangeInclusive<usize>) -> impl Strategy<Value = Town> {
     seeds(beads).prop_map(|seed| seed.town())

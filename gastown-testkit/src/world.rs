@@ -48,6 +48,8 @@ pub struct World {
     budgets: Budgets,
     rows: std::collections::BTreeMap<RowKey, Row>,
     events: u64,
+    /// Whether the town was loaded again: then only the store knows what was consumed.
+    restarted: bool,
     /// What was wrong with an input.
     problem: Option<String>,
 }
@@ -85,6 +87,7 @@ impl World {
                 budgets: Budgets::default(),
                 rows: std::collections::BTreeMap::new(),
                 events: 0,
+                restarted: false,
                 problem: None,
             },
             Err(error) => panic!("the world's town is refused: {error}"),
@@ -198,6 +201,7 @@ impl World {
             return Err("P10: stored rows make another town".into());
         }
         self.town = reloaded;
+        self.restarted = true;
         Ok(())
     }
 
@@ -323,6 +327,9 @@ impl World {
         if new_id && let Ok(id) = format!("{}x", event.id).parse() {
             event.id = id;
             self.observe(&event);
+            return;
+        }
+        if self.restarted {
             return;
         }
         let before = self.town.clone();
