@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     new_names: BTreeSet<String>,
     new_identities: BTreeSet<String>,
     triage_requests: u32,
+    /// Dispatches of this pass, by line of work.
+    dispatches: BTreeMap<BeadId, u32>,
 }
 
 impl Plan {
@@ -76,14 +78,27 @@ impl Plan {
 
     /// Takes `actions` unless one of their subjects is taken; says whether it did.
     pub(crate) fn accept(&mut self, actions: &[ActionKind], town: &Town) -> bool {
-        if self.collides(actions) {
+        if self.collides(actions) || self.overspends(actions, town) {
             return false;
+        }
+        for bead in paid_dispatches(actions, town) {
+            let count = self.dispatches.entry(bead.lineage().clone()).or_default();
+            *count = count.saturating_add(1);
         }
         for action in actions {
             self.claimed.extend(action.subjects());
             self.count(action, town);
         }
         true
+    }
+
+    /// Whether this pass has taken the last dispatches of a line of work already: two beads of one
+    /// line don't share the last one (spec 3.6, P15).
+    fn overspends(&self, actions: &[ActionKind], town: &Town) -> bool {
+        paid_dispatches(actions, town).any(|bead| {
+            let planned = self.dispatches.get(bead.lineage()).copied();
+            planned.is_some_and(|planned| planned >= town.dispatches_left(bead))
+        })
     }
 
     fn count(&mut self, action: &ActionKind, town: &Town) {
@@ -170,6 +185,25 @@ impl Plan {
     pub(crate) fn triage_requests(&self) -> u32 {
         self.triage_requests
     }
+}
+
+/// The beads that are dispatched at the cost of their line of work: a probe costs it nothing.
+fn paid_dispatches<'a>(
+    actions: &'a [ActionKind],
+    town: &'a Town,
+) -> impl Iterator<Item = &'a Bead> {
+    let probes = actions
+        .iter()
+        .any(|action| matches!(action, ActionKind::ProbeBreaker(_)));
+    actions.iter().filter_map(move |action| {
+        if let ActionKind::DispatchAgent(dispatch) = action
+            && !probes
+        {
+            town.bead(&dispatch.bead_id)
+        } else {
+            None
+        }
+    })
 }
 
 fn is_counted_request(bead: &Bead) -> bool {

@@ -31,12 +31,16 @@ impl Town {
     /// Whether every dispatch that the line of work of `bead` allows was made.
     #[must_use]
     pub fn lineage_spent(&self, bead: &Bead) -> bool {
+        self.dispatches_left(bead) == 0
+    }
+
+    /// How many dispatches the line of work of `bead` has left.
+    pub(crate) fn dispatches_left(&self, bead: &Bead) -> u32 {
         let lineage = self.lineage(bead.lineage());
-        lineage.used
-            >= self
-                .policy()
-                .lineage_dispatches
-                .saturating_add(lineage.granted)
+        let budget = self.policy().lineage_dispatches;
+        budget
+            .saturating_add(lineage.granted)
+            .saturating_sub(lineage.used)
     }
 
     pub(crate) fn edit_lineage(&mut self, root: &BeadId, edit: impl FnOnce(&mut Lineage)) {

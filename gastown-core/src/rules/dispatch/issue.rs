@@ -203,4 +203,26 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn dispatch_issue_two_beads_of_one_line_do_not_share_its_last_dispatch() {
+        let town = "
+            town policy.lineage_dispatches=1
+            rig r1
+            bead b1 issue open rig_id=r1
+            bead b2 issue open rig_id=r1 root=b1
+        ";
+        let settled = settled(town, "0s");
+        let sent: std::vec::Vec<&str> = settled
+            .lines()
+            .filter(|line| line.contains(": dispatch_agent"))
+            .collect();
+        assert_eq!(sent.len(), 1, "{settled}");
+        assert!(sent[0].contains("bead_id=b1"), "{settled}");
+        // What finds nothing left asks a person.
+        assert!(
+            settled.contains("tell bead_id=b2 category=lineage_spent"),
+            "{settled}"
+        );
+    }
 }
