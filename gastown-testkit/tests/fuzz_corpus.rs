@@ -44,6 +44,11 @@ fn event_corpus() {
 }
 
 #[test]
+fn command_corpus() {
+    replay("command", fuzzing::command);
+}
+
+#[test]
 fn every_target_is_replayed_here() {
     let targets: BTreeSet<String> = std::fs::read_dir(fuzz_directory().join("fuzz_targets"))
         .unwrap()
