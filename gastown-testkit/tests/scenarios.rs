@@ -142,13 +142,10 @@ fn a_a_provider_that_fails_every_start_for_70_hours() {
         _ => None,
     });
     run.report("a provider that fails every start for 70 hours", "b1");
-    assert!(run.count() < 300, "{:?}", run.actions);
-    // Five failures open the breaker; then only its probes go out, at growing distances.
-    assert_eq!(
-        run.actions["breaker/trip"],
-        1 + run.actions["breaker/probe"]
-    );
-    assert!(run.actions["breaker/probe"] <= run.town.policy().probe_limit);
+    assert!(run.count() < 120, "{:?}", run.actions);
+    // The breaker opened, and only its probes went out, at growing distances, until a person must act.
+    let probes = run.town.state().breaker.probes;
+    assert_eq!(probes, run.town.policy().probe_limit, "{:?}", run.actions);
     let before = run.count();
     run.run(70, |_, _| None);
     assert!(run.count() - before < 20, "it rests: {:?}", run.actions);
@@ -184,7 +181,7 @@ fn b_a_bead_whose_agent_always_dies_after_100_seconds() {
     });
     run.report("a bead whose agent always dies after 100 s", "b1");
     let bead = run.town.bead(&"b1".parse().unwrap()).unwrap();
-    assert!(run.count() < 150, "{:?}", run.actions);
+    assert!(run.count() < 60, "{:?}", run.actions);
     assert!(!bead.is_live(), "it failed: {bead:?}");
     assert!(
         bead.failure
@@ -244,7 +241,7 @@ fn c_a_pull_request_whose_checks_never_report() {
     };
     run.run(70, look);
     run.report("a pull request whose checks never report", "m1");
-    assert!(run.count() < 30, "{:?}", run.actions);
+    assert!(run.count() < 5, "{:?}", run.actions);
     assert!(!run.actions.contains_key("review/merge"), "it never merged");
     let told = run.explain("m1");
     assert!(
