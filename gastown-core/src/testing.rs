@@ -264,6 +264,7 @@ pub fn observed(text: &str, after: &str, event: &str) -> String {
     )
 }
 
+#[allow(clippy::panic)]
 fn event_at(event: &str, now: Timestamp) -> Event {
     let Ok(Value::Object(mut object)) = serde_json::from_str(event) else {
         panic!("not an object: {event}")
@@ -362,6 +363,7 @@ fn listed(found: &[crate::invariants::Violation]) -> String {
 /// # Panics
 /// On texts that are no towns or no actions: this is for tests.
 #[must_use]
+#[allow(clippy::panic)]
 pub fn step_violations(before: &str, actions: &str, after: &str) -> String {
     let Ok(Value::Array(list)) = serde_json::from_str(actions) else {
         panic!("not a list: {actions}")

@@ -18,8 +18,10 @@ use gastown_core::{
     explain, next_wakeup, reconcile, settle,
 };
 
-/// How many wake-ups ahead an explanation is followed.
-const WAKEUPS_MAX: usize = 64;
+/// How many wake-ups ahead an explanation without a next rule is followed.
+const WAKEUPS_WATCHED: usize = 64;
+/// How many wake-ups may come before the one that an explanation names.
+const WAKEUPS_MAX: usize = 5_000;
 
 /// What settling did.
 #[derive(Debug, Clone, Default)]
@@ -248,7 +250,11 @@ pub fn happens_as_explained(town: &Town, now: Timestamp, id: &BeadId) -> Result<
     let was = record(town);
     let mut ahead = town.clone();
     let mut at = now;
-    for _ in 0..WAKEUPS_MAX {
+    let followed = match explanation.next_rule {
+        Some(_) => WAKEUPS_MAX,
+        None => WAKEUPS_WATCHED,
+    };
+    for _ in 0..followed {
         let Some(wakeup) = next_wakeup(&ahead, at) else {
             break;
         };

@@ -82,11 +82,7 @@ fn closes_out_of_review(step: &Transition<'_>, old: &Bead, new: &Bead) -> bool {
     old.status == BeadStatus::InReview
         && new.status == BeadStatus::Closed
         && !matches!(step.cause, Cause::Command)
-        && !step
-            .after
-            .reviews_of(&old.id)
-            .into_iter()
-            .any(|mr| is_merged(mr))
+        && !step.after.reviews_of(&old.id).into_iter().any(is_merged)
 }
 
 #[cfg(test)]

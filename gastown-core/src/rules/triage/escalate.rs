@@ -32,13 +32,15 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
         );
     }
     if is_carried_out(pass, request) {
-        return give_up(pass, bead, request);
+        let why = format!(
+            "{} batches carried it and did not resolve it",
+            request.carries
+        );
+        return give_up(pass, bead, request, &why);
     }
+    // Nobody would ever carry it, and nobody else was told (P7).
     if pass.town.rigs().next().is_none() {
-        return Verdict::wait(Wait::on(
-            WaitFor::Person,
-            "there is no rig to triage in; a person resolves it or adds one",
-        ));
+        return give_up(pass, bead, request, "there is no rig to triage in");
     }
     match last_ended(pass.town).map_or(Due::Now, |at| pass.stale(at, pass.policy().triage_pause)) {
         // `triage/batch` makes one.
@@ -47,14 +49,13 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
     }
 }
 
-fn give_up(pass: &Pass<'_>, bead: &Bead, request: &TriageRequest) -> Verdict {
+fn give_up(pass: &Pass<'_>, bead: &Bead, request: &TriageRequest, why: &str) -> Verdict {
     let about = match &request.hooked_bead_id {
         Some(about) => format!(" about {about}"),
         None => alloc::string::String::new(),
     };
     let message = format!(
-        "{} batches carried the {} request{about} and did not resolve it: {}",
-        request.carries,
+        "the {} request{about}: {why}: {}",
         request.triage_type.as_str(),
         bead.body.as_deref().unwrap_or(&bead.title),
     );
@@ -62,10 +63,7 @@ fn give_up(pass: &Pass<'_>, bead: &Bead, request: &TriageRequest) -> Verdict {
         bead_id: bead.id.clone(),
         from: bead.status,
         to: BeadStatus::Closed,
-        reason: Reason::new(
-            ReasonCode::TriageExhausted,
-            format!("{} batches carried it", request.carries),
-        ),
+        reason: Reason::new(ReasonCode::TriageExhausted, why),
     }
     .into();
     let mut actions = alloc::vec![close];
@@ -138,5 +136,24 @@ mod tests {
         ");
         let theirs = idle.replace("patrol", "ann");
         insta::assert_snapshot!(acts(&theirs, "0s"), @"nothing");
+    }
+
+    #[test]
+    fn triage_escalate_without_a_rig_asks_a_person_at_once() {
+        let town = r#"
+            bead q1 issue open labels=["gt:triage-request"] metadata.triage_type=crash_loop
+        "#;
+        let settled = settled(town, "0s");
+        assert!(
+            settled
+                .contains("transition_bead bead_id=q1 from=open reason=triage_exhausted to=closed"),
+            "{settled}"
+        );
+        assert!(
+            settled.contains("tell bead_id=q1 category=triage_exhausted"),
+            "{settled}"
+        );
+        let with_rig = std::format!("rig r1\n{town}");
+        assert!(!acts(&with_rig, "0s").contains("triage/escalate"));
     }
 }
