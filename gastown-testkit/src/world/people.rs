@@ -73,7 +73,7 @@ impl World {
             "set_dependencies" => json!({"bead_id": bead, "depends_on": [second]}),
             "update_bead" => {
                 json!({"bead_id": bead, "rig_id": if other < 128 { "r1" } else { "r2" },
-                                    "priority": if other % 2 == 0 { "critical" } else { "low" }})
+                                    "priority": if other.is_multiple_of(2) { "critical" } else { "low" }})
             }
             "delete_beads" => json!({"bead_ids": if other < 64 { vec![bead] } else { Vec::new() }}),
             "create_molecule" => {
@@ -84,7 +84,7 @@ impl World {
             "nudge" => json!({"agent_id": choose(&agents, other), "message": "go on",
                               "mode": choose(&["immediate", "when_idle", "queue"], other)}),
             "update_config" => json!({"config": {"refinery": {
-                "code_review": other % 2 == 0, "auto_merge_delay_minutes": other % 7}}}),
+                "code_review": other.is_multiple_of(2), "auto_merge_delay_minutes": other % 7}}}),
             "update_rig" => {
                 json!({"rig_id": "r1", "default_branch": if other < 200 { "main" } else { "next" }})
             }

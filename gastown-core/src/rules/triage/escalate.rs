@@ -14,8 +14,8 @@ use crate::work::TriageRequest;
 
 pub(super) const RULE: Rule = Rule {
     id: "triage/escalate",
-    text: "A request that triage_carries ended batches carried, no batch live: it is closed, with \
-           one escalation. A live batch without open requests is closed.",
+    text: "A request that triage_carries ended batches carried, no batch live, or that no rig could \
+           carry: it is closed, with one escalation. A live batch without open requests is closed.",
     on: On::LiveBead(evaluate),
 };
 
@@ -106,7 +106,7 @@ mod tests {
         triage/escalate: tell bead_id=q1 category=triage_exhausted escalation_id=t1-e1
         escalations/notify: notify_mayor message=[high] triage exhausted: q1
 
-        2 batches carried the stuck_agent request about b1 and did not resolve it: q1 topic=escalation:t1-e1
+        the stuck_agent request about b1: 2 batches carried it and did not resolve it: q1 topic=escalation:t1-e1
         at rest after 3 passes
         "#);
     }
