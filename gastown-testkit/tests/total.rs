@@ -2,7 +2,11 @@
 
 // Helpers of tests may stop a test.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm
+)]
 
 use gastown_core::{Timestamp, check, explain, next_wakeup, settle, wire};
 use gastown_testkit::cases::cases;
