@@ -156,6 +156,16 @@ fn conditions(town: &Town, now: Timestamp, bead: &Bead) -> Vec<ExplainedConditio
     explained.collect()
 }
 
+/// Whom or what a bead waits for now: the waits of [`explain`], without looking ahead for what comes
+/// next. Empty for a bead that is not there, or has ended.
+#[must_use]
+pub fn waits_for(town: &Town, now: Timestamp, bead_id: &BeadId) -> Vec<ExplainedWait> {
+    match town.bead(bead_id) {
+        Some(bead) if bead.is_live() => waits(town, now, bead),
+        Some(_) | None => Vec::new(),
+    }
+}
+
 /// The bead, and the agents that hold it.
 fn own_subjects(town: &Town, bead: &Bead) -> BTreeSet<Subject> {
     let holders = town

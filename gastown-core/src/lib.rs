@@ -117,7 +117,7 @@ pub use edge::{Edge, EdgeKind};
 pub use effect::{Effect, EffectKey, EffectKind};
 pub use escalation::{Escalation, Severity};
 pub use event::{Event, EventKind, Observed, event_schemas};
-pub use explain::{ExplainedCondition, ExplainedWait, Explanation, NextRule, explain};
+pub use explain::{ExplainedCondition, ExplainedWait, Explanation, NextRule, explain, waits_for};
 pub use forge::{Forge, ForgeError, MergeOutcome, Observation, VerifyOutcome};
 pub use green::{GreenCondition, green_conditions};
 pub use ids::{AgentId, BeadId, EventId, ID_BYTES_MAX, IdError, IdProblem, NudgeId, RigId, TownId};

@@ -6,9 +6,17 @@
 // A broken property must stop the fuzzer, and a panic is how.
 #![allow(clippy::panic, clippy::missing_panics_doc)]
 
-use gastown_core::{Cause, Timestamp, Town, check_step, reconcile, settle, wire};
+use arbitrary::{Arbitrary, Unstructured};
+use gastown_core::{
+    Cause, Repository, Timestamp, Town, check_step, explain, reconcile, settle, wire,
+};
+use serde_json::{Value, json};
 
 use crate::towns::now;
+use crate::world::{Setup, Step, World};
+
+/// Steps of a fuzzed sequence.
+const STEPS_MAX: usize = 48;
 
 /// Beads beyond which a fuzzed town only is read: slow inputs find nothing that small ones don't.
 const BEADS_MAX: usize = 200;
@@ -39,9 +47,7 @@ pub fn event(data: &[u8]) {
     let Ok(event) = wire::event_from_str(text) else {
         return;
     };
-    let Ok(mut town) = wire::snapshot_from_str(include_str!("fuzzing/town.json")) else {
-        panic!("the town of the event target is not one")
-    };
+    let mut town = small_town();
     let before = town.clone();
     let first = town.observe(&event, now());
     let violations = check_step(&before, Cause::Event(&event), &town, now());
@@ -51,7 +57,7 @@ pub fn event(data: &[u8]) {
     rests(&mut town, now());
 }
 
-/// A command on a small town: refused without a change, or taken, and the town still comes to rest.
+/// A command on a small town: what is refused changes nothing, and the town still comes to rest.
 pub fn command(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else {
         return;
@@ -59,16 +65,113 @@ pub fn command(data: &[u8]) {
     let Ok(command) = wire::command_from_str(text) else {
         return;
     };
-    let Ok(mut town) = wire::snapshot_from_str(include_str!("fuzzing/town.json")) else {
-        panic!("the town of the command target is not one")
-    };
+    let mut town = small_town();
     let before = town.clone();
-    if town.execute(command, now()).is_err() {
-        assert!(town == before, "a refused command changed something");
+    match town.execute(command, now()) {
+        Ok(_) => {
+            let violations = check_step(&before, Cause::Command, &town, now());
+            assert!(violations.is_empty(), "a command breaks {violations:?}");
+            assert!(
+                written(&town) == town,
+                "what a command made reads as another town"
+            );
+            rests(&mut town, now());
+        }
+        Err(refused) => {
+            assert!(
+                town == before,
+                "a refused command changed the town: {refused}"
+            );
+            assert!(!refused.field.is_empty() && !refused.message.is_empty());
+        }
     }
-    let violations = check_step(&before, Cause::Command, &town, now());
-    assert!(violations.is_empty(), "{violations:?}");
+}
+
+/// An update of the settings: absent fields stay, a second time changes nothing, and what it makes
+/// can be written and read.
+pub fn config_update(data: &[u8]) {
+    let Ok(config) = serde_json::from_slice::<Value>(data) else {
+        return;
+    };
+    let command = json!({"type": "update_config", "caller": {"kind": "user", "id": "ann"},
+                         "config": config});
+    let Ok(command) = wire::command_from_value(command) else {
+        return;
+    };
+    let mut town = small_town();
+    let before = town.state().config.clone();
+    if town.execute(command.clone(), now()).is_err() {
+        assert!(
+            town.state().config == before,
+            "a refused update changed the settings"
+        );
+        return;
+    }
+    let once = town.state().config.clone();
+    let again = town.execute(command, now());
+    assert!(
+        again.is_ok(),
+        "an update is refused the second time: {again:?}"
+    );
+    assert!(
+        town.state().config == once,
+        "an update is not the same the second time"
+    );
     rests(&mut town, now());
+}
+
+/// The URL of a pull request: what is taken names a repository and a number, and means the same
+/// when it is written down.
+pub fn pr_url(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else {
+        return;
+    };
+    let Some((repository, number)) = Repository::of_pr_url(text) else {
+        return;
+    };
+    let plain = format!(
+        "https://{}/{}/pull/{number}",
+        repository.host(),
+        repository.path()
+    );
+    let read = Repository::of_pr_url(&plain);
+    assert!(
+        read == Some((repository, number)),
+        "{text:?} is {plain:?}, which is {read:?}"
+    );
+}
+
+/// A sequence of commands, events, answers and time on a town, with every oracle on: P2, P3, P9,
+/// P12 and all invariants after each step, and P7 at the end.
+pub fn sequence(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok(setup) = u16::arbitrary(&mut input) else {
+        return;
+    };
+    let mut world = World::new(Setup(setup));
+    for _ in 0..STEPS_MAX {
+        if input.is_empty() {
+            break;
+        }
+        let Ok(step) = Step::arbitrary(&mut input) else {
+            break;
+        };
+        if let Err(broken) = world.step(&step) {
+            panic!("{step:?}: {broken}")
+        }
+    }
+    for bead in world.town.live_beads() {
+        let explanation = explain(&world.town, world.now, &bead.id);
+        let waits = explanation.is_some_and(|e| !e.waits_for.is_empty());
+        assert!(waits, "P7: {bead:?} waits for nothing");
+    }
+}
+
+fn small_town() -> Town {
+    match wire::snapshot_from_str(include_str!("fuzzing/town.json")) {
+        Ok(town) => town,
+        Err(error) => panic!("the town of the targets is not one: {error}"),
+    }
 }
 
 fn written(town: &Town) -> Town {

@@ -3,6 +3,8 @@
 pub mod cases;
 pub mod fuzzing;
 pub mod laws;
+pub mod search;
+pub mod sim;
 pub mod store_suite;
 pub mod towns;
 pub mod unknown;

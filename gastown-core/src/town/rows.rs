@@ -136,6 +136,15 @@ impl Town {
         out
     }
 
+    /// Forgets what changed since the last [`Self::take_changes`], for towns that nobody stores: a
+    /// simulation, a look ahead.
+    pub fn discard_changes(&mut self) {
+        self.changes = super::Changes {
+            working: core::mem::take(&mut self.changes.working),
+            ..super::Changes::default()
+        };
+    }
+
     /// Builds a town from the rows of its working set.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 
 mod branches;
 mod data;
+mod fuzz_corpus;
 mod limits;
 mod merging;
 mod observing;

@@ -1,5 +1,6 @@
 //! What may happen in a world, and where it begins.
 
+use arbitrary::Unstructured;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -55,6 +56,64 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<u8>().prop_map(|what| Step::Host { what }),
         1 => (any::<u8>(), any::<u8>()).prop_map(|(which, what)| Step::Strange { which, what }),
     ]
+}
+
+/// The same steps, from the bytes of a fuzzer.
+impl<'a> arbitrary::Arbitrary<'a> for Step {
+    fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(match input.int_in_range(0u8..=20)? {
+            0..=2 => Step::Pass(match input.int_in_range(0u8..=7)? {
+                0..=3 => input.int_in_range(0..=120)?,
+                4 | 5 => input.int_in_range(0..=4_000)?,
+                6 => 100_000,
+                _ => input.int_in_range(-600..=-1)?,
+            }),
+            3 => Step::Sleep(input.int_in_range(1..=200_000)?),
+            4 => Step::Sling {
+                rig: input.arbitrary()?,
+                depends_on: input.arbitrary()?,
+            },
+            5 => Step::SlingConvoy {
+                rig: input.arbitrary()?,
+                tasks: input.int_in_range(1..=3)?,
+            },
+            6..=9 => Step::Answer {
+                which: input.arbitrary()?,
+                how: input.arbitrary()?,
+                late: if input.ratio(1, 4)? {
+                    input.arbitrary()?
+                } else {
+                    0
+                },
+            },
+            10 => Step::Again {
+                which: input.arbitrary()?,
+                new_id: input.arbitrary()?,
+            },
+            11..=14 => Step::Agent {
+                which: input.arbitrary()?,
+                what: input.arbitrary()?,
+                old_session: input.ratio(1, 10)?,
+            },
+            15 => Step::Tool {
+                which: input.arbitrary()?,
+                what: input.arbitrary()?,
+                other: input.arbitrary()?,
+            },
+            16 | 17 => Step::Person {
+                which: input.arbitrary()?,
+                what: input.arbitrary()?,
+                other: input.arbitrary()?,
+            },
+            18 | 19 => Step::Host {
+                what: input.arbitrary()?,
+            },
+            _ => Step::Strange {
+                which: input.arbitrary()?,
+                what: input.arbitrary()?,
+            },
+        })
+    }
 }
 
 /// Sequences of that many steps.

@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../bodies/github.rs"]
+#[allow(dead_code)]
+mod github;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| github::webhook_body(data));

@@ -1,0 +1,71 @@
+//! Searches the small towns, every order of what may happen, and prints how many states there are.
+//!
+//! ```sh
+//! cargo run --release -p gastown-testkit --example explore -- --scenario no-rig --faults 1
+//! ```
+
+use std::process::ExitCode;
+
+use gastown_testkit::search::{Limits, SmallTown, scenarios, search};
+
+const USAGE: &str = "\
+explore: every state of a small town
+
+  --scenario NAME  pull-request, blocked, direct, no-rig, convoy or town; default: each
+  --faults N       faults and human acts along each path (default 1)
+  --states N       stop after so many states (default 1000000)
+  --breadth-first  the nearest states first: short counterexamples, more memory";
+
+fn main() -> ExitCode {
+    let mut wanted = None;
+    let mut faults = 1;
+    let mut limits = Limits {
+        states_max: 1_000_000,
+        breadth_first: false,
+        calm_steps_max: 400,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = if word == "--breadth-first" || word == "--help" {
+            None
+        } else {
+            words.next()
+        };
+        let number = value.as_ref().and_then(|value| value.parse::<usize>().ok());
+        match (word.as_str(), value, number) {
+            ("--breadth-first", ..) => limits.breadth_first = true,
+            ("--scenario", Some(name), _) => wanted = Some(name),
+            ("--faults", _, Some(n)) => faults = u8::try_from(n).unwrap_or(u8::MAX),
+            ("--states", _, Some(n)) => limits.states_max = n,
+            _ => {
+                eprintln!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let mut total = 0;
+    for (name, scenario) in scenarios() {
+        if wanted.as_ref().is_some_and(|wanted| wanted != name) {
+            continue;
+        }
+        let found = search(&SmallTown::new(scenario, faults), limits);
+        let how = if found.complete { "all" } else { "the first" };
+        println!(
+            "{name}: {how} {} states, {} steps",
+            found.states, found.steps
+        );
+        if !found.never.is_empty() {
+            println!("  never: {}", found.never.join(", "));
+        }
+        total += found.states;
+        if let Some(broken) = found.broken {
+            println!("  broken: {}", broken.what);
+            for step in broken.path {
+                println!("    {step}");
+            }
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("{total} states in all");
+    ExitCode::SUCCESS
+}

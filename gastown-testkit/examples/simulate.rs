@@ -1,0 +1,184 @@
+//! Simulates towns, seed by seed, and prints what they were made of.
+//!
+//! ```sh
+//! cargo run --release -p gastown-testkit --example simulate -- --seeds 100
+//! cargo run --release -p gastown-testkit --example simulate -- --seed 17 --trace
+//! ```
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use gastown_store_memory::MemoryStore;
+use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, minimize, simulate};
+
+const USAGE: &str = "\
+simulate: whole towns with everything that can go wrong, driven by seeds
+
+  --seeds N       how many seeds (default 20)
+  --from N        the first of them (default 1)
+  --seed N        this one only; the same seed gives the same run
+  --hours N       hours during which things go wrong (default 24)
+  --rates NAME    storm (default) or calm
+  --threads N     default 1
+  --trace         tells the run line by line
+  --only A,B,C    lets only these happen; a failing run prints them
+  --no-minimize   doesn't look for the few happenings that matter";
+
+struct Arguments {
+    from: u64,
+    seeds: u64,
+    settings: Settings,
+    rates: String,
+    threads: u64,
+    minimizes: bool,
+}
+
+fn parse() -> Result<Option<Arguments>, String> {
+    let mut out = Arguments {
+        from: 1,
+        seeds: 20,
+        settings: Settings::default(),
+        rates: "storm".into(),
+        threads: 1,
+        minimizes: true,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        match word.as_str() {
+            "--seeds" => out.seeds = number(&value()?)?,
+            "--from" => out.from = number(&value()?)?,
+            "--seed" => {
+                out.from = number(&value()?)?;
+                out.seeds = 1;
+            }
+            "--hours" => out.settings.hours = number(&value()?)?,
+            "--threads" => out.threads = number(&value()?)?.max(1),
+            "--rates" => {
+                out.rates = value()?;
+                out.settings.rates = match out.rates.as_str() {
+                    "storm" => Rates::STORM,
+                    "calm" => Rates::CALM,
+                    other => return Err(format!("--rates {other}: expected storm or calm")),
+                };
+            }
+            "--trace" => out.settings.trace = true,
+            "--only" => {
+                let keys: Result<BTreeSet<u64>, String> = value()?
+                    .split(',')
+                    .filter(|key| !key.is_empty())
+                    .map(number)
+                    .collect();
+                out.settings.only = Some(keys?);
+            }
+            "--no-minimize" => out.minimizes = false,
+            "--help" | "-h" => return Ok(None),
+            other => return Err(format!("unknown argument {other}")),
+        }
+    }
+    Ok(Some(out))
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("expected a whole number, found {text}"))
+}
+
+fn memory() -> Reopen {
+    let store = MemoryStore::new();
+    Box::new(move || Box::new(store.clone()))
+}
+
+fn main() -> ExitCode {
+    let arguments = match parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("{error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let next = AtomicU64::new(arguments.from);
+    let end = arguments.from.saturating_add(arguments.seeds);
+    let total = Mutex::new(Figures::default());
+    let failed = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let figures = one(seed, &arguments, &failed);
+                    total
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .add(&figures);
+                }
+            });
+        }
+    });
+    let total = *total.lock().unwrap_or_else(PoisonError::into_inner);
+    show(&total, arguments.seeds);
+    match failed.load(Ordering::Relaxed) {
+        0 => ExitCode::SUCCESS,
+        failed => {
+            println!("{failed} seeds failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one seed; tells of a failure as small as it can be made.
+fn one(seed: u64, arguments: &Arguments, failed: &AtomicU64) -> Figures {
+    let run = simulate(seed, &arguments.settings, &memory);
+    for line in &run.trace {
+        println!("{line}");
+    }
+    if let Some(failure) = run.failure {
+        failed.fetch_add(1, Ordering::Relaxed);
+        let hours = arguments.settings.hours;
+        let replay = format!(
+            "cargo run --release -p gastown-testkit --example simulate -- --seed {seed} --hours {hours} --rates {}",
+            arguments.rates
+        );
+        println!("seed {seed} at {} s: {}", failure.at / 1_000, failure.what);
+        println!("  replay: {replay} --trace");
+        if arguments.minimizes
+            && let Some(minimal) = minimize(seed, &arguments.settings, &memory)
+        {
+            println!(
+                "  {} of {} happenings matter: {}",
+                minimal.happened.len(),
+                run.happened.len(),
+                minimal.failure.what
+            );
+            for happening in &minimal.happened {
+                println!("    {:>9} s  {}", happening.at / 1_000, happening.what);
+            }
+            let keys: Vec<String> = minimal.happened.iter().map(|h| h.key.to_string()).collect();
+            println!("  {replay} --trace --only {}", keys.join(","));
+        }
+    }
+    run.figures
+}
+
+fn show(total: &Figures, seeds: u64) {
+    println!("seeds                {seeds}");
+    println!("simulated town-hours {}", total.simulated_ms / 3_600_000);
+    println!("steps                {}", total.steps);
+    println!("events observed      {}", total.events);
+    println!("commands executed    {}", total.commands);
+    println!("actions applied      {}", total.actions);
+    println!("effects performed    {}", total.effects);
+    println!("chance happenings    {}", total.happened);
+    println!("host crashes         {}", total.crashes);
+    println!("reviews merged       {}", total.merged);
+    println!("reviews that wait    {}", total.waiting);
+}

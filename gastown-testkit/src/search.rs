@@ -1,0 +1,273 @@
+//! An exhaustive search of our own: every state that a small town can reach, by every order of what
+//! may happen, with properties that hold *always* and others that hold *sometimes*.
+//!
+//! What makes it finite and small:
+//!
+//! - Time moves by one step only: to the next moment at which the engine would wake up. Between two
+//!   deadlines nothing is due (P5), so *before* and *after* each deadline are all that can differ.
+//!   The thresholds of the searched towns lie on one grid, and all times are multiples of it.
+//! - States are compared by what they can still do: times as ages, ages beyond every threshold as
+//!   *old*, counters that only grow as *current* or *stale*, engine-made names by their rank.
+//! - The number of faults and of human acts along one path is bounded.
+//!
+//! Only digests of states are remembered. A digest has 128 bits, so that among 10^9 states two
+//! share one with a probability of less than 10^-20.
+
+// Counts of a search stay far below what overflows.
+#![allow(clippy::arithmetic_side_effects)]
+// What a model or an oracle says nothing of is none of its business.
+#![allow(clippy::wildcard_enum_match_arm)]
+
+mod canonical;
+mod moves;
+mod scenarios;
+mod small_town;
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+
+pub use self::scenarios::{Scenario, scenarios};
+pub use self::small_town::SmallTown;
+
+/// A property that some state must have, by name.
+pub type Sometimes<S> = (&'static str, fn(&S) -> bool);
+
+/// What is searched.
+pub trait Model {
+    /// A state.
+    type State: Clone;
+    /// One thing that may happen.
+    type Move: Clone + core::fmt::Debug;
+
+    /// Where it begins.
+    ///
+    /// # Errors
+    /// What does not hold there.
+    fn start(&self) -> Result<Self::State, String>;
+
+    /// Everything that may happen next.
+    fn moves(&self, state: &Self::State) -> Vec<Self::Move>;
+
+    /// What comes of it.
+    ///
+    /// # Errors
+    /// What must hold in every step, and does not.
+    fn take(&self, state: &Self::State, step: &Self::Move) -> Result<Self::State, String>;
+
+    /// Equal for states that can do the same.
+    fn digest(&self, state: &Self::State) -> u128;
+
+    /// What must hold in every state.
+    ///
+    /// # Errors
+    /// What does not.
+    fn always(&self, state: &Self::State) -> Result<(), String>;
+
+    /// The one step of a world in which nothing goes wrong; none when nothing is left to do.
+    ///
+    /// # Errors
+    /// What must hold in every step, and does not.
+    fn calm(&self, state: &Self::State) -> Result<Option<Self::State>, String>;
+
+    /// Whether all has ended, or waits for somebody who may take as long as they like.
+    fn is_settled(&self, state: &Self::State) -> bool;
+
+    /// Properties that some state must have, else the model shows nothing.
+    fn sometimes(&self) -> Vec<Sometimes<Self::State>>;
+}
+
+/// How far a search goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// States after which it stops.
+    pub states_max: usize,
+    /// Whether the nearest states come first: counterexamples are short, but more states have to be
+    /// kept. Otherwise the latest come first.
+    pub breadth_first: bool,
+    /// Steps of a calm world within which every state must settle (P8).
+    pub calm_steps_max: usize,
+}
+
+/// What a search found.
+#[derive(Debug)]
+pub struct Found {
+    /// Distinct states.
+    pub states: usize,
+    /// Steps taken, whether or not they led to a new state.
+    pub steps: usize,
+    /// Whether every reachable state was seen.
+    pub complete: bool,
+    /// The *sometimes* properties that no state had.
+    pub never: Vec<&'static str>,
+    /// What did not hold, with the moves that lead there.
+    pub broken: Option<Broken>,
+}
+
+/// A counterexample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// What did not hold.
+    pub what: String,
+    /// The moves that lead there.
+    pub path: Vec<String>,
+}
+
+/// Digests are hashes already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u128(&mut self, value: u128) {
+        self.0 = (value >> 64) as u64 ^ value as u64;
+    }
+}
+
+type Digests = HashSet<u128, BuildHasherDefault<AsItIs>>;
+
+/// A path, shared by all that go on from it.
+struct Path<M> {
+    step: Option<M>,
+    before: Option<Rc<Path<M>>>,
+}
+
+impl<M: core::fmt::Debug> Path<M> {
+    fn lines(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut at = Some(self);
+        while let Some(path) = at {
+            out.extend(path.step.as_ref().map(|step| format!("{step:?}")));
+            at = path.before.as_deref();
+        }
+        out.reverse();
+        out
+    }
+}
+
+struct Search<'a, T: Model> {
+    model: &'a T,
+    limits: Limits,
+    seen: Digests,
+    /// States from which a calm world is known to settle.
+    settles: Digests,
+    never: Vec<Sometimes<T::State>>,
+    steps: usize,
+}
+
+/// Searches a model.
+pub fn search<T: Model>(model: &T, limits: Limits) -> Found {
+    let mut search = Search {
+        model,
+        limits,
+        seen: Digests::default(),
+        settles: Digests::default(),
+        never: model.sometimes(),
+        steps: 0,
+    };
+    let outcome = search.run();
+    let (complete, broken) = match outcome {
+        Ok(complete) => (complete, None),
+        Err(broken) => (false, Some(broken)),
+    };
+    Found {
+        states: search.seen.len(),
+        steps: search.steps,
+        complete,
+        never: search.never.iter().map(|(name, _)| *name).collect(),
+        broken,
+    }
+}
+
+impl<T: Model> Search<'_, T> {
+    fn run(&mut self) -> Result<bool, Broken> {
+        let root = Path {
+            step: None,
+            before: None,
+        };
+        let start = self.model.start().map_err(|what| broken(&root, what))?;
+        let mut ahead = VecDeque::new();
+        if self.is_new(&start, &root)? {
+            ahead.push_back((start, Rc::new(root)));
+        }
+        loop {
+            let next = match self.limits.breadth_first {
+                true => ahead.pop_front(),
+                false => ahead.pop_back(),
+            };
+            let Some((state, path)) = next else {
+                return Ok(true);
+            };
+            for step in self.model.moves(&state) {
+                self.steps += 1;
+                let path = Path {
+                    step: Some(step.clone()),
+                    before: Some(path.clone()),
+                };
+                let after = self.model.take(&state, &step);
+                let after = after.map_err(|what| broken(&path, what))?;
+                if self.is_new(&after, &path)? {
+                    ahead.push_back((after, Rc::new(path)));
+                }
+                if self.seen.len() >= self.limits.states_max {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Notes a state, and checks it if it is new.
+    fn is_new(&mut self, state: &T::State, path: &Path<T::Move>) -> Result<bool, Broken> {
+        if !self.seen.insert(self.model.digest(state)) {
+            return Ok(false);
+        }
+        let always = self.model.always(state);
+        always.map_err(|what| broken(path, what))?;
+        self.never.retain(|(_, holds)| !holds(state));
+        self.settles(state).map_err(|what| broken(path, what))?;
+        Ok(true)
+    }
+
+    /// P8: from here, a calm world settles. What was found out for one state holds for all that led
+    /// to it, so that each state is proven once.
+    fn settles(&mut self, state: &T::State) -> Result<(), String> {
+        let mut chain = Vec::new();
+        let mut at = state.clone();
+        loop {
+            let digest = self.model.digest(&at);
+            if self.settles.contains(&digest) {
+                break;
+            }
+            chain.push(digest);
+            if self.model.is_settled(&at) {
+                break;
+            }
+            if chain.len() > self.limits.calm_steps_max {
+                return Err(format!(
+                    "P8: a calm world has not settled after {} steps",
+                    self.limits.calm_steps_max
+                ));
+            }
+            match self.model.calm(&at)? {
+                Some(next) => at = next,
+                None => return Err("P8: a calm world stands still and has not settled".into()),
+            }
+        }
+        self.settles.extend(chain);
+        Ok(())
+    }
+}
+
+fn broken<M: core::fmt::Debug>(path: &Path<M>, what: String) -> Broken {
+    Broken {
+        what,
+        path: path.lines(),
+    }
+}

@@ -1,0 +1,349 @@
+//! A town that is small enough to search all of it, with the world around it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
+use gastown_core::{
+    Action, ActionKind, AgentId, BeadId, BreakerState, Cause, Effect, EffectKind, Event, EventId,
+    EventKind, Policy, Timestamp, Town, WaitFor, check, check_step, next_wakeup, reconcile,
+    waits_for,
+};
+
+use super::canonical::{self, Digest, Names};
+use super::moves::Move;
+use super::scenarios::Scenario;
+use super::{Model, Sometimes};
+
+/// Whether a pull request was merged or closed, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Open,
+    MergedByEngine,
+    MergedByHand,
+    Closed,
+}
+
+/// The world's own knowledge of one pull request.
+#[derive(Debug, Clone)]
+pub(crate) struct Pr {
+    pub(crate) fate: Fate,
+    pub(crate) heads: u32,
+    pub(crate) branch: String,
+    pub(crate) base: String,
+}
+
+/// A town at rest, and what is under way around it.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(crate) town: Town,
+    pub(crate) now: Timestamp,
+    /// Effects that nobody has answered.
+    pub(crate) outbox: Vec<Effect>,
+    /// An event that comes later, or once more.
+    pub(crate) late: Option<Event>,
+    /// Sessions that run, by agent.
+    pub(crate) sessions: BTreeMap<AgentId, u64>,
+    pub(crate) prs: BTreeMap<String, Pr>,
+    /// Branches that reached their target without a pull request.
+    pub(crate) landed: BTreeSet<(String, String)>,
+    /// How many more things may go wrong, or be done by people, on this path.
+    pub(crate) faults_left: u8,
+    /// Which of them happened; not part of what the state can do.
+    pub(crate) happened: BTreeSet<&'static str>,
+    pub(crate) events: u64,
+}
+
+/// The model of one scenario.
+#[derive(Debug, Clone)]
+pub struct SmallTown {
+    pub(crate) scenario: Scenario,
+    /// Faults and human acts along one path.
+    pub(crate) faults: u8,
+}
+
+impl SmallTown {
+    /// A scenario with so many faults and human acts along each path.
+    #[must_use]
+    pub fn new(scenario: Scenario, faults: u8) -> Self {
+        Self { scenario, faults }
+    }
+}
+
+impl State {
+    pub(crate) fn event(&mut self, kind: impl Into<EventKind>) -> Option<Event> {
+        self.events += 1;
+        Some(Event {
+            id: EventId::new(format!("ev{}", self.events)).ok()?,
+            at: self.now,
+            key: None,
+            kind: kind.into(),
+        })
+    }
+
+    /// Observes an event; an input never changes how something ended (I1).
+    pub(crate) fn observe(&mut self, event: Option<Event>) {
+        if let Some(event) = event {
+            self.town.observe(&event, self.now);
+        }
+    }
+
+    pub(crate) fn tell(&mut self, kind: impl Into<EventKind>) {
+        let event = self.event(kind);
+        self.observe(event);
+    }
+
+    /// Silence until now means nothing.
+    pub(crate) fn gap(&mut self) {
+        let now = self.now;
+        self.tell(ObservationGap { from: now, to: now });
+    }
+
+    /// Notices arrive at once: no rule depends on when they do. Says whether there were any.
+    fn notices_arrive(&mut self) -> bool {
+        let (notices, others) = core::mem::take(&mut self.outbox)
+            .into_iter()
+            .partition(|effect| matches!(effect.kind, EffectKind::NotifyMayor(_)));
+        self.outbox = others;
+        let notices: Vec<Effect> = notices;
+        for effect in &notices {
+            if let EffectKind::NotifyMayor(notice) = &effect.kind {
+                let mut event = self.event(Notified {
+                    topic: notice.topic.clone(),
+                    outcome: EffectOutcome::Done,
+                });
+                if let Some(event) = &mut event {
+                    event.key = Some(effect.key.clone());
+                }
+                self.observe(event);
+            }
+        }
+        !notices.is_empty()
+    }
+
+    /// Lets the town come to rest, checking every pass (P2, P3, P15 and the invariants of steps).
+    pub(crate) fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..=self.town.policy().settle_limit {
+            let actions = reconcile(&self.town, self.now);
+            if actions.is_empty() && !self.notices_arrive() {
+                self.outbox.retain(|effect| self.town.wants(effect));
+                self.town.discard_changes();
+                return Ok(());
+            }
+            let before = self.town.clone();
+            for action in &actions {
+                match self.town.apply(action, self.now) {
+                    Ok(effects) => self.outbox.extend(effects),
+                    Err(error) => return Err(format!("P2: {}: {error}", action.rule)),
+                }
+            }
+            if let Some(first) =
+                check_step(&before, Cause::Pass(&actions), &self.town, self.now).first()
+            {
+                return Err(format!("{} by a pass: {}", first.invariant, first.message));
+            }
+            every_dispatch_costs(&before, &actions, &self.town)?;
+        }
+        let due = reconcile(&self.town, self.now);
+        let due: Vec<&str> = due.iter().map(|action| &*action.rule).collect();
+        Err(format!("P3: the town does not come to rest: {due:?}"))
+    }
+}
+
+/// P15: a dispatch that is no probe raises what its line of work has used, and a line never uses
+/// more than it has.
+fn every_dispatch_costs(before: &Town, actions: &[Action], after: &Town) -> Result<(), String> {
+    let probe = before.state().breaker.state != BreakerState::Closed;
+    let mut cost: BTreeMap<&BeadId, u32> = BTreeMap::new();
+    for action in actions {
+        if let ActionKind::DispatchAgent(dispatch) = &action.kind
+            && let Some(bead) = after.bead(&dispatch.bead_id)
+            && !probe
+        {
+            *cost.entry(bead.lineage()).or_default() += 1;
+        }
+    }
+    for (root, dispatches) in cost {
+        let used = after.lineage(root).used;
+        if used < before.lineage(root).used + dispatches {
+            return Err(format!("P15: a dispatch cost the line of {root} nothing"));
+        }
+        if used > budget(after.policy()) + after.lineage(root).granted {
+            return Err(format!(
+                "P15: the line of {root} has used {used} dispatches"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn budget(policy: &Policy) -> u32 {
+    policy.lineage_dispatches
+}
+
+impl Model for SmallTown {
+    type State = State;
+    type Move = Move;
+
+    fn start(&self) -> Result<State, String> {
+        let mut state = State {
+            town: self.scenario.town()?,
+            now: crate::towns::now(),
+            outbox: Vec::new(),
+            late: None,
+            sessions: BTreeMap::new(),
+            prs: BTreeMap::new(),
+            landed: BTreeSet::new(),
+            faults_left: self.faults,
+            happened: BTreeSet::new(),
+            events: 0,
+        };
+        for mr in state.town.live_beads() {
+            if let Some(review) = mr.review()
+                && let Some(url) = &review.pr_url
+            {
+                let pr = Pr {
+                    fate: Fate::Open,
+                    heads: 1,
+                    branch: review.branch.clone(),
+                    base: review.target_branch.clone(),
+                };
+                state.prs.insert(url.clone(), pr);
+            }
+        }
+        state.settle()?;
+        Ok(state)
+    }
+
+    fn moves(&self, state: &State) -> Vec<Move> {
+        Move::all(state)
+    }
+
+    fn take(&self, state: &State, step: &Move) -> Result<State, String> {
+        let mut after = state.clone();
+        step.take(&mut after)?;
+        for bead in state.town.beads().filter(|bead| !bead.is_live()) {
+            if after
+                .town
+                .bead(&bead.id)
+                .is_some_and(|now| now.status != bead.status)
+            {
+                return Err(format!("I1: {} had ended and changed", bead.id));
+            }
+        }
+        after.settle()?;
+        Ok(after)
+    }
+
+    fn digest(&self, state: &State) -> u128 {
+        let names = Names::of(&state.town, state.now);
+        let mut out = Digest::new();
+        canonical::town(&state.town, &names, &mut out);
+        for effect in &state.outbox {
+            canonical::effect(effect, &state.town, &names, &mut out);
+        }
+        out.bytes(b"|");
+        if let Some(late) = &state.late {
+            let late = late.digest_text();
+            names.text(&late, &mut out);
+        }
+        out.bytes(b"|");
+        for (agent, session) in &state.sessions {
+            names.text(agent.as_str(), &mut out);
+            let current = state.town.agent(agent).map(|agent| agent.session);
+            out.bytes(&[u8::from(current == Some(*session))]);
+        }
+        out.bytes(b"|");
+        for (url, pr) in &state.prs {
+            names.text(url, &mut out);
+            out.bytes(&[pr.fate as u8]);
+            out.number(pr.heads.into());
+        }
+        for (branch, target) in &state.landed {
+            names.text(branch, &mut out);
+            names.text(target, &mut out);
+        }
+        out.bytes(&[state.faults_left]);
+        out.end()
+    }
+
+    fn always(&self, state: &State) -> Result<(), String> {
+        if let Some(first) = check(&state.town, state.now).first() {
+            return Err(format!("{}: {}", first.invariant, first.message));
+        }
+        if next_wakeup(&state.town, state.now).is_some_and(|wakeup| wakeup <= state.now) {
+            return Err("P5: a town at rest wakes up at once".into());
+        }
+        let mut branches = BTreeSet::new();
+        for bead in state.town.live_beads() {
+            if waits_for(&state.town, state.now, &bead.id).is_empty() {
+                return Err(format!("P7: {} waits for nothing", bead.id));
+            }
+            if let (Some(review), Some(source)) = (bead.review(), state.town.source_of(bead))
+                && !branches.insert((source, &review.branch))
+            {
+                return Err(format!("P9: {source} has two live reviews of one branch"));
+            }
+        }
+        Ok(())
+    }
+
+    fn calm(&self, state: &State) -> Result<Option<State>, String> {
+        let Some(step) = Move::calm(state) else {
+            return Ok(None);
+        };
+        let mut after = self.take(state, &step)?;
+        after.faults_left = 0;
+        Ok(Some(after))
+    }
+
+    fn is_settled(&self, state: &State) -> bool {
+        state
+            .town
+            .live_beads()
+            .filter(|bead| bead.review().is_some())
+            .all(|mr| {
+                waits_for(&state.town, state.now, &mr.id)
+                    .iter()
+                    .any(|wait| wait.kind == WaitFor::Person)
+            })
+    }
+
+    fn sometimes(&self) -> Vec<Sometimes<State>> {
+        let mut all: Vec<Sometimes<State>> = vec![
+            ("a review is merged", |state| {
+                state.town.beads().any(|bead| {
+                    bead.review()
+                        .is_some_and(|review| review.merge_commit.is_some())
+                })
+            }),
+            ("an agent is lost", |state| state.happened.contains("dies")),
+            ("a person is told", |state| {
+                state
+                    .town
+                    .live_beads()
+                    .any(|bead| bead.escalation().is_some())
+            }),
+            ("a clock has moved", |state| state.now > crate::towns::now()),
+        ];
+        if self.faults > 0 {
+            all.push(("a result is lost", |state| state.happened.contains("lost")));
+            all.push(("a result comes late", |state| {
+                state.happened.contains("late")
+            }));
+            all.push(("a town drains", |state| state.town.is_draining()));
+        }
+        all
+    }
+}
+
+/// What an event says, without what differs between equal ones.
+trait DigestText {
+    fn digest_text(&self) -> String;
+}
+
+impl DigestText for Event {
+    fn digest_text(&self) -> String {
+        let subject = self.key.as_ref().map_or("", |key| key.subject.as_str());
+        format!("{} {subject} {:?}", self.kind.type_name(), self.kind)
+    }
+}

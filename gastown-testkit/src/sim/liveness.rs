@@ -1,0 +1,113 @@
+//! P8: once faults cease and agents answer, every review ends or waits for a person who knows,
+//! within a bound that follows from the policy. And P7 for everything that is left.
+
+use std::time::Duration;
+
+use gastown_core::{Bead, Policy, Town, WaitFor, explain};
+
+use super::trouble::SKEW_MAX;
+use super::{Held, Simulation};
+
+const HOUR: u64 = 3_600_000;
+
+pub(crate) fn live_reviews(town: &Town) -> impl Iterator<Item = &Bead> {
+    town.live_beads().filter(|bead| bead.review().is_some())
+}
+
+impl Simulation {
+    pub(super) fn demand_liveness(&mut self) -> Held {
+        let stopped = self.now;
+        let bound = match &self.host.town {
+            Some(town) => bound(town),
+            None => return Err("the host is down after the faults stopped".into()),
+        };
+        loop {
+            self.until(self.now + HOUR)?;
+            self.nobody_is_forgotten()?;
+            let stuck = self.stuck_reviews();
+            if stuck.is_empty() {
+                return self.nothing_is_lost();
+            }
+            if self.now - stopped > bound {
+                let hours = bound / HOUR;
+                return Err(format!(
+                    "P8: {} hours after the faults stopped (the bound is {hours}), {}",
+                    (self.now - stopped) / HOUR,
+                    stuck.join("; ")
+                ));
+            }
+        }
+    }
+
+    /// Live reviews that wait for nobody who could be asked.
+    fn stuck_reviews(&self) -> Vec<String> {
+        let Some(town) = &self.host.town else {
+            return Vec::new();
+        };
+        let now = self.wall();
+        let stuck = live_reviews(town).filter_map(|mr| {
+            let waits = explain(town, now, &mr.id)?.waits_for;
+            let person = waits.iter().any(|wait| wait.kind == WaitFor::Person);
+            let why: Vec<String> = waits
+                .iter()
+                .map(|wait| format!("{} ({}: {:?})", wait.text, wait.rule, wait.kind))
+                .collect();
+            (!person).then(|| format!("{} waits: {}", mr.id, why.join(", ")))
+        });
+        stuck.collect()
+    }
+
+    /// P7 on every live bead.
+    pub(super) fn nobody_is_forgotten(&self) -> Held {
+        let Some(town) = &self.host.town else {
+            return Ok(());
+        };
+        let now = self.wall();
+        for bead in town.live_beads() {
+            let explanation = explain(town, now, &bead.id);
+            if explanation.is_some_and(|e| e.waits_for.is_empty() && e.next_rule.is_none()) {
+                return Err(format!(
+                    "P7: {} ({}) waits for nothing",
+                    bead.id, bead.title
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long it may take until every review has ended or waits for a person, in milliseconds.
+///
+/// First the world is found again: a drain, a stalled agent, an open breaker, a forge that was
+/// out, clocks that agree again. Then each line of work, one after the other in the worst case,
+/// has every attempt, every round of repair, every verification and every refusal that the policy
+/// allows.
+fn bound(town: &Town) -> u64 {
+    let policy = town.policy();
+    let found = policy.drain_timeout
+        + policy.gupp_stop
+        + policy.stalled_timeout
+        + policy.stuck_review
+        + policy.settled_review_grace
+        + policy.probe_pause(policy.probe_limit)
+        + policy.forge_backoff_max
+        + policy.attempts_reset_after
+        + Duration::from_millis(SKEW_MAX.unsigned_abs());
+    let lines = u32::try_from(town.live_beads().count()).unwrap_or(u32::MAX);
+    let all = found + line(policy) * lines.saturating_add(1);
+    u64::try_from(all.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn line(policy: &Policy) -> Duration {
+    let work = Duration::from_secs(3_600);
+    let attempt = policy.start_grace
+        + policy.heartbeat_timeout
+        + policy.backoff(u32::MAX)
+        + policy.stale_in_progress
+        + policy.abandoned_review
+        + work;
+    let look = policy.poll_quiet_interval + policy.pr_poll_interval * 4;
+    let rounds =
+        policy.repair_rounds * 4 + policy.merge_refusal_limit + policy.landing_attempts + 5;
+    attempt + (look + policy.merge_outcome_timeout + policy.landing_cooldown_max) * rounds
+}

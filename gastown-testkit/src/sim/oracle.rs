@@ -1,0 +1,358 @@
+//! The safety oracle: what must hold after every step, judged from what was seen and done and not
+//! from the engine's own verdicts.
+
+use std::collections::BTreeMap;
+
+use gastown_core::actions::{DispatchAgent, MergePr, VerifyMerge};
+use gastown_core::events::DispatchOutcome;
+use gastown_core::{
+    Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, EdgeKind,
+    Event, EventKind, FailedBlocker, ForgeError, MergeOutcome, Observation, ReasonCode, Repository,
+    Timestamp, Town,
+};
+
+use super::forge::looks_green;
+use super::host::invariants;
+use super::{Held, Simulation};
+
+/// What the oracle remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    ended: BTreeMap<BeadId, BeadStatus>,
+    /// What each review was last seen to be, and since when it looks green without a break.
+    seen: BTreeMap<BeadId, Seen>,
+    dispatches: BTreeMap<BeadId, u32>,
+    /// When each session was last heard of, in milliseconds of the simulation.
+    beats: BTreeMap<AgentId, (u64, u64)>,
+    /// Starts that were refused or never reported, ever.
+    start_failures: u32,
+    /// Errors of each review's own pull request since it was last seen well.
+    own_errors: BTreeMap<BeadId, u32>,
+    /// The town as it was last committed.
+    committed: Option<Town>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    look: Observation,
+    green_since: Option<Timestamp>,
+}
+
+impl Oracle {
+    pub(crate) fn beat(&mut self, agent: &AgentId, session: u64, at: u64) {
+        self.beats.insert(agent.clone(), (session, at));
+    }
+
+    /// An event was observed.
+    pub(crate) fn observed(&mut self, event: &Event, changed: bool, now: Timestamp) {
+        match &event.kind {
+            EventKind::PrObserved(seen) if changed => match &seen.observation {
+                Some(look) => self.looked(&seen.bead_id, look, now),
+                None => {
+                    if seen.error.as_ref().is_some_and(is_of_the_pull_request) {
+                        *self.own_errors.entry(seen.bead_id.clone()).or_default() += 1;
+                    }
+                }
+            },
+            EventKind::DispatchFailed(failed) if changed => {
+                self.start_failures += u32::from(failed.outcome == DispatchOutcome::Rejected);
+            }
+            EventKind::MergeAttempted(attempt) if changed => {
+                if let Some(seen) = self.seen.get_mut(&attempt.bead_id) {
+                    // Whatever came of it, it was green no longer for the whole delay.
+                    seen.green_since = None;
+                }
+                if let MergeOutcome::NotReady { observation } = &attempt.outcome {
+                    self.looked(&attempt.bead_id, observation, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn looked(&mut self, mr: &BeadId, look: &Observation, now: Timestamp) {
+        self.own_errors.remove(mr);
+        let before = self
+            .seen
+            .get(mr)
+            .filter(|seen| seen.look.head_sha == look.head_sha);
+        let green_since = looks_green(look).then(|| {
+            before
+                .and_then(|seen| seen.green_since)
+                .map_or(now, |since| since.min(now))
+        });
+        let seen = Seen {
+            look: look.clone(),
+            green_since,
+        };
+        self.seen.insert(mr.clone(), seen);
+    }
+
+    /// I1 after an input: what has ended stays as it ended.
+    pub(crate) fn input(&self, town: &Town) -> Held {
+        for (id, status) in &self.ended {
+            if let Some(bead) = town.bead(id).filter(|bead| bead.status != *status) {
+                return Err(format!(
+                    "I1: {id} had ended as {} and is {}",
+                    status.as_str(),
+                    bead.status.as_str()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// After a town has come to rest.
+    pub(crate) fn settled(&mut self, town: &Town, now: Timestamp) -> Held {
+        invariants(town, now)?;
+        self.input(town)?;
+        for bead in town.beads().filter(|bead| !bead.is_live()) {
+            if !self.ended.contains_key(&bead.id) {
+                self.ended.insert(bead.id.clone(), bead.status);
+                self.failed_rightly(town, bead)?;
+            }
+        }
+        one_review_per_branch(town)
+    }
+
+    /// 4.3: a pull request is failed for errors of its own, never for those of the world.
+    fn failed_rightly(&self, town: &Town, mr: &Bead) -> Held {
+        let code = mr.failure.as_ref().map(|failure| failure.code);
+        if code != Some(ReasonCode::PrPollFailed) || town.policy().poll_give_up_after.is_some() {
+            return Ok(());
+        }
+        let own = self.own_errors.get(&mr.id).copied().unwrap_or(0);
+        match own < town.policy().poll_invalid_limit {
+            true => Err(format!(
+                "4.3: {} failed after {own} errors of its own",
+                mr.id
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// After the actions of one pass.
+    pub(crate) fn acted(
+        &mut self,
+        before: &Town,
+        actions: &[Action],
+        after: &Town,
+        now: Timestamp,
+    ) -> Held {
+        let probes = actions
+            .iter()
+            .any(|action| matches!(action.kind, ActionKind::ProbeBreaker(_)));
+        for action in actions {
+            match &action.kind {
+                ActionKind::DispatchAgent(dispatch) => {
+                    if !probes {
+                        self.dispatched(after, dispatch)?;
+                    }
+                    nothing_blocks(before, dispatch)?;
+                }
+                ActionKind::TripBreaker(_) => {
+                    let policy = before.policy();
+                    let least = policy.breaker_in_a_row.min(policy.breaker_threshold);
+                    let probing = before.state().breaker.state == BreakerState::HalfOpen;
+                    if !probing && self.start_failures < least {
+                        return Err(format!(
+                            "3.6: the breaker opened after {} failed starts",
+                            self.start_failures
+                        ));
+                    }
+                }
+                ActionKind::StopAgent(_) if action.rule == "agents/never-reported" => {
+                    self.start_failures += 1;
+                }
+                ActionKind::VerifyMerge(verify) => has_no_stand_in(before, verify)?,
+                ActionKind::MergePr(merge) => self.may_merge(before, merge, now)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// P15: the dispatches of a line of work stay within its budget.
+    fn dispatched(&mut self, town: &Town, dispatch: &DispatchAgent) -> Held {
+        let Some(bead) = town.bead(&dispatch.bead_id) else {
+            return Ok(());
+        };
+        let root = bead.lineage();
+        let count = self.dispatches.entry(root.clone()).or_default();
+        *count += 1;
+        let budget = town.policy().lineage_dispatches + town.lineage(root).granted;
+        match *count > budget {
+            true => Err(format!(
+                "P15: the line of {root} was dispatched {count} times, {budget} are allowed"
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// I13, I14, P17: nothing but what was seen makes a merge right.
+    fn may_merge(&self, town: &Town, merge: &MergePr, now: Timestamp) -> Held {
+        let id = &merge.bead_id;
+        let Some(mr) = town.bead(id) else {
+            return Err(format!("{id} is merged and is not there"));
+        };
+        let Some(seen) = self.seen.get(id) else {
+            return Err(format!("I13: {id} is merged and was never seen"));
+        };
+        if seen.look.head_sha != merge.head_sha || !looks_green(&seen.look) {
+            return Err(format!(
+                "I13: {id} is merged at {} and was last seen as {:?}",
+                merge.head_sha, seen.look
+            ));
+        }
+        let delay = match town.settings_of_review(mr).auto_merge_delay {
+            AutoMergeDelay::Never => return Err(format!("{id} is merged and is never to be")),
+            AutoMergeDelay::After(delay) => delay,
+        };
+        if seen.green_since.is_none_or(|since| now < since.plus(delay)) {
+            return Err(format!(
+                "I13: {id} is merged and is green only since {:?}",
+                seen.green_since
+            ));
+        }
+        let held = |id: &BeadId| town.bead(id).is_some_and(|bead| bead.held);
+        if mr.held || town.source_of(mr).is_some_and(held) {
+            return Err(format!("{id} is merged and is held"));
+        }
+        let repository = Repository::of_pr_url(&merge.pr_url).map(|(repository, _)| repository);
+        let rig = town.rig_of_review(mr).and_then(|rig| rig.repository());
+        if rig.is_none() || rig != repository {
+            return Err(format!("I14: {id} is merged in {}", merge.pr_url));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn committed(&mut self, town: &Town) {
+        self.committed = Some(town.clone());
+    }
+
+    /// P10: what was committed is what is loaded.
+    pub(crate) fn loaded(&self, town: &Town) -> Held {
+        let Some(committed) = &self.committed else {
+            return Ok(());
+        };
+        let live = |town: &Town| -> Vec<_> { town.live_beads().cloned().collect() };
+        let same = live(committed) == live(town)
+            && committed.state() == town.state()
+            && committed.agents().eq(town.agents())
+            && committed.rigs().eq(town.rigs())
+            && committed.nudges().eq(town.nudges())
+            && committed.conditions().eq(town.conditions());
+        match same {
+            true => Ok(()),
+            false => Err("P10: the loaded town is not the one that was committed".into()),
+        }
+    }
+}
+
+/// Whether an error is of this pull request and not of the world around it (spec 4.3).
+fn is_of_the_pull_request(error: &ForgeError) -> bool {
+    match error {
+        ForgeError::NotFound {
+            repository_readable,
+        } => *repository_readable,
+        ForgeError::UnrecognizedUrl
+        | ForgeError::RepositoryMismatch
+        | ForgeError::HostNotAllowed
+        | ForgeError::InvalidResponse { .. } => true,
+        ForgeError::NoToken { .. }
+        | ForgeError::Unauthorized
+        | ForgeError::Forbidden
+        | ForgeError::RateLimited { .. }
+        | ForgeError::Server { .. }
+        | ForgeError::Network => false,
+    }
+}
+
+/// 1.7: what is dispatched builds on nothing that is live or, with policy `block`, has failed.
+fn nothing_blocks(town: &Town, dispatch: &DispatchAgent) -> Held {
+    // What a failed repair means for its review has rules of its own.
+    let bead = town.bead(&dispatch.bead_id);
+    if bead.is_none_or(|bead| bead.work().is_none()) {
+        return Ok(());
+    }
+    let holds = |blocker: &Bead| {
+        blocker.is_live()
+            || (blocker.status == BeadStatus::Failed
+                && town.policy().failed_blocker == FailedBlocker::Block)
+    };
+    let mut blockers = town
+        .depends_on(&dispatch.bead_id, EdgeKind::Blocks)
+        .filter_map(|id| town.bead(id));
+    match blockers.find(|blocker| holds(blocker)) {
+        None => Ok(()),
+        Some(blocker) => Err(format!(
+            "1.7: {} was dispatched and builds on {}, which is {}",
+            dispatch.bead_id,
+            blocker.id,
+            blocker.status.as_str()
+        )),
+    }
+}
+
+/// I9: where no rig is known and none can be inferred, none is named.
+fn has_no_stand_in(town: &Town, verify: &VerifyMerge) -> Held {
+    let Some(mr) = town.bead(&verify.bead_id) else {
+        return Ok(());
+    };
+    let source = town.source_of(mr).and_then(|id| town.bead(id));
+    let agent = mr.review().and_then(|review| review.source_agent.as_ref());
+    let agent = agent.and_then(|id| town.agent(id));
+    let known = town.rig_of(mr).is_some()
+        || source.is_some_and(|source| town.rig_of(source).is_some())
+        || agent.is_some_and(|agent| agent.rig_id.is_some())
+        || mr
+            .review()
+            .is_some_and(|review| review.landing_rig.is_some())
+        || town.rigs().count() == 1;
+    match &verify.rig_id {
+        Some(rig) if !known => Err(format!("I9: {rig} stands in for no rig of {}", mr.id)),
+        _ => Ok(()),
+    }
+}
+
+/// P9: one live review per source and branch.
+fn one_review_per_branch(town: &Town) -> Held {
+    let mut seen = std::collections::BTreeSet::new();
+    for mr in super::liveness::live_reviews(town) {
+        if let (Some(review), Some(source)) = (mr.review(), town.source_of(mr))
+            && !seen.insert((source, review.branch.as_str()))
+        {
+            return Err(format!(
+                "P9: {source} has two live reviews of {}",
+                review.branch
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Simulation {
+    /// P11: no session that was heard of in time is taken for lost, whatever the clocks say.
+    pub(super) fn judges_fairly(&self, town: &Town, actions: &[Action]) -> Held {
+        for action in actions.iter().filter(|a| a.rule == "agents/heartbeat-lost") {
+            let ActionKind::StopAgent(stop) = &action.kind else {
+                continue;
+            };
+            let silence = self
+                .oracle
+                .beats
+                .get(&stop.agent_id)
+                .filter(|(session, _)| *session == stop.session)
+                .map(|(_, at)| self.now - at);
+            let timeout = town.policy().heartbeat_timeout.as_millis();
+            if silence.is_some_and(|silence| u128::from(silence) <= timeout) {
+                return Err(format!(
+                    "P11: {} was heard of {} ms ago and is taken for lost",
+                    stop.agent_id,
+                    silence.unwrap_or_default()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
