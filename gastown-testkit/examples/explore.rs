@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    let mut total = 0;
+    let mut total = 0_usize;
     for (name, scenario) in scenarios() {
         if wanted.as_ref().is_some_and(|wanted| wanted != name) {
             continue;
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         if !found.never.is_empty() {
             println!("  never: {}", found.never.join(", "));
         }
-        total += found.states;
+        total = found.states.saturating_add(total);
         if let Some(broken) = found.broken {
             println!("  broken: {}", broken.what);
             for step in broken.path {
