@@ -1,6 +1,8 @@
 //! Generators, conformance suites and doubles for hosts of Gastown.
 
 pub mod cases;
+#[cfg(feature = "fake-github")]
+pub mod fake_github;
 pub mod fuzzing;
 pub mod laws;
 pub mod search;
