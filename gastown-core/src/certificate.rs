@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::bead::Bead;
 use crate::config::{AutoMergeDelay, Settings};
 use crate::digest::hex16;
-use crate::green::Green;
+use crate::green::{APPROVED_EARLIER, Green, NO_CHECKS};
 use crate::policy::Policy;
 use crate::review::{Certificate, CertifiedCondition};
 use crate::time::Timestamp;
@@ -77,6 +77,23 @@ impl Certificate {
                 condition.head_sha == self.head_sha
                     && now.since(condition.observed_at) <= age_max(policy)
             })
+    }
+
+    /// Whether it was made without any check: a merge may then find none either (spec 4.5).
+    #[must_use]
+    pub fn allows_no_checks(&self) -> bool {
+        self.says("checks", NO_CHECKS)
+    }
+
+    /// Whether it rests on an approval of an older head, which the settings let count.
+    #[must_use]
+    pub fn allows_earlier_approval(&self) -> bool {
+        self.says("decision", APPROVED_EARLIER)
+    }
+
+    fn says(&self, name: &str, value: &str) -> bool {
+        let mut conditions = self.conditions.iter();
+        conditions.any(|condition| condition.name == name && condition.value == value)
     }
 }
 
@@ -190,6 +207,24 @@ mod tests {
         let mut other = certificate();
         other.head_sha = "h2".into();
         assert!(!other.is_valid(&policy, at("0s")));
+    }
+
+    #[test]
+    fn a_certificate_says_what_a_merge_may_find() {
+        let whole = certificate();
+        assert!(!whole.allows_no_checks() && !whole.allows_earlier_approval());
+        let changed = |from: &str, to: &str| {
+            let town = town(&GREEN.replace(from, to));
+            let mr = town.bead(&"m1".parse().unwrap()).unwrap();
+            let mut settings = town.settings_of_review(mr);
+            settings.require_fresh_approval = false;
+            let green = green(&town, mr, &settings).unwrap();
+            certify(&town, mr, &settings, &green, at("0s")).unwrap()
+        };
+        let without = changed(r#""state":"passing""#, r#""state":"none""#);
+        assert!(without.allows_no_checks());
+        let earlier = changed(r#""decision_head":"h1""#, r#""decision_head":"h0""#);
+        assert!(earlier.allows_earlier_approval());
     }
 
     #[test]

@@ -344,6 +344,17 @@ pub struct CreateBranchRequest {
     pub branch: String,
 }
 
+/// A comment to write under a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommentRequest {
+    /// The rig's repository.
+    pub repository: RepositoryRef,
+    /// The pull request.
+    pub pr_url: String,
+    /// The text, as Markdown.
+    pub text: String,
+}
+
 /// The port to a forge (GitHub, or plain git for direct merges).
 ///
 /// # To ensure correctness
@@ -372,4 +383,14 @@ pub trait Forge: Send + Sync {
     /// # Errors
     /// [`ForgeError`], by the classes of spec 4.3.
     async fn create_branch(&self, request: CreateBranchRequest) -> Result<(), ForgeError>;
+
+    /// Writes a comment under a pull request; for hosts, no rule asks for it. It is sent once, so
+    /// after an error it may stand there. A forge without pull requests has none to write under.
+    ///
+    /// # Errors
+    /// [`ForgeError`], by the classes of spec 4.3.
+    async fn comment(&self, request: CommentRequest) -> Result<(), ForgeError> {
+        let _ = request;
+        Err(ForgeError::UnrecognizedUrl)
+    }
 }

@@ -8,6 +8,7 @@
 mod forge_facts;
 mod town_facts;
 
+pub(crate) use self::forge_facts::{APPROVED_EARLIER, NO_CHECKS};
 pub(crate) use self::town_facts::PULL_REQUEST;
 
 use alloc::string::String;

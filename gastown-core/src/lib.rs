@@ -199,8 +199,8 @@ pub mod events {
 /// What forges are asked and answer (spec 4.2, 4.5).
 pub mod forges {
     pub use crate::forge::{
-        ApiBudget, Checks, ChecksState, CreateBranchRequest, Decision, Feedback, MergeQueue,
-        MergeRequest, Mergeable, ObserveRequest, PrState, RepositoryRef, VerifyRequest,
+        ApiBudget, Checks, ChecksState, CommentRequest, CreateBranchRequest, Decision, Feedback,
+        MergeQueue, MergeRequest, Mergeable, ObserveRequest, PrState, RepositoryRef, VerifyRequest,
     };
 }
 

@@ -118,11 +118,7 @@ impl GitHub {
         url: &str,
         expected: &RepositoryName,
     ) -> Result<PullRequestUrl, ForgeError> {
-        let found = self
-            .config
-            .hosts
-            .pull_request(url)
-            .map_err(|it| unusable(&it))?;
+        let found = self.pull_request_anywhere(url)?;
         if found.repository != *expected {
             let expected = expected.clone();
             return Err(ForgeError::RepositoryMismatch {
@@ -131,6 +127,12 @@ impl GitHub {
             });
         }
         Ok(found)
+    }
+
+    /// The pull request of that address, on any allowed host and in any repository.
+    pub(crate) fn pull_request_anywhere(&self, url: &str) -> Result<PullRequestUrl, ForgeError> {
+        let hosts = &self.config.hosts;
+        hosts.pull_request(url).map_err(|it| unusable(&it))
     }
 
     /// The repository of a rig's git address.

@@ -52,6 +52,11 @@
 //! - No write is repeated unless GitHub said that the first one had no effect.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+/// The example of the README compiles as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod branch;
 pub mod checks;
 pub mod classify;
@@ -63,6 +68,8 @@ mod decision;
 pub mod error;
 pub mod error_body;
 pub mod etag;
+#[cfg(feature = "forge")]
+mod forge;
 pub mod github;
 pub mod graphql;
 mod json;

@@ -16,6 +16,10 @@ use crate::town::Town;
 use crate::verdict::WaitFor;
 
 pub(super) const UNSEEN: &str = "not seen yet";
+/// The value of `checks` where not one has reported; an adapter that merges reads it.
+pub(crate) const NO_CHECKS: &str = "none";
+/// The value of `decision` where the approval is of an older head and still counts.
+pub(crate) const APPROVED_EARLIER: &str = "approved, for an older head";
 
 pub(super) fn conditions(
     town: &Town,
@@ -201,7 +205,7 @@ fn no_checks(town: &Town, mr: &Bead, review: &Review, seen: &Seen, settings: &Se
     if seen.at.since(first_seen) < town.policy().pr_poll_interval {
         return (false, WaitFor::Forge, "none yet; the head is new".into());
     }
-    (true, WaitFor::Forge, "none".into())
+    (true, WaitFor::Forge, NO_CHECKS.into())
 }
 
 /// Longest name that is shown in full; names are the forge's.
@@ -228,8 +232,10 @@ fn decision(said: &Feedback, seen: &Observation, settings: &Settings) -> Fact {
         None => (true, WaitFor::Person, "no review is required".into()),
         Some(Decision::Approved) => {
             let fresh = said.decision_head.as_ref() == Some(&seen.head_sha);
-            if fresh || !settings.require_fresh_approval {
+            if fresh {
                 (true, WaitFor::Person, "approved".into())
+            } else if !settings.require_fresh_approval {
+                (true, WaitFor::Person, APPROVED_EARLIER.into())
             } else {
                 (
                     false,

@@ -4,6 +4,8 @@
 //! says what to look at. Handling one twice costs one look.
 
 mod interpret;
+#[cfg(feature = "webhook-service")]
+pub mod service;
 mod verify;
 
 pub use self::interpret::{DequeueReason, Hint, HintKind, Subject, interpret};

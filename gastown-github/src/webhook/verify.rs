@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::rate_limit::header;
 
 /// GitHub sends no longer payloads.
-const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
 
 /// Verifies the signature over the body exactly as it arrived, in constant time. The older SHA-1
 /// header is not looked at.
