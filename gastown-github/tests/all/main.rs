@@ -6,15 +6,26 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "tests fail by panicking"
 )]
 
+mod answers;
 mod branches;
 mod data;
+mod double;
+mod faults;
+#[cfg(feature = "forge")]
+mod forge;
 mod fuzz_corpus;
+#[cfg(feature = "forge")]
+mod hooks;
+mod hour;
 mod limits;
 mod merging;
 mod observing;
 mod payloads;
 mod schema;
 mod script;
+#[cfg(feature = "webhook-service")]
+mod service;
