@@ -5,7 +5,7 @@
 //! executed against GitHub's schema. Time is scripted, and what goes wrong is scripted too.
 //!
 //! ```
-//! use gastown_testkit::fake_github::{Conclusion, FakeGitHub, Grant, Method, Opening, Rules};
+//! use gastown_testkit::fake_github::{Conclusion, FakeError, FakeGitHub, Grant, Opening, Rules};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let fake = FakeGitHub::new(Default::default())?;
@@ -17,7 +17,7 @@
 //!     let number = repository.open(Opening::of("work"))?;
 //!     repository.report_check(&head, "ci", 15368, Some(Conclusion::Success));
 //!     assert_eq!(repository.merge_state(number)?.word(), "clean");
-//!     Ok(())
+//!     Ok::<(), FakeError>(())
 //! })?;
 //! # Ok(())
 //! # }
