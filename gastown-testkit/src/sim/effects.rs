@@ -91,10 +91,10 @@ impl Simulation {
 
     /// Does it, and says what its adapter reports.
     fn acts(&mut self, effect: &Effect, name: &str) -> Option<EventKind> {
-        let outcome = self.outcome(name);
         Some(match &effect.kind {
             EffectKind::StartAgent(start) => return self.starts(start, name),
             EffectKind::StopAgent(stop) => {
+                let outcome = self.outcome(name);
                 let runs = self
                     .sessions
                     .get(&stop.agent_id)
@@ -114,25 +114,25 @@ impl Simulation {
             EffectKind::CreateBranch(create) => EventKind::from(BranchCreated {
                 convoy_id: create.convoy_id.clone(),
                 branch: create.branch.clone(),
-                outcome,
+                outcome: self.outcome(name),
                 rig_id: Some(create.rig_id.clone()),
             }),
             EffectKind::DeliverNudge(nudge) => EventKind::from(NudgeDelivered {
                 nudge_id: nudge.nudge_id.clone(),
-                outcome,
+                outcome: self.outcome(name),
             }),
             EffectKind::NotifyMayor(notice) => EventKind::from(Notified {
                 topic: notice.topic.clone(),
-                outcome,
+                outcome: self.outcome(name),
             }),
             EffectKind::RefreshContainerToken(_) => EventKind::from(TokenRefreshed {
                 token: TokenKind::Container,
-                outcome,
+                outcome: self.outcome(name),
                 expires_at: None,
             }),
             EffectKind::RenewLlmToken(_) => EventKind::from(TokenRefreshed {
                 token: TokenKind::Llm,
-                outcome,
+                outcome: self.outcome(name),
                 expires_at: Some(self.wall().plus(super::seconds(30 * 86_400))),
             }),
             EffectKind::StopContainer(_) => {

@@ -2,6 +2,7 @@
 //! from the engine's own verdicts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gastown_core::actions::{DispatchAgent, MergePr, VerifyMerge};
 use gastown_core::events::DispatchOutcome;
@@ -36,6 +37,8 @@ pub(crate) struct Oracle {
 struct Seen {
     look: Observation,
     green_since: Option<Timestamp>,
+    /// For how long it had looked green when it was last seen.
+    green_for: Option<Duration>,
 }
 
 impl Oracle {
@@ -61,6 +64,7 @@ impl Oracle {
                 if let Some(seen) = self.seen.get_mut(&attempt.bead_id) {
                     // Whatever came of it, it was green no longer for the whole delay.
                     seen.green_since = None;
+                    seen.green_for = None;
                 }
                 if let MergeOutcome::NotReady { observation } = &attempt.outcome {
                     self.looked(&attempt.bead_id, observation, now);
@@ -84,6 +88,7 @@ impl Oracle {
         let seen = Seen {
             look: look.clone(),
             green_since,
+            green_for: green_since.map(|since| now.since(since)),
         };
         self.seen.insert(mr.clone(), seen);
     }
@@ -132,13 +137,7 @@ impl Oracle {
     }
 
     /// After the actions of one pass.
-    pub(crate) fn acted(
-        &mut self,
-        before: &Town,
-        actions: &[Action],
-        after: &Town,
-        now: Timestamp,
-    ) -> Held {
+    pub(crate) fn acted(&mut self, before: &Town, actions: &[Action], after: &Town) -> Held {
         let probes = actions
             .iter()
             .any(|action| matches!(action.kind, ActionKind::ProbeBreaker(_)));
@@ -165,7 +164,7 @@ impl Oracle {
                     self.start_failures += 1;
                 }
                 ActionKind::VerifyMerge(verify) => has_no_stand_in(before, verify)?,
-                ActionKind::MergePr(merge) => self.may_merge(before, merge, now)?,
+                ActionKind::MergePr(merge) => self.may_merge(before, merge)?,
                 _ => {}
             }
         }
@@ -190,7 +189,7 @@ impl Oracle {
     }
 
     /// I13, I14, P17: nothing but what was seen makes a merge right.
-    fn may_merge(&self, town: &Town, merge: &MergePr, now: Timestamp) -> Held {
+    fn may_merge(&self, town: &Town, merge: &MergePr) -> Held {
         let id = &merge.bead_id;
         let Some(mr) = town.bead(id) else {
             return Err(format!("{id} is merged and is not there"));
@@ -208,9 +207,9 @@ impl Oracle {
             AutoMergeDelay::Never => return Err(format!("{id} is merged and is never to be")),
             AutoMergeDelay::After(delay) => delay,
         };
-        if seen.green_since.is_none_or(|since| now < since.plus(delay)) {
+        if seen.green_for.is_none_or(|green_for| green_for < delay) {
             return Err(format!(
-                "I13: {id} is merged and is green only since {:?}",
+                "I13: {id} is merged and was green only since {:?}",
                 seen.green_since
             ));
         }
