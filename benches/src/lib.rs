@@ -1,6 +1,8 @@
 //! Towns of a given size for the benchmarks, which measure ratios side by side in one run.
 
-use gastown_core::{Timestamp, Town, settle, wire};
+use std::ops::Range;
+
+use gastown_core::{Row, RowKey, Timestamp, Town, settle, wire};
 use serde_json::{Value, json};
 
 /// The time at which the towns of the benchmarks are looked at.
@@ -31,4 +33,20 @@ pub fn town(beads: usize) -> Result<Town, wire::WireError> {
     }))?;
     let _ = settle(&mut town, now());
     Ok(town)
+}
+
+/// Rows of beads with these numbers, each with a body of about that many bytes.
+#[must_use]
+pub fn rows(beads: Range<usize>, body_bytes: usize) -> Vec<Row> {
+    beads
+        .map(|n| Row {
+            key: RowKey {
+                kind: "bead".into(),
+                id: format!("b{n}"),
+            },
+            working: true,
+            body: json!({"title": format!("Work {n}"), "rig_id": "r1", "body": "x".repeat(body_bytes)})
+                .to_string(),
+        })
+        .collect()
 }

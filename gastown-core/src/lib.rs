@@ -68,6 +68,7 @@ mod green;
 mod ids;
 mod invariants;
 mod mail;
+mod mask;
 mod merge_queue;
 mod nudge;
 mod observe;
@@ -76,6 +77,8 @@ mod policy;
 mod prompts;
 mod reason;
 mod reconcile;
+pub mod replay;
+pub mod report;
 mod review;
 mod rig;
 mod rules;
@@ -86,6 +89,7 @@ mod tagged;
 mod telling;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tick;
 mod time;
 mod town;
 mod verdict;
@@ -123,6 +127,7 @@ pub use green::{GreenCondition, green_conditions};
 pub use ids::{AgentId, BeadId, EventId, ID_BYTES_MAX, IdError, IdProblem, NudgeId, RigId, TownId};
 pub use invariants::{Cause, Violation, check, check_step};
 pub use mail::Mail;
+pub use mask::Masker;
 pub use merge_queue::{
     FailedReview, QueuedReview, ReviewActivity, ReviewStep, RigQueue, merge_queue,
 };
@@ -136,8 +141,9 @@ pub use rules::{GROUPS, Group, Rule, rules};
 pub use secret::{REDACTED, Secret};
 pub use store::{
     BackendFailure, ChangeSet, Commit, Committed, Finish, HistoryEntry, HistoryFilter, HistoryKind,
-    Lease, Loaded, Row, RowKey, Store, StoreError, StoredHistory,
+    HistoryOrder, Lease, Loaded, PastFilter, Row, RowKey, Store, StoreError, StoredHistory,
 };
+pub use tick::{TickInput, Ticked, snapshot_entries, tick};
 pub use time::{Timestamp, TimestampError};
 pub use town::{Lineage, Notice, Town, TownState, is_secret_row};
 pub use verdict::{Wait, WaitFor};

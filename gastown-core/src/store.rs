@@ -17,6 +17,7 @@ use crate::time::Timestamp;
 
 /// Names one stored row of a town. A new kind of entity changes no adapter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RowKey {
     /// The kind of entity, for example `bead`; not empty, not reserved, no control characters, at
     /// most [`RowKey::PART_BYTES_MAX`] bytes.
@@ -27,6 +28,7 @@ pub struct RowKey {
 
 /// One stored entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Row {
     /// Its name.
     pub key: RowKey,
@@ -66,6 +68,12 @@ pub enum HistoryKind {
     Tick,
     /// A command with its receipt.
     Command,
+    /// An event that a tick observed.
+    Event,
+    /// A base for replay begins here; its rows are in the entries that follow.
+    Snapshot,
+    /// Some of the rows of the snapshot before.
+    SnapshotRows,
 }
 
 impl HistoryKind {
@@ -76,12 +84,23 @@ impl HistoryKind {
             HistoryKind::BeadEvent => "bead_event",
             HistoryKind::Tick => "tick",
             HistoryKind::Command => "command",
+            HistoryKind::Event => "event",
+            HistoryKind::Snapshot => "snapshot",
+            HistoryKind::SnapshotRows => "snapshot_rows",
         }
+    }
+
+    /// Whether entries of this kind are for replay alone: [`Store::prune`] takes those that lie
+    /// before the newest snapshot that is old enough. What happened to beads is kept.
+    #[must_use]
+    pub const fn is_for_replay(self) -> bool {
+        !matches!(self, HistoryKind::BeadEvent)
     }
 }
 
 /// One line of a town's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HistoryEntry {
     /// What it is about.
     pub kind: HistoryKind,
@@ -94,7 +113,8 @@ pub struct HistoryEntry {
 }
 
 /// A history entry with its place in the town's history.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StoredHistory {
     /// Grows with every entry of the town; never reused.
     pub sequence: u64,
@@ -109,8 +129,32 @@ pub struct HistoryFilter {
     pub kind: Option<HistoryKind>,
     /// Only this subject.
     pub subject: Option<String>,
-    /// Only entries after this sequence.
+    /// Which end comes first.
+    pub order: HistoryOrder,
+    /// Only entries that come after this sequence in that order: the last one of a page gives the
+    /// next page.
     pub after: Option<u64>,
+    /// At most this many; 0 reads none.
+    pub limit: usize,
+}
+
+/// Which end of the history comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HistoryOrder {
+    /// For replay.
+    #[default]
+    OldestFirst,
+    /// For people.
+    NewestFirst,
+}
+
+/// A page of rows that left the working set: terminal beads and what belonged to them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PastFilter {
+    /// Only rows of this kind.
+    pub kind: Option<String>,
+    /// Only rows after this key: the last one of a page gives the next page.
+    pub after: Option<RowKey>,
     /// At most this many; 0 reads none.
     pub limit: usize,
 }
@@ -349,9 +393,11 @@ pub enum BackendFailure {
 /// - Tokens only grow, over releases and restarts.
 ///
 /// The rest
-/// - History is in the order of commit and never changes.
-/// - `prune` removes events that a commit at an earlier time consumed and effects that were
-///   finished at an earlier time, nothing else.
+/// - History is in the order of commit, is read from either end, and never changes but by `prune`.
+/// - `past_rows` gives what `load` leaves behind, in order of key, page by page.
+/// - `prune` removes events that a commit at an earlier time consumed, effects that were finished
+///   at an earlier time, and what the history holds for replay before the newest snapshot of an
+///   earlier time: without such a snapshot none of it. Bead events and rows stay.
 /// - Operations on one town never see or touch another's data.
 /// - A dropped future may still take effect; a caller that does not know loads again.
 ///
@@ -369,6 +415,9 @@ pub trait Store: Send + Sync {
     /// Rows by key, whether they are in the working set or not, each once and in order of key;
     /// keys that are not there are left out.
     async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError>;
+
+    /// A page of the rows that are not in the working set, in order of key.
+    async fn past_rows(&self, town: &TownId, filter: PastFilter) -> Result<Vec<Row>, StoreError>;
 
     /// Writes all of `commit`, or nothing.
     async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError>;
@@ -400,7 +449,8 @@ pub trait Store: Send + Sync {
         filter: HistoryFilter,
     ) -> Result<Vec<StoredHistory>, StoreError>;
 
-    /// Removes consumed events and finished effects of before `before`; returns how many.
+    /// Removes consumed events and finished effects of before `before`, and what is only for
+    /// replay and lies before the newest snapshot of before `before`; returns how many.
     async fn prune(&self, town: &TownId, before: Timestamp) -> Result<usize, StoreError>;
 
     /// Takes or extends the lease of a town until `now` + `ttl`. A holder that has it keeps its

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use gastown_core::events::{AgentExited, ContainerStatus, Heartbeat, ProcessStatus};
 use gastown_core::{
-    AgentId, Effect, EffectKey, EffectKind, Event, EventKind, Lease, SessionId, StoreError,
-    Timestamp, Town, TownId, next_wakeup,
+    AgentId, Effect, EffectKey, EffectKind, Event, EventKind, Lease, Row, SessionId, StoreError,
+    TickInput, Timestamp, Town, TownId, next_wakeup, snapshot_entries,
 };
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
@@ -26,7 +26,7 @@ use crate::error::RuntimeError;
 use crate::gap::Gaps;
 use crate::inbox::{Inbox, Item, Taken};
 use crate::runner::RunnerSettings;
-use crate::tick::{self, Broken, TickInput, TickReport};
+use crate::tick::{self, Broken, TickReport};
 use crate::town_handle::TownStatus;
 
 /// How often a commit that somebody else overtook is made again from a fresh load.
@@ -56,6 +56,12 @@ pub(crate) struct Driver {
 pub(crate) struct State {
     town: Option<Town>,
     version: u64,
+    /// The town was loaded since its last committed tick; the record of the next one says so.
+    loaded: bool,
+    /// What was loaded, when it is to be the base of later replays.
+    base: Option<Vec<Row>>,
+    /// When the town is loaded anew, on the monotonic clock: it forgets what it no longer needs.
+    reload_at: Option<Duration>,
     lease: Option<Lease>,
     /// When the lease is extended.
     renew_at: Option<Timestamp>,
@@ -253,6 +259,7 @@ impl Driver {
         let input = TickInput {
             number: self.state.version.saturating_add(1),
             now,
+            loaded: self.state.loaded,
             stored,
             local,
             commands,
@@ -267,7 +274,15 @@ impl Driver {
         // Until the commit is through, the store's town counts: a failure drops this one.
         let answers = std::mem::take(&mut ticked.answers);
         let report = ticked.report.clone();
+        let is_recorded = !ticked.is_empty();
+        let base = self.state.base.take_if(|_| is_recorded);
+        let has_base = base.is_some();
+        if let Some(rows) = base {
+            let entries = snapshot_entries(self.state.version, now, rows);
+            ticked.changes.history.splice(0..0, entries);
+        }
         let effects = self.commit(ticked, now).await?;
+        self.state.loaded &= !is_recorded;
         self.state.wakeup = next_wakeup(&town, now);
         self.state.town = Some(town);
         self.state.calls.answer(answers);
@@ -275,6 +290,9 @@ impl Driver {
             self.spawn(effect);
         }
         self.tell(&report);
+        if has_base {
+            self.prune(now).await;
+        }
         // A full batch may have left more behind.
         self.state.look |= stored.len() >= self.settings.events_per_tick_max;
         Ok(())

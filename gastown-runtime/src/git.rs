@@ -14,10 +14,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use gastown_core::Masker;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-use crate::mask::Masker;
 use crate::process::group::GroupGuard;
 
 /// How much of git's standard output is read; nothing that the runtime asks for is longer.

@@ -3,25 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gastown_core::{
-    Action, ChangeSet, Command, CommandError, Effect, EffectKey, Event, EventId, HistoryEntry,
-    HistoryKind, Observed, Receipt, SettleFault, Timestamp, Town, TownId, Violation, check, settle,
+    Action, ChangeSet, CommandError, Effect, EffectKey, EventId, Observed, Receipt, SettleFault,
+    TickInput, Timestamp, Town, TownId, Violation, check,
 };
 use serde_json::{Value, json};
-
-/// The longest list of actions that a tick's record holds whole, in bytes of JSON.
-const RECORDED_ACTIONS_BYTES_MAX: usize = 1024 * 1024;
-
-/// What a tick is made of.
-pub(crate) struct TickInput<'a> {
-    pub(crate) number: u64,
-    pub(crate) now: Timestamp,
-    /// Events of the store's inbox.
-    pub(crate) stored: &'a [Event],
-    /// Events that only this process knows: heartbeats and gaps. Losing them in a crash does no
-    /// harm.
-    pub(crate) local: &'a [Event],
-    pub(crate) commands: &'a [Command],
-}
 
 /// What is to be committed, and what is answered then.
 pub(crate) struct Ticked {
@@ -108,28 +93,26 @@ pub(crate) fn run(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<
 fn run_inner(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<Broken>> {
     let now = input.now;
     let held_before = check(town, now);
-    let mut events: Vec<&Event> = input.stored.iter().chain(input.local).collect();
-    events.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-    let observed: Vec<Observed> = events
-        .iter()
-        .map(|event| town.observe(event, now))
-        .collect();
-    let (answers, mut history) = execute_all(town, input);
-    let settled = settle(town, now);
+    let ticked = gastown_core::tick(town, input);
     let violations = check(town, now);
     let mut made = violations.clone();
     made.retain(|found| !held_before.contains(found));
-    if settled.fault.is_some() || !made.is_empty() {
+    if ticked.settled.fault.is_some() || !made.is_empty() {
         return Err(Box::new(Broken {
             violations: made,
-            fault: settled.fault,
+            fault: ticked.settled.fault,
             panic: None,
-            evidence: evidence(input, &settled.actions),
+            evidence: evidence(input, &ticked.settled.actions),
         }));
     }
-    let mut changes = town.take_changes();
-    let accepted = history.len();
-    changes.history.append(&mut history);
+    let record = ticked.record(input);
+    let gastown_core::Ticked {
+        observed,
+        answers,
+        settled,
+        changes,
+    } = ticked;
+    let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
     let mut ticked = Ticked {
         consumed: input.stored.iter().map(|event| event.id.clone()).collect(),
         changes,
@@ -151,63 +134,9 @@ fn run_inner(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<Broke
         effects: settled.effects,
     };
     if !ticked.is_empty() {
-        let record = record(input, &ticked.report, settled.passes);
-        ticked.changes.history.push(record);
+        ticked.changes.history.extend(record);
     }
     Ok(ticked)
-}
-
-/// Executes the commands in order and records those that were accepted: a replay needs them as
-/// well as the events.
-fn execute_all(
-    town: &mut Town,
-    input: &TickInput<'_>,
-) -> (Vec<Result<Receipt, CommandError>>, Vec<HistoryEntry>) {
-    let mut history = Vec::new();
-    let answers = input.commands.iter().map(|command| {
-        let answer = town.execute(command.clone(), input.now);
-        if let Ok(receipt) = &answer {
-            let body = json!({
-                "number": input.number,
-                "command": to_json(command),
-                "receipt": to_json(receipt),
-            });
-            history.push(HistoryEntry {
-                kind: HistoryKind::Command,
-                subject: None,
-                at: input.now,
-                body: body.to_string(),
-            });
-        }
-        answer
-    });
-    (answers.collect(), history)
-}
-
-/// The record of a tick: its inputs and its actions, for metrics and replay.
-fn record(input: &TickInput<'_>, report: &TickReport, passes: u32) -> HistoryEntry {
-    let ids: Vec<&str> = input.stored.iter().map(|event| event.id.as_str()).collect();
-    let mut actions = to_json(&report.actions);
-    if actions.to_string().len() > RECORDED_ACTIONS_BYTES_MAX {
-        // What was done can still be told from the rows; that it was decided must not be lost.
-        actions = report.actions.iter().map(|action| &*action.rule).collect();
-    }
-    let body = json!({
-        "number": input.number,
-        "now": input.now,
-        "events": ids,
-        "local": to_json(&input.local),
-        "commands": report.commands,
-        "actions": actions,
-        "effects": report.effects.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "passes": passes,
-    });
-    HistoryEntry {
-        kind: HistoryKind::Tick,
-        subject: None,
-        at: input.now,
-        body: body.to_string(),
-    }
 }
 
 fn evidence(input: &TickInput<'_>, actions: &[Action]) -> String {

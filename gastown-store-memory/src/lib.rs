@@ -46,8 +46,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gastown_core::{
-    Commit, Committed, Effect, EffectKey, Event, Finish, HistoryFilter, Lease, Loaded, Row, RowKey,
-    Store, StoreError, StoredHistory, Timestamp, TownId,
+    Commit, Committed, Effect, EffectKey, Event, Finish, HistoryFilter, Lease, Loaded, PastFilter,
+    Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
 };
 
 use crate::town::MemoryTown;
@@ -96,6 +96,10 @@ impl Store for MemoryStore {
 
     async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError> {
         self.with_town(town, |town| Ok(town.rows(keys)))
+    }
+
+    async fn past_rows(&self, town: &TownId, filter: PastFilter) -> Result<Vec<Row>, StoreError> {
+        self.with_town(town, |town| Ok(town.past_rows(&filter)))
     }
 
     async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError> {
@@ -155,7 +159,8 @@ impl Store for MemoryStore {
         self.with_town(town, |town| {
             let events = town.inbox.prune(before);
             let effects = town.outbox.prune(before);
-            Ok(events.saturating_add(effects))
+            let history = town.prune_history(before);
+            Ok(events.saturating_add(effects).saturating_add(history))
         })
     }
 

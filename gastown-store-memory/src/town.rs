@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use gastown_core::{
-    ChangeSet, Commit, Committed, HistoryEntry, HistoryFilter, Loaded, Row, RowKey, StoreError,
-    StoredHistory, TownId,
+    ChangeSet, Commit, Committed, HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, Loaded,
+    PastFilter, Row, RowKey, StoreError, StoredHistory, Timestamp, TownId,
 };
 
 use crate::inbox::Inbox;
@@ -18,6 +18,8 @@ pub(crate) struct MemoryTown {
     version: u64,
     rows: BTreeMap<RowKey, StoredRow>,
     history: BTreeMap<u64, HistoryEntry>,
+    /// The last sequence that was given; pruning gives none back.
+    last_sequence: u64,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
     pub(crate) leases: Leases,
@@ -58,8 +60,8 @@ impl MemoryTown {
             self.rows.remove(&key);
         }
         for entry in changes.history {
-            let last = self.history.last_key_value().map_or(0, |(last, _)| *last);
-            self.history.insert(last.saturating_add(1), entry);
+            self.last_sequence = self.last_sequence.saturating_add(1);
+            self.history.insert(self.last_sequence, entry);
         }
     }
 
@@ -78,19 +80,61 @@ impl MemoryTown {
             .collect()
     }
 
-    pub(crate) fn history(&self, filter: &HistoryFilter) -> Vec<StoredHistory> {
-        let after = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.history
+    pub(crate) fn past_rows(&self, filter: &PastFilter) -> Vec<Row> {
+        let after = filter
+            .after
+            .clone()
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        self.rows
             .range((after, Bound::Unbounded))
-            .filter(|(_, entry)| filter.kind.is_none_or(|kind| kind == entry.kind))
-            .filter(|(_, entry)| filter.subject.is_none() || filter.subject == entry.subject)
+            .filter(|(_, row)| !row.working)
+            .filter(|(key, _)| filter.kind.as_ref().is_none_or(|kind| *kind == key.kind))
             .take(filter.limit)
-            .map(|(sequence, entry)| StoredHistory {
-                sequence: *sequence,
-                entry: entry.clone(),
-            })
+            .map(|(key, row)| row.named(key))
             .collect()
     }
+
+    pub(crate) fn history(&self, filter: &HistoryFilter) -> Vec<StoredHistory> {
+        let after = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
+        match filter.order {
+            HistoryOrder::OldestFirst => {
+                page(self.history.range((after, Bound::Unbounded)), filter)
+            }
+            HistoryOrder::NewestFirst => {
+                page(self.history.range((Bound::Unbounded, after)).rev(), filter)
+            }
+        }
+    }
+
+    /// Removes what is only for replay and lies before the newest snapshot of before `before`.
+    pub(crate) fn prune_history(&mut self, before: Timestamp) -> usize {
+        let is_base =
+            |entry: &HistoryEntry| entry.kind == HistoryKind::Snapshot && entry.at < before;
+        let base = self.history.iter().rev().find(|(_, entry)| is_base(entry));
+        let Some(base) = base.map(|(sequence, _)| *sequence) else {
+            return 0;
+        };
+        let all = self.history.len();
+        self.history
+            .retain(|sequence, entry| *sequence >= base || !entry.kind.is_for_replay());
+        all.saturating_sub(self.history.len())
+    }
+}
+
+/// The first entries that the filter wants.
+fn page<'a>(
+    entries: impl Iterator<Item = (&'a u64, &'a HistoryEntry)>,
+    filter: &HistoryFilter,
+) -> Vec<StoredHistory> {
+    entries
+        .filter(|(_, entry)| filter.kind.is_none_or(|kind| kind == entry.kind))
+        .filter(|(_, entry)| filter.subject.is_none() || filter.subject == entry.subject)
+        .take(filter.limit)
+        .map(|(sequence, entry)| StoredHistory {
+            sequence: *sequence,
+            entry: entry.clone(),
+        })
+        .collect()
 }
 
 impl StoredRow {

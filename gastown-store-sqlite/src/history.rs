@@ -1,9 +1,8 @@
 //! History: written with commits, read in pages.
 
-use gastown_core::{HistoryEntry, HistoryFilter, HistoryKind, StoredHistory, TownId};
+use gastown_core::{HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, StoredHistory, TownId};
 use rusqlite::{Connection, Rows, params};
 
-use crate::commit::place;
 use crate::failure::Failure;
 use crate::sql;
 use crate::town::{clamped, damaged, known, read, time, unsigned};
@@ -20,8 +19,9 @@ pub(crate) fn tell(
     let mut statement = connection.prepare_cached(sql::HISTORY_END)?;
     let end: i64 = statement.query_row([town.as_str()], |row| row.get(0))?;
     let mut statement = connection.prepare_cached(sql::TELL)?;
-    for (n, entry) in entries.iter().enumerate() {
-        let sequence = end.saturating_add(place(n)).saturating_add(1);
+    let mut sequence = end;
+    for entry in entries {
+        sequence = sequence.saturating_add(1);
         let HistoryEntry {
             kind,
             subject,
@@ -31,6 +31,8 @@ pub(crate) fn tell(
         let (kind, at) = (kind.as_str(), at.as_millis());
         statement.execute(params![town.as_str(), sequence, kind, subject, at, body])?;
     }
+    let mut statement = connection.prepare_cached(sql::SET_HISTORY_END)?;
+    statement.execute(params![town.as_str(), sequence])?;
     Ok(())
 }
 
@@ -40,34 +42,52 @@ pub(crate) fn page(
     town: &TownId,
     filter: &HistoryFilter,
 ) -> Result<Vec<StoredHistory>, Failure> {
-    let after = filter.after.map_or(0, clamped);
+    let after = match (filter.order, filter.after) {
+        (_, Some(sequence)) => clamped(sequence),
+        (HistoryOrder::OldestFirst, None) => 0,
+        (HistoryOrder::NewestFirst, None) => i64::MAX,
+    };
     let limit = clamped(filter.limit);
     let id = town.as_str();
+    let [all, by_kind, by_subject, by_both] = statements(filter.order);
     read(connection, |transaction| {
         known(transaction, town)?;
         let prepare = |sql| transaction.prepare_cached(sql);
         match (filter.kind.map(HistoryKind::as_str), &filter.subject) {
-            (None, None) => collect(
-                town,
-                prepare(sql::HISTORY)?.query(params![id, after, limit])?,
-            ),
+            (None, None) => collect(town, prepare(all)?.query(params![id, after, limit])?),
             (Some(kind), None) => {
-                let mut statement = prepare(sql::HISTORY_BY_KIND)?;
+                let mut statement = prepare(by_kind)?;
                 collect(town, statement.query(params![id, after, limit, kind])?)
             }
             (None, Some(subject)) => {
-                let mut statement = prepare(sql::HISTORY_BY_SUBJECT)?;
+                let mut statement = prepare(by_subject)?;
                 collect(town, statement.query(params![id, after, limit, subject])?)
             }
             (Some(kind), Some(subject)) => {
-                let mut statement = prepare(sql::HISTORY_BY_BOTH)?;
-                collect(
-                    town,
-                    statement.query(params![id, after, limit, subject, kind])?,
-                )
+                let mut statement = prepare(by_both)?;
+                let rows = statement.query(params![id, after, limit, subject, kind])?;
+                collect(town, rows)
             }
         }
     })
+}
+
+/// The statements that read everything, one kind, one subject, and both.
+fn statements(order: HistoryOrder) -> [&'static str; 4] {
+    match order {
+        HistoryOrder::OldestFirst => [
+            sql::HISTORY,
+            sql::HISTORY_BY_KIND,
+            sql::HISTORY_BY_SUBJECT,
+            sql::HISTORY_BY_BOTH,
+        ],
+        HistoryOrder::NewestFirst => [
+            sql::NEWEST,
+            sql::NEWEST_BY_KIND,
+            sql::NEWEST_BY_SUBJECT,
+            sql::NEWEST_BY_BOTH,
+        ],
+    }
 }
 
 fn collect(town: &TownId, mut rows: Rows<'_>) -> Result<Vec<StoredHistory>, Failure> {

@@ -9,7 +9,10 @@ use crate::failure::{Failure, damaged_file};
 pub(crate) const APPLICATION_ID: i64 = 0x4761_7354;
 
 /// One file each, in order; the schema is how many were applied. None is ever edited.
-pub(crate) const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
+pub(crate) const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/0001_first.sql"),
+    include_str!("../migrations/0002_replay.sql"),
+];
 
 /// The newest schema that this program knows.
 pub(crate) const SCHEMA: i64 = MIGRATIONS.len() as i64;

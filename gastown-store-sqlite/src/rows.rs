@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use gastown_core::{Loaded, Row, RowKey, TownId};
+use gastown_core::{Loaded, PastFilter, Row, RowKey, TownId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::failure::Failure;
 use crate::sql;
-use crate::town::{known, read, unsigned};
+use crate::town::{clamped, known, read, unsigned};
 
 /// The town's working set and its version, of one moment.
 pub(crate) fn load(connection: &mut Connection, town: &TownId) -> Result<Loaded, Failure> {
@@ -48,6 +48,48 @@ pub(crate) fn by_key(
             }
         }
         Ok(found)
+    })
+}
+
+/// A page of the rows behind the working set.
+pub(crate) fn past(
+    connection: &mut Connection,
+    town: &TownId,
+    filter: &PastFilter,
+) -> Result<Vec<Row>, Failure> {
+    // No key is empty: the first page comes after nothing.
+    let (kind, id) = filter
+        .after
+        .as_ref()
+        .map_or(("", ""), |key| (key.kind.as_str(), key.id.as_str()));
+    let (town_id, limit) = (town.as_str(), clamped(filter.limit));
+    read(connection, |transaction| {
+        known(transaction, town)?;
+        let row = |row: &rusqlite::Row<'_>| {
+            Ok(Row {
+                key: RowKey {
+                    kind: row.get(0)?,
+                    id: row.get(1)?,
+                },
+                working: false,
+                body: row.get(2)?,
+            })
+        };
+        let rows = match &filter.kind {
+            None => {
+                let mut statement = transaction.prepare_cached(sql::PAST)?;
+                let rows = statement.query_map(params![town_id, kind, id, limit], row)?;
+                rows.collect::<Result<_, _>>()?
+            }
+            Some(wanted) if wanted.as_str() < kind => Vec::new(),
+            Some(wanted) => {
+                let after = if wanted == kind { id } else { "" };
+                let mut statement = transaction.prepare_cached(sql::PAST_OF_KIND)?;
+                let rows = statement.query_map(params![town_id, wanted, after, limit], row)?;
+                rows.collect::<Result<_, _>>()?
+            }
+        };
+        Ok(rows)
     })
 }
 

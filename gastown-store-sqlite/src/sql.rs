@@ -27,6 +27,11 @@ statements! {
     LOAD = "SELECT kind, id, body FROM rows INDEXED BY rows_working
         WHERE town = ?1 AND working = 1 ORDER BY kind, id";
     ROW = "SELECT working, body FROM rows WHERE town = ?1 AND kind = ?2 AND id = ?3";
+    /// What load leaves behind has an index of its own, too.
+    PAST = "SELECT kind, id, body FROM rows INDEXED BY rows_past
+        WHERE town = ?1 AND working = 0 AND (kind, id) > (?2, ?3) ORDER BY kind, id LIMIT ?4";
+    PAST_OF_KIND = "SELECT kind, id, body FROM rows INDEXED BY rows_past
+        WHERE town = ?1 AND working = 0 AND kind = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
     PUT = "INSERT INTO rows (town, kind, id, working, body) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT (town, kind, id) DO UPDATE SET working = excluded.working, body = excluded.body";
     DELETE = "DELETE FROM rows WHERE town = ?1 AND kind = ?2 AND id = ?3";
@@ -49,7 +54,9 @@ statements! {
         WHERE town = ?1 AND kind = ?2 AND subject = ?3 AND attempt = ?4";
     PRUNE_EFFECTS = "DELETE FROM effects WHERE town = ?1 AND finished_at < ?2";
 
-    HISTORY_END = "SELECT coalesce(max(sequence), 0) FROM history WHERE town = ?1";
+    /// The end of the history as it was ever written: pruning gives no sequence back.
+    HISTORY_END = "SELECT history_sequence FROM towns WHERE id = ?1";
+    SET_HISTORY_END = "UPDATE towns SET history_sequence = ?2 WHERE id = ?1";
     TELL = "INSERT INTO history (town, sequence, kind, subject, at, body)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     HISTORY = "SELECT sequence, kind, subject, at, body FROM history
@@ -64,6 +71,23 @@ statements! {
         INDEXED BY history_by_subject
         WHERE town = ?1 AND sequence > ?2 AND subject = ?4 AND kind = ?5
         ORDER BY sequence LIMIT ?3";
+    NEWEST = "SELECT sequence, kind, subject, at, body FROM history
+        WHERE town = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3";
+    NEWEST_BY_KIND = "SELECT sequence, kind, subject, at, body FROM history
+        INDEXED BY history_by_kind
+        WHERE town = ?1 AND sequence < ?2 AND kind = ?4 ORDER BY sequence DESC LIMIT ?3";
+    NEWEST_BY_SUBJECT = "SELECT sequence, kind, subject, at, body FROM history
+        INDEXED BY history_by_subject
+        WHERE town = ?1 AND sequence < ?2 AND subject = ?4 ORDER BY sequence DESC LIMIT ?3";
+    NEWEST_BY_BOTH = "SELECT sequence, kind, subject, at, body FROM history
+        INDEXED BY history_by_subject
+        WHERE town = ?1 AND sequence < ?2 AND subject = ?4 AND kind = ?5
+        ORDER BY sequence DESC LIMIT ?3";
+    BASE = "SELECT sequence FROM history INDEXED BY history_by_kind
+        WHERE town = ?1 AND kind = 'snapshot' AND at < ?2 ORDER BY sequence DESC LIMIT 1";
+    /// The kinds are those of `HistoryKind::is_for_replay`.
+    PRUNE_HISTORY = "DELETE FROM history INDEXED BY history_by_kind WHERE town = ?1 AND sequence < ?2
+        AND kind IN ('tick', 'command', 'event', 'snapshot', 'snapshot_rows')";
 }
 
 #[cfg(test)]
@@ -101,6 +125,8 @@ mod tests {
         migrate(&mut connection, "test").unwrap();
         let cases = [
             (LOAD, "rows_working (town=?)"),
+            (PAST, "rows_past (town=? AND (kind,id)>(?,?))"),
+            (PAST_OF_KIND, "rows_past (town=? AND kind=? AND id>?)"),
             (PENDING_EVENTS, "events_pending (town=?)"),
             (PRUNE_EVENTS, "events_consumed (town=? AND consumed_at<?)"),
             (PENDING_EFFECTS, "effects_pending (town=?)"),
@@ -116,6 +142,19 @@ mod tests {
             (
                 HISTORY_BY_BOTH,
                 "history_by_subject (town=? AND subject=? AND sequence>?)",
+            ),
+            (
+                NEWEST_BY_KIND,
+                "history_by_kind (town=? AND kind=? AND sequence<?)",
+            ),
+            (
+                NEWEST_BY_SUBJECT,
+                "history_by_subject (town=? AND subject=? AND sequence<?)",
+            ),
+            (BASE, "history_by_kind (town=? AND kind=?)"),
+            (
+                PRUNE_HISTORY,
+                "history_by_kind (town=? AND kind=? AND sequence<?)",
             ),
         ];
         for (sql, index) in cases {

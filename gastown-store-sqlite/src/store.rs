@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gastown_core::{
     BackendFailure, Commit, Committed, Effect, EffectKey, Event, Finish, HistoryFilter, Lease,
-    Loaded, Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
+    Loaded, PastFilter, Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
 };
 
 use crate::failure::backend;
@@ -131,6 +131,12 @@ impl Store for SqliteStore {
         let (town, keys) = (town.clone(), keys.iter().cloned().collect());
         let job = move |connection: &mut _| rows::by_key(connection, &town, keys);
         self.file.reader.run("rows", job).await
+    }
+
+    async fn past_rows(&self, town: &TownId, filter: PastFilter) -> Result<Vec<Row>, StoreError> {
+        let town = town.clone();
+        let job = move |connection: &mut _| rows::past(connection, &town, &filter);
+        self.file.reader.run("past_rows", job).await
     }
 
     async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError> {

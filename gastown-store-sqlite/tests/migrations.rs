@@ -1,19 +1,22 @@
 //! Files of every past schema open, with all that they hold, and end up like a new one.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
 
 use std::path::Path;
 use std::time::Duration;
 
-use common::{at, commit, effect, event, open, town};
+use common::{at, commit, effect, event, open, tick, town};
 use futures_executor::block_on;
-use gastown_core::{HistoryFilter, HistoryKind, Row, Store, StoreError, TownId};
+use gastown_core::{HistoryEntry, HistoryFilter, HistoryKind, Row, Store, StoreError, TownId};
 use rusqlite::Connection;
 
 /// One per published schema, in order: how a file of that time looks.
-const SAMPLES: [&str; 1] = [include_str!("samples/0001.sql")];
+const SAMPLES: [&str; 2] = [
+    include_str!("samples/0001.sql"),
+    include_str!("samples/0002.sql"),
+];
 
 fn each_sample(check: impl Fn(&Path)) {
     for sample in SAMPLES {
@@ -131,8 +134,23 @@ fn every_old_file_goes_on() {
         let mut next = commit(7);
         next.lease_token = Some(4);
         next.effects = vec![effect(1), effect(2), effect(3)];
+        next.changes.history = vec![HistoryEntry {
+            kind: HistoryKind::Event,
+            ..tick("new")
+        }];
         let committed = block_on(store.commit(&town, next)).unwrap();
         assert_eq!(committed.version(), 8);
         assert_eq!(committed.into_effects(), [effect(3)]);
+        let filter = HistoryFilter {
+            after: Some(3),
+            limit: 9,
+            ..HistoryFilter::default()
+        };
+        let told = block_on(store.history(&town, filter)).unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            (told[0].sequence, told[0].entry.kind),
+            (4, HistoryKind::Event)
+        );
     });
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use common::{at, effect, event, key, row, tick};
 use futures_executor::block_on;
 use gastown_core::{
-    ChangeSet, Commit, Event, EventId, Finish, HistoryEntry, HistoryFilter, HistoryKind, Row,
-    Store, StoreError, TownId,
+    ChangeSet, Commit, Event, EventId, Finish, HistoryEntry, HistoryFilter, HistoryKind,
+    HistoryOrder, PastFilter, Row, Store, StoreError, TownId,
 };
 use gastown_store_memory::MemoryStore;
 use gastown_store_sqlite::{Options, SqliteStore, Synchronous};
@@ -68,7 +68,8 @@ fn commits() -> impl Strategy<Value = Step> {
     let kind = prop_oneof![
         Just(HistoryKind::BeadEvent),
         Just(HistoryKind::Tick),
-        Just(HistoryKind::Command)
+        Just(HistoryKind::Command),
+        Just(HistoryKind::Snapshot)
     ];
     (
         off(),
@@ -213,6 +214,7 @@ fn commit_of(place: &Place, step: &Step) -> Commit {
     let history = history.iter().map(|(kind, subject)| HistoryEntry {
         kind: *kind,
         subject: subject.map(|n| format!("b{n}")),
+        at: at(*seconds),
         ..tick("x")
     });
     Commit {
@@ -247,12 +249,27 @@ fn shown(store: &dyn Store, town: &TownId) -> String {
     out.push(said(block_on(store.pending_effects(town))));
     let keys: Vec<_> = few().rev().map(|n| key("bead", &format!("b{n}"))).collect();
     out.push(said(block_on(store.rows(town, &keys))));
+    for (after, limit) in [(None, 99), (Some(key("bead", "b2")), 2)] {
+        let filter = PastFilter {
+            kind: None,
+            after,
+            limit,
+        };
+        out.push(said(block_on(store.past_rows(town, filter))));
+    }
+    use HistoryOrder::{NewestFirst, OldestFirst};
     for kind in [None, Some(HistoryKind::Tick)] {
         for subject in [None, Some("b1".to_string())] {
-            for (after, limit) in [(None, 99), (Some(2), 2)] {
+            let pages = [
+                (OldestFirst, None, 99),
+                (OldestFirst, Some(2), 2),
+                (NewestFirst, Some(4), 2),
+            ];
+            for (order, after, limit) in pages {
                 let filter = HistoryFilter {
                     kind,
                     subject: subject.clone(),
+                    order,
                     after,
                     limit,
                 };

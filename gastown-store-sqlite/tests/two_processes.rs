@@ -9,15 +9,41 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
 use common::{child, commit, event, file_of_child, is_long, open, row, tick, town};
 use futures_executor::block_on;
-use gastown_core::{HistoryFilter, Store, StoreError};
+use gastown_core::{EventId, HistoryFilter, Store, StoreError};
 use gastown_store_sqlite::SqliteStore;
 
 const PROCESSES: u64 = 3;
 
+/// How long the processes get in each other's way.
+fn time() -> Duration {
+    Duration::from_secs(if is_long() { 30 } else { 2 })
+}
+
+/// How often two handles of one process do.
 fn rounds() -> u64 {
     if is_long() { 2_000 } else { 25 }
+}
+
+/// What a process did; it writes it down beside the file.
+#[derive(Debug, Default, PartialEq)]
+struct Done {
+    rounds: u64,
+    conflicts: u64,
+}
+
+/// Is there when the processes are to end.
+fn stop_path(database: &Path) -> PathBuf {
+    database.with_extension("stop")
+}
+
+fn done_path(database: &Path, process: u32) -> PathBuf {
+    database.with_extension(format!("{process}.done"))
 }
 
 fn count(store: &SqliteStore) -> (u64, u64) {
@@ -56,13 +82,33 @@ fn add_one(store: &SqliteStore) -> u64 {
 #[test]
 #[ignore = "a child of `processes_share_a_file`"]
 fn one_of_several_processes() {
-    let store = open(&file_of_child());
-    for round in 0..rounds() {
-        add_one(&store);
-        let own = event(&format!("{}-{round}", std::process::id()));
-        let shared = event(&format!("all-{round}"));
+    let (path, process) = (file_of_child(), std::process::id());
+    let store = open(&path);
+    let mut done = Done::default();
+    while !stop_path(&path).exists() {
+        done.conflicts += add_one(&store);
+        let own = event(&format!("{process}-{}", done.rounds));
+        let shared = event(&format!("all-{}", done.rounds));
         block_on(store.append_events(&town(), vec![own, shared])).unwrap();
+        done.rounds += 1;
     }
+    let text = format!("{} {}", done.rounds, done.conflicts);
+    std::fs::write(done_path(&path, process), text).unwrap();
+}
+
+/// What a process says that it did.
+fn done_by(database: &Path, process: u32) -> Done {
+    let text = std::fs::read_to_string(done_path(database, process)).unwrap();
+    let (rounds, conflicts) = text.split_once(' ').unwrap();
+    Done {
+        rounds: rounds.parse().unwrap(),
+        conflicts: conflicts.parse().unwrap(),
+    }
+}
+
+fn is_pending(store: &SqliteStore, id: &EventId) -> bool {
+    let events = block_on(store.pending_events(&town(), usize::MAX)).unwrap();
+    events.iter().any(|event| event.id == *id)
 }
 
 #[test]
@@ -74,14 +120,31 @@ fn processes_share_a_file() {
     first.changes.put = vec![row("counter", "one", "0")];
     let _created = block_on(store.commit(&town(), first)).unwrap();
 
-    let processes: Vec<_> = (0..PROCESSES)
+    let mut processes: Vec<_> = (0..PROCESSES)
         .map(|_| child("one_of_several_processes", &path).spawn().unwrap())
         .collect();
+    for process in &mut processes {
+        let first = EventId::new(format!("{}-0", process.id())).unwrap();
+        while !is_pending(&store, &first) {
+            assert_eq!(process.try_wait().unwrap(), None, "a child ended early");
+            sleep(Duration::from_millis(10));
+        }
+    }
+    sleep(time());
+    std::fs::write(stop_path(&path), "").unwrap();
+    let mut done = Vec::new();
     for mut process in processes {
         assert!(process.wait().unwrap().success(), "a child failed");
+        done.push(done_by(&path, process.id()));
     }
-    let all = PROCESSES * rounds();
-    assert_eq!(count(&store), (1 + all, all));
+    println!("{done:?}");
+    let all: u64 = done.iter().map(|done| done.rounds).sum();
+    let met = done.iter().any(|done| done.conflicts > 0);
+    assert!(
+        met || !is_long(),
+        "they never met: nothing was put to the test"
+    );
+    assert_eq!(count(&store), (1 + all, all), "an update is lost");
     let filter = HistoryFilter {
         limit: usize::MAX,
         ..HistoryFilter::default()
@@ -96,7 +159,8 @@ fn processes_share_a_file() {
         expected
     );
     let events = block_on(store.pending_events(&town(), usize::MAX)).unwrap();
-    assert_eq!(events.len() as u64, all + rounds());
+    let most = done.iter().map(|done| done.rounds).max().unwrap();
+    assert_eq!(events.len() as u64, all + most);
     assert_eq!(block_on(store.integrity_check()).unwrap(), [""; 0]);
 }
 

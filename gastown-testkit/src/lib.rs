@@ -4,6 +4,7 @@ pub mod cases;
 #[cfg(feature = "fake-github")]
 pub mod fake_github;
 pub mod fuzzing;
+pub mod host;
 pub mod laws;
 pub mod search;
 pub mod sim;

@@ -106,6 +106,7 @@ macro_rules! store_suite {
             delete_removes,
             rows_by_key_come_once_and_in_order,
             load_leaves_finished_rows_behind,
+            past_rows_come_by_key_page_by_page,
             bodies_come_back_byte_by_byte,
         );
         $crate::store_suite!(@group $fresh, inbox;
@@ -158,6 +159,8 @@ macro_rules! store_suite {
         $crate::store_suite!(@group $fresh, pruning;
             consumed_events_are_pruned_by_the_time_of_commit,
             finished_effects_are_pruned_by_the_time_of_finish,
+            a_base_for_replay_is_kept,
+            without_a_snapshot_history_is_not_pruned,
             nothing_else_is_pruned,
             pruning_counts_and_ends,
         );

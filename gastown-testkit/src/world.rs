@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gastown_core::{
-    Action, BeadId, Cause, ChangeSet, Effect, Event, Row, RowKey, Timestamp, Town, check,
+    Action, BeadId, Cause, ChangeSet, Command, Effect, Event, Row, RowKey, Timestamp, Town, check,
     check_step, wire,
 };
 use serde_json::{Value, json};
@@ -26,6 +26,15 @@ use self::budgets::Budgets;
 use crate::laws;
 use crate::towns::now;
 use crate::unknown::unknown_look_is_not_yes;
+
+/// What reaches a town.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A fact.
+    Event(Event),
+    /// A request.
+    Command(Command),
+}
 
 /// A town and what is under way around it.
 #[derive(Debug, Clone)]
@@ -39,6 +48,8 @@ pub struct World {
     /// Every action so far.
     pub actions: Vec<Action>,
     delivered: Vec<Event>,
+    sent: Vec<Input>,
+    event_prefix: String,
     /// Events that a store would know as consumed.
     consumed: BTreeSet<String>,
     /// Keys of effects that were handed out: no key is handed out twice.
@@ -81,6 +92,8 @@ impl World {
                 outbox: Vec::new(),
                 actions: Vec::new(),
                 delivered: Vec::new(),
+                sent: Vec::new(),
+                event_prefix: "ev".into(),
                 consumed: BTreeSet::new(),
                 keys: BTreeSet::new(),
                 helped: BTreeSet::new(),
@@ -94,18 +107,39 @@ impl World {
         }
     }
 
+    /// The same world whose events have other names: for a store that remembers those of another.
+    #[must_use]
+    pub fn with_event_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.event_prefix = prefix.into();
+        self
+    }
+
     /// One step, then a tick.
     ///
     /// # Errors
     /// What must hold and does not.
     pub fn step(&mut self, step: &Step) -> Result<(), String> {
-        let mut quiet: &[&str] = &[];
+        let slept = matches!(step, Step::Sleep(_));
+        let quiet: &[&str] = if slept { laws::SILENCE } else { &[] };
+        self.perform(step);
+        if let Some(problem) = self.problem.take() {
+            return Err(problem);
+        }
+        let actions = self.tick()?;
+        let jumped_back = matches!(step, Step::Pass(seconds) if *seconds < 0);
+        let judged = |action: &&Action| jumped_back || quiet.contains(&&*action.rule);
+        match actions.iter().find(judged) {
+            None => Ok(()),
+            Some(action) => Err(format!("P11: {} after {step:?}", action.rule)),
+        }
+    }
+
+    /// One step without a tick; returns what reached the town.
+    pub fn perform(&mut self, step: &Step) -> Vec<Input> {
+        self.sent.clear();
         match step {
             Step::Pass(seconds) => self.pass(*seconds),
-            Step::Sleep(seconds) => {
-                quiet = laws::SILENCE;
-                self.sleep(*seconds);
-            }
+            Step::Sleep(seconds) => self.sleep(*seconds),
             Step::Sling { rig, depends_on } => self.sling(*rig, *depends_on),
             Step::SlingConvoy { rig, tasks } => self.sling_convoy(*rig, *tasks),
             Step::Answer { which, how, late } => self.answer(*which, *how, *late),
@@ -120,16 +154,7 @@ impl World {
             Step::Host { what } => self.host(*what),
             Step::Strange { which, what } => self.strange(*which, *what),
         }
-        if let Some(problem) = self.problem.take() {
-            return Err(problem);
-        }
-        let actions = self.tick()?;
-        let jumped_back = matches!(step, Step::Pass(seconds) if *seconds < 0);
-        let judged = |action: &&Action| jumped_back || quiet.contains(&&*action.rule);
-        match actions.iter().find(judged) {
-            None => Ok(()),
-            Some(action) => Err(format!("P11: {} after {step:?}", action.rule)),
-        }
+        std::mem::take(&mut self.sent)
     }
 
     /// Settles pass by pass, checking each; says what was done.
@@ -231,7 +256,10 @@ impl World {
     fn deliver_at(&mut self, mut event: Value, at: &str) {
         self.events = self.events.saturating_add(1);
         if let Some(object) = event.as_object_mut() {
-            object.insert("id".into(), format!("ev{}", self.events).into());
+            object.insert(
+                "id".into(),
+                format!("{}{}", self.event_prefix, self.events).into(),
+            );
             object.insert("at".into(), at.into());
         }
         match wire::event_from_value(event) {
@@ -245,6 +273,7 @@ impl World {
 
     /// Each id once, as a store's inbox does it.
     fn observe(&mut self, event: &Event) {
+        self.sent.push(Input::Event(event.clone()));
         if !self.consumed.insert(event.id.to_string()) {
             // The town itself knows that it has seen it, if it was not loaded since.
             return;
@@ -266,6 +295,7 @@ impl World {
             return;
         };
         let before = self.town.clone();
+        self.sent.push(Input::Command(command.clone()));
         if self.town.execute(command, self.now).is_err() && self.town != before {
             self.problem = Some("P2: a refused command changed something".into());
         }
@@ -333,6 +363,7 @@ impl World {
             return;
         }
         let before = self.town.clone();
+        self.sent.push(Input::Event(event.clone()));
         let again = self.town.observe(&event, self.now);
         if again.changed || self.town != before {
             self.problem = Some(format!("P9: {} was observed twice", event.id));

@@ -86,7 +86,31 @@ patch! {
     RigConfigPatch of RigConfig
 }
 
+/// Stands for a secret of which only the redacted form was recorded.
+const STAND_IN: &str = "a secret that was not recorded";
+
 impl TownConfigPatch {
+    /// The same update, without secrets that came back masked: what is left of them in a record is
+    /// new.
+    pub(crate) fn without_unchanged_secrets(&self) -> Self {
+        let mut fields = self.0.clone();
+        drop_masked(&mut fields);
+        Self(fields)
+    }
+
+    /// The update of a record, for a replay: a redacted secret in it was a new one.
+    pub(crate) fn with_stand_ins(&self) -> Self {
+        let mut fields = self.0.clone();
+        each_secret(&mut fields, |inner, name| {
+            if let Some(value) = inner.get_mut(name)
+                && value.as_str() == Some(REDACTED)
+            {
+                *value = STAND_IN.into();
+            }
+        });
+        Self(fields)
+    }
+
     /// The settings after the update. Secrets that the update does not name stay as they are.
     pub(super) fn applied_to(&self, config: &TownConfig) -> Result<TownConfig, WireError> {
         let mut patch = self.0.clone();

@@ -136,7 +136,10 @@ impl Journal {
                     *count = count.saturating_add(1);
                 }
             }
-            HistoryKind::Command => {}
+            HistoryKind::Command
+            | HistoryKind::Event
+            | HistoryKind::Snapshot
+            | HistoryKind::SnapshotRows => {}
         }
     }
 

@@ -2,8 +2,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use gastown_core::{Commit, Effect, Event, StoreError, Timestamp, Town};
+use gastown_core::{
+    Commit, Effect, Event, HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, StoreError,
+    Timestamp, Town,
+};
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::Driver;
@@ -11,6 +16,10 @@ use crate::error::RuntimeError;
 use crate::gap::Gaps;
 use crate::tick::Ticked;
 use crate::town_handle::TownStatus;
+
+/// How often a town is loaded anew, and leaves a base for replays in its history. What lies before
+/// the base of [`gastown_core::Policy::event_retention`] ago can then be pruned.
+const BASE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Driver {
     /// Has the lease and the town, or says why not.
@@ -20,6 +29,9 @@ impl Driver {
             return self.hold_lease().await;
         }
         self.hold_lease().await?;
+        if self.is_past(self.state.reload_at) {
+            self.forget_town();
+        }
         if self.state.town.is_none() {
             self.load().await?;
         }
@@ -67,6 +79,10 @@ impl Driver {
     async fn load(&mut self) -> Result<(), RuntimeError> {
         let store = Arc::clone(&self.performer.workshop.store);
         let loaded = self.in_time(store.load(&self.town_id)).await?;
+        let needs_base = self.needs_base(loaded.version).await?;
+        self.state.base = needs_base.then(|| loaded.rows.clone());
+        self.state.loaded = true;
+        self.state.reload_at = Some(self.monotonic().saturating_add(BASE_EVERY));
         let town = Town::from_rows(loaded.rows).map_err(|source| RuntimeError::ReadTown {
             town: self.town_id.clone(),
             source,
@@ -82,6 +98,47 @@ impl Driver {
             self.begin_watching(now).await;
         }
         Ok(())
+    }
+
+    /// Whether the newest base for replays is too old, or there is none, or somebody has changed
+    /// the town since without recording how.
+    async fn needs_base(&self, version: u64) -> Result<bool, RuntimeError> {
+        let Some(base) = self.newest(HistoryKind::Snapshot).await? else {
+            return Ok(true);
+        };
+        if self.now().since(base.at) >= BASE_EVERY {
+            return Ok(true);
+        }
+        let tick = self.newest(HistoryKind::Tick).await?;
+        let record = tick.and_then(|tick| serde_json::from_str::<Value>(&tick.body).ok());
+        let number = record.as_ref().and_then(|record| record.get("number"));
+        Ok(number.and_then(Value::as_u64) != Some(version))
+    }
+
+    /// The newest entry of a kind in the town's history.
+    async fn newest(&self, kind: HistoryKind) -> Result<Option<HistoryEntry>, RuntimeError> {
+        let filter = HistoryFilter {
+            kind: Some(kind),
+            order: HistoryOrder::NewestFirst,
+            limit: 1,
+            ..HistoryFilter::default()
+        };
+        let store = Arc::clone(&self.performer.workshop.store);
+        let page = self.in_time(store.history(&self.town_id, filter)).await?;
+        Ok(page.into_iter().next().map(|stored| stored.entry))
+    }
+
+    /// Removes what is past its retention. It is tried again with the next base.
+    pub(super) async fn prune(&self, now: Timestamp) {
+        let Some(town) = &self.state.town else {
+            return;
+        };
+        let before = now.minus(town.policy().event_retention);
+        let store = Arc::clone(&self.performer.workshop.store);
+        match self.in_time(store.prune(&self.town_id, before)).await {
+            Ok(pruned) => tracing::debug!(town = %self.town_id, pruned, "pruned"),
+            Err(error) => tracing::warn!(town = %self.town_id, %error, "could not prune"),
+        }
     }
 
     /// The first load: what was silent while nobody watched means nothing (spec 1.8).

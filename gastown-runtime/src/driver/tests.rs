@@ -2,6 +2,7 @@
 
 mod bench;
 mod flaky;
+mod replay;
 
 use std::time::Duration;
 

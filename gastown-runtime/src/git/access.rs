@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gastown_core::Secret;
-
-use crate::mask::Masker;
+use gastown_core::{Masker, Secret};
 
 /// The variable that carries the token to git's credential helper.
 const TOKEN_VARIABLE: &str = "GASTOWN_GIT_TOKEN";

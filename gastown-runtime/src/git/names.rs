@@ -1,7 +1,8 @@
 //! Names that go into command lines and paths.
 
+use gastown_core::Masker;
+
 use super::GitError;
-use crate::mask::Masker;
 
 /// The longest file name that file systems take, in bytes.
 const FILE_NAME_BYTES_MAX: usize = 255;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::mask::Masker;
+use gastown_core::Masker;
 
 /// How much of a session is kept: the latest half to whole of this, in bytes.
 pub(crate) const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use gastown_core::events::ProcessStatus;
 use gastown_core::{
-    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, Secret, SessionId, StartRequest, TownId,
+    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, Masker, Secret, SessionId,
+    StartRequest, TownId,
 };
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -25,7 +26,6 @@ use super::worktree::Worktrees;
 use crate::credentials::Credentials;
 use crate::error::RuntimeError;
 use crate::git::{GitAccess, file_name};
-use crate::mask::Masker;
 use crate::output::AgentOutput;
 use crate::protocol::{Message, Start, ToAgent};
 

@@ -1,7 +1,7 @@
 //! History: order, pages, filters.
 
 use gastown_core::{
-    HistoryEntry, HistoryFilter, HistoryKind, Store, StoredHistory, Timestamp, TownId,
+    HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, Store, StoredHistory, Timestamp, TownId,
 };
 
 use super::samples::{ALL, at, empty, entry, history, new_town, put, row, tell};
@@ -64,11 +64,14 @@ pub async fn an_entry_comes_back_as_it_was(store: &dyn Store) {
         HistoryKind::BeadEvent,
         HistoryKind::Tick,
         HistoryKind::Command,
+        HistoryKind::Event,
+        HistoryKind::Snapshot,
+        HistoryKind::SnapshotRows,
     ];
     let times = [Timestamp::MIN, Timestamp::from_millis(1), Timestamp::MAX];
     let entries: Vec<_> = kinds
         .into_iter()
-        .zip(times)
+        .zip(times.into_iter().cycle())
         .map(|(kind, at)| HistoryEntry {
             at,
             ..entry(kind, Some("naïve 🦀 subject"), "\"quoted\"")
@@ -99,20 +102,34 @@ pub async fn history_filters_by_kind_and_subject(store: &dyn Store) {
         let filter = HistoryFilter {
             kind,
             subject: subject.map(Into::into),
-            after: None,
             limit: ALL,
+            ..HistoryFilter::default()
         };
-        let found = page(store, &town, filter).await;
+        let found = page(store, &town, filter.clone()).await;
         assert_eq!(texts(&found), expected, "{kind:?} {subject:?}");
+        let newest_first = HistoryFilter {
+            order: HistoryOrder::NewestFirst,
+            ..filter
+        };
+        let mut found = page(store, &town, newest_first).await;
+        found.reverse();
+        assert_eq!(
+            texts(&found),
+            expected,
+            "newest first: {kind:?} {subject:?}"
+        );
     }
 }
 
 /// Pages follow each other without gap or overlap, with and without a filter.
 pub async fn pages_follow_each_other(store: &dyn Store) {
     let town = mixed(store).await;
-    for kind in [None, Some(HistoryKind::BeadEvent)] {
+    let orders = [HistoryOrder::OldestFirst, HistoryOrder::NewestFirst];
+    let kinds = [None, Some(HistoryKind::BeadEvent)];
+    for (order, kind) in orders.iter().flat_map(|o| kinds.map(|kind| (*o, kind))) {
         let all = HistoryFilter {
             kind,
+            order,
             limit: ALL,
             ..HistoryFilter::default()
         };
@@ -122,6 +139,7 @@ pub async fn pages_follow_each_other(store: &dyn Store) {
             loop {
                 let filter = HistoryFilter {
                     kind,
+                    order,
                     after,
                     limit,
                     ..HistoryFilter::default()
@@ -133,7 +151,7 @@ pub async fn pages_follow_each_other(store: &dyn Store) {
                 paged.extend(next);
                 assert!(paged.len() <= all.len(), "pages overlap: {paged:?}");
             }
-            assert_eq!(paged, all, "{kind:?} by {limit}");
+            assert_eq!(paged, all, "{order:?} {kind:?} by {limit}");
         }
     }
 }
@@ -150,9 +168,17 @@ pub async fn a_page_may_be_empty(store: &dyn Store) {
         };
         assert_eq!(page(store, &town, filter).await, [], "after {after}");
     }
+    let before_the_first = HistoryFilter {
+        order: HistoryOrder::NewestFirst,
+        after: Some(1),
+        limit: 10,
+        ..HistoryFilter::default()
+    };
+    assert_eq!(page(store, &town, before_the_first).await, []);
 }
 
-/// History stays whatever becomes of the rows that it is about, and pruning leaves it alone.
+/// History stays whatever becomes of the rows that it is about, and without a snapshot pruning
+/// leaves it alone.
 pub async fn history_never_changes(store: &dyn Store) {
     let town = mixed(store).await;
     let before = history(store, &town).await;

@@ -1,6 +1,6 @@
 //! Rows: the working set, what stays behind it, reading by key.
 
-use gastown_core::{Row, Store};
+use gastown_core::{PastFilter, Row, RowKey, Store};
 
 use super::samples::{finished_row, key, new_town, put, row};
 
@@ -109,6 +109,59 @@ pub async fn load_leaves_finished_rows_behind(store: &dyn Store) {
     assert_eq!(
         store.rows(&town, &behind).await.unwrap(),
         [finished_row("bead", "b0-4999", "done")]
+    );
+}
+
+/// What `load` leaves behind comes in order of key, page by page, of all kinds or of one.
+pub async fn past_rows_come_by_key_page_by_page(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let past = vec![
+        finished_row("bead", "b1", "x"),
+        finished_row("bead", "b3", "x"),
+        finished_row("bead", "é", "x"),
+        finished_row("edge", "a", "x"),
+        finished_row("edge", "b1", "x"),
+    ];
+    let mut rows = past.clone();
+    rows.push(row("bead", "b2", "working"));
+    rows.push(row("agent", "b1", "working"));
+    rows.reverse();
+    let _put = store.commit(&town, put(1, rows)).await.unwrap();
+    let (beads, edges) = past.split_at(3);
+    let cases = [
+        (None, &*past),
+        (Some("bead"), beads),
+        (Some("edge"), edges),
+        (Some("rig"), &[]),
+    ];
+    for (kind, expected) in cases {
+        for limit in 1..7 {
+            let (mut paged, mut after): (Vec<Row>, Option<RowKey>) = (Vec::new(), None);
+            loop {
+                let filter = PastFilter {
+                    kind: kind.map(Into::into),
+                    after,
+                    limit,
+                };
+                let page = store.past_rows(&town, filter).await.unwrap();
+                assert!(page.len() <= limit);
+                let Some(last) = page.last() else { break };
+                after = Some(last.key.clone());
+                paged.extend(page);
+                assert!(paged.len() <= expected.len(), "pages overlap: {paged:?}");
+            }
+            assert_eq!(paged, expected, "{kind:?} by {limit}");
+        }
+    }
+    let beyond = PastFilter {
+        kind: Some("bead".into()),
+        after: Some(key("edge", "a")),
+        limit: 9,
+    };
+    assert_eq!(store.past_rows(&town, beyond).await.unwrap(), []);
+    assert_eq!(
+        store.past_rows(&town, PastFilter::default()).await.unwrap(),
+        []
     );
 }
 

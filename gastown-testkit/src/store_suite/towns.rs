@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gastown_core::{Finish, HistoryFilter, HistoryKind, Store, StoreError, TownId};
+use gastown_core::{Finish, HistoryFilter, HistoryKind, PastFilter, Store, StoreError, TownId};
 
 use super::samples::{
     ask, at, consume, effect, empty, entry, event, history, key, new_town, row, show, town,
@@ -33,6 +33,10 @@ pub async fn an_unknown_town_is_named_by_every_operation(store: &dyn Store) {
         "rows",
     );
     unknown(store.rows(&missing, &[]).await.err(), "rows of no key");
+    unknown(
+        store.past_rows(&missing, PastFilter::default()).await.err(),
+        "past_rows",
+    );
     unknown(store.commit(&missing, empty(3)).await.err(), "commit");
     let events = vec![event("e1", at(0))];
     unknown(store.append_events(&missing, events).await.err(), "append");

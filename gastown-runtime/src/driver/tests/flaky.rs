@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gastown_core::{
     BackendFailure, ChangeSet, Commit, Committed, Effect, EffectKey, Event, Finish, HistoryFilter,
-    Lease, Loaded, Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
+    Lease, Loaded, PastFilter, Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
 };
 use gastown_store_memory::MemoryStore;
 
@@ -73,6 +73,10 @@ impl Store for Flaky {
 
     async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError> {
         self.inner.rows(town, keys).await
+    }
+
+    async fn past_rows(&self, town: &TownId, filter: PastFilter) -> Result<Vec<Row>, StoreError> {
+        self.inner.past_rows(town, filter).await
     }
 
     async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError> {

@@ -1,9 +1,15 @@
-//! Keeps secrets out of logs and errors (invariant I17).
+//! Keeps secrets out of logs, errors and reports (invariant I17).
 
-use gastown_core::{REDACTED, Secret};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::secret::{REDACTED, Secret};
 
 /// A shorter text is no secret worth the name: masking it would eat ordinary words.
 const SECRET_BYTES_MIN: usize = 8;
+/// The user of SSH addresses; no secret.
+const SSH_USER: &str = "git";
 /// Beginnings by which tokens of common services are known, whoever they belong to.
 const TOKEN_PREFIXES: [&str; 8] = [
     "ghp_",
@@ -16,12 +22,11 @@ const TOKEN_PREFIXES: [&str; 8] = [
     "sk-ant-",
 ];
 
-/// Replaces secrets in texts by `[redacted]`: those that it was given, the credentials in URLs,
-/// and tokens of common services.
+/// Replaces secrets in texts by `[redacted]`: those that it was given, the credentials in URLs
+/// (but not the `git@` that every SSH address begins with), and tokens of common services.
 ///
 /// ```
-/// use gastown_core::Secret;
-/// use gastown_runtime::Masker;
+/// use gastown_core::{Masker, Secret};
 /// let masker = Masker::new([&Secret::new("hunter2-hunter2")]);
 /// assert_eq!(masker.mask("login hunter2-hunter2"), "login [redacted]");
 /// assert_eq!(masker.mask("https://me:pw@host/x"), "https://[redacted]@host/x");
@@ -32,8 +37,8 @@ pub struct Masker {
     secrets: Vec<String>,
 }
 
-impl std::fmt::Debug for Masker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Masker {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Masker")
             .field("secrets", &self.secrets.len())
             .finish()
@@ -50,7 +55,7 @@ impl Masker {
             .filter(|line| line.len() >= SECRET_BYTES_MIN)
             .map(str::to_owned)
             .collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.sort_by_key(|secret| core::cmp::Reverse(secret.len()));
         Self { secrets }
     }
 
@@ -79,8 +84,8 @@ fn mask_user_info(text: &str) -> String {
             .unwrap_or(after.len());
         let (authority, tail) = after.split_at_checked(end).unwrap_or((after, ""));
         match authority.rsplit_once('@') {
-            Some((_, host)) => {
-                out.push_str(REDACTED);
+            Some((user, host)) => {
+                out.push_str(if user == SSH_USER { user } else { REDACTED });
                 out.push('@');
                 out.push_str(host);
             }
@@ -117,6 +122,8 @@ fn mask_tokens(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
 
     #[test]
@@ -132,7 +139,7 @@ mod tests {
             ("short is no secret", "short is no secret"),
             (
                 "fatal: https://u:p@h.example/a?x and ssh://git@h/b",
-                "fatal: https://[redacted]@h.example/a?x and ssh://[redacted]@h/b",
+                "fatal: https://[redacted]@h.example/a?x and ssh://git@h/b",
             ),
             ("https://h/p@q stays", "https://h/p@q stays"),
             ("token ghp_0123456789abcdef.", "token [redacted]."),

@@ -1,0 +1,200 @@
+//! The SQLite store next to plain SQLite doing the same writes and reads by hand: what the port, the
+//! thread and the checks cost. Both on the same tables, with the same settings.
+
+use std::path::Path;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures_executor::block_on;
+use gastown_benches::{now, rows};
+use gastown_core::{
+    ChangeSet, Commit, Effect, HistoryEntry, HistoryKind, Row, Store, StoreError, TownId, effects,
+};
+use gastown_store_sqlite::{Options, SqliteStore, Synchronous};
+use rusqlite::{Connection, TransactionBehavior, params};
+use tempfile::TempDir;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// A busy tick: ten changed beads, a line of history, an effect.
+const ROWS_PER_COMMIT: usize = 10;
+/// Beads that the commits write, in turn.
+const BEADS: usize = 1_000;
+const BODY_BYTES: usize = 500;
+
+fn town() -> Result<TownId, Failure> {
+    Ok(TownId::new("bench")?)
+}
+
+fn commit(version: u64) -> Commit {
+    let first = usize::try_from(version)
+        .unwrap_or(0)
+        .wrapping_mul(ROWS_PER_COMMIT)
+        % BEADS;
+    let message = effects::NotifyMayor {
+        topic: "bench".into(),
+        message: "a message".into(),
+    };
+    Commit {
+        expected_version: version,
+        lease_token: None,
+        changes: ChangeSet {
+            put: rows(first..first.saturating_add(ROWS_PER_COMMIT), BODY_BYTES),
+            delete: Vec::new(),
+            history: vec![HistoryEntry {
+                kind: HistoryKind::Tick,
+                subject: None,
+                at: now(),
+                body: r#"{"number":1,"events":[],"actions":[]}"#.into(),
+            }],
+        },
+        consumed: Vec::new(),
+        effects: vec![Effect::new("bench", version, message)],
+        at: now(),
+    }
+}
+
+async fn open(path: &Path, synchronous: Synchronous) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(path, Options::safe().synchronous(synchronous)).await
+}
+
+/// A file with a town of that many rows, made by the store.
+fn file(beads: usize) -> Result<TempDir, Failure> {
+    let directory = tempfile::tempdir()?;
+    let store = block_on(open(&directory.path().join("town.db"), Synchronous::Full))?;
+    let mut first = commit(0);
+    first.changes.put = rows(0..beads, BODY_BYTES);
+    let _created = block_on(store.commit(&town()?, first))?;
+    Ok(directory)
+}
+
+fn by_hand(path: &Path, mode: &str) -> Result<Connection, Failure> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {mode}; PRAGMA foreign_keys = ON;"
+    ))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// The writes of one commit, and the check of its version.
+fn commit_by_hand(connection: &mut Connection, commit: &Commit) -> Result<u64, Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction
+        .prepare_cached("SELECT version FROM towns WHERE id = 'bench'")?
+        .query_row([], |row| row.get(0))?;
+    let next = version.saturating_add(1);
+    transaction
+        .prepare_cached("UPDATE towns SET version = ?1 WHERE id = 'bench'")?
+        .execute([next])?;
+    {
+        let mut put = transaction.prepare_cached(
+            "INSERT INTO rows (town, kind, id, working, body) VALUES ('bench', ?1, ?2, 1, ?3)
+             ON CONFLICT (town, kind, id) DO UPDATE SET working = 1, body = excluded.body",
+        )?;
+        for Row { key, body, .. } in &commit.changes.put {
+            put.execute(params![key.kind, key.id, body])?;
+        }
+        let mut tell = transaction.prepare_cached(
+            "INSERT INTO history (town, sequence, kind, at, body)
+             VALUES ('bench', 1000000 + ?1, 'tick', ?2, ?3)",
+        )?;
+        for entry in &commit.changes.history {
+            tell.execute(params![next, entry.at.as_millis(), entry.body])?;
+        }
+        let mut ask = transaction.prepare_cached(
+            "INSERT INTO effects (town, kind, subject, attempt, version, place, body)
+             VALUES ('bench', ?1, ?2, ?3, ?4, 0, ?5)",
+        )?;
+        for effect in &commit.effects {
+            let (key, body) = (&effect.key, serde_json::to_string(effect)?);
+            ask.execute(params![key.kind, key.subject, version, next, body])?;
+        }
+    }
+    transaction.commit()?;
+    Ok(u64::try_from(next)?)
+}
+
+fn load_by_hand(connection: &Connection) -> Result<usize, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT kind, id, body FROM rows INDEXED BY rows_working
+         WHERE town = 'bench' AND working = 1 ORDER BY kind, id",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get::<_, String>(1)?,
+            row.get::<_, String>(2)?,
+        ))
+    })?;
+    Ok(rows.collect::<Result<Vec<_>, _>>()?.len())
+}
+
+/// A benchmark that can't be prepared says so and stops.
+fn report(result: Result<(), Failure>) {
+    if let Err(error) = result {
+        eprintln!("a benchmark failed: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn commits(c: &mut Criterion) -> Result<(), Failure> {
+    for (name, synchronous, mode) in [
+        ("commit, synced", Synchronous::Full, "FULL"),
+        ("commit, not synced", Synchronous::Normal, "NORMAL"),
+    ] {
+        let mut group = c.benchmark_group(name);
+        group.throughput(Throughput::Elements(1));
+        let directory = file(BEADS)?;
+        let path = directory.path().join("town.db");
+        let mut connection = by_hand(&path, mode)?;
+        let mut version = 1;
+        group.bench_function("by hand", |b| {
+            b.iter(|| match commit_by_hand(&mut connection, &commit(version)) {
+                Ok(made) => version = made,
+                Err(error) => report(Err(error)),
+            });
+        });
+        let directory = file(BEADS)?;
+        let store = block_on(open(&directory.path().join("town.db"), synchronous))?;
+        let (town, mut version) = (town()?, 1);
+        group.bench_function("store", |b| {
+            b.iter(|| match block_on(store.commit(&town, commit(version))) {
+                Ok(committed) => version = committed.version(),
+                Err(error) => report(Err(error.into())),
+            });
+        });
+        group.finish();
+    }
+    Ok(())
+}
+
+fn loads(c: &mut Criterion) -> Result<(), Failure> {
+    let mut group = c.benchmark_group("load");
+    for beads in [1_000, 10_000] {
+        let directory = file(beads)?;
+        let path = directory.path().join("town.db");
+        let connection = by_hand(&path, "FULL")?;
+        group.throughput(Throughput::Elements(u64::try_from(beads)?));
+        group.bench_function(BenchmarkId::new("by hand", beads), |b| {
+            b.iter(|| load_by_hand(&connection).map_err(|error| report(Err(error))));
+        });
+        let (store, town) = (block_on(open(&path, Synchronous::Full))?, town()?);
+        group.bench_function(BenchmarkId::new("store", beads), |b| {
+            b.iter(|| block_on(store.load(&town)).map_err(|error| report(Err(error.into()))));
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+fn store_next_to_plain_sqlite(c: &mut Criterion) {
+    report(commits(c));
+    report(loads(c));
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20);
+    targets = store_next_to_plain_sqlite
+}
+criterion_main!(benches);

@@ -1,0 +1,468 @@
+//! Replay: what was recorded of a town, from its first snapshot, gives its state to the byte (P13).
+//!
+//! A replay reads the history in order. It begins at the first snapshot that it finds; from there
+//! it runs each tick again, with the events, the commands and the time that are recorded, and
+//! compares what comes of it with what came of it then: bead events, receipts, actions, effects.
+//! Later snapshots are compared with the state. Whatever differs is named with the tick.
+//!
+//! ```
+//! use gastown_core::replay::Replay;
+//! use gastown_core::{Policy, Town, TownConfig, TownId, TickInput, snapshot_entries, tick, wire};
+//! let now = "2026-04-04T12:00:00Z".parse()?;
+//! let mut town = Town::new(TownId::new("t1")?, TownConfig::seed(), Policy::default());
+//! let mut replay = Replay::new();
+//! for entry in snapshot_entries(1, now, town.take_changes().put) {
+//!     replay.take(&entry)?;
+//! }
+//! let command = wire::command_from_str(
+//!     r#"{"type": "add_rig", "caller": {"kind": "user", "id": "ann"}, "rig_id": "r1",
+//!         "name": "api", "git_url": "https://github.com/acme/api.git", "default_branch": "main"}"#,
+//! )?;
+//! let input = TickInput { number: 2, now, loaded: false, stored: &[], local: &[], commands: &[command] };
+//! let ticked = tick(&mut town, &input);
+//! let entries = ticked.changes.history.iter().cloned().chain(ticked.record(&input));
+//! for entry in entries {
+//!     replay.take(&entry)?;
+//! }
+//! assert_eq!(replay.finish()?.town, town);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::command::CommandKind;
+use crate::event::Event;
+use crate::ids::shown;
+use crate::store::{ChangeSet, HistoryEntry, HistoryKind, Row, RowKey};
+use crate::tick::{
+    CommandRecord, EventRecord, SnapshotRecord, SnapshotRowsRecord, TickInput, TickRecord, Ticked,
+    effect_names, recorded_actions, tick, to_json,
+};
+use crate::town::{Town, is_secret_row};
+use crate::wire::{self, WireError};
+
+/// How much of two texts that differ an error shows.
+const SHOWN_CHARACTERS_MAX: usize = 400;
+
+/// Why a replay did not give what was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// An entry of the history can't be read.
+    #[error("a record of kind {kind} can't be read: {problem}")]
+    Unreadable {
+        /// The entry's kind.
+        kind: &'static str,
+        /// What is wrong with it, and where.
+        problem: WireError,
+    },
+    /// The town's rows can't be read.
+    #[error("after tick {number} the town can't be read: {problem}")]
+    BadRows {
+        /// The last tick before.
+        number: u64,
+        /// What is wrong, and where.
+        problem: WireError,
+    },
+    /// The history holds no snapshot to begin at.
+    #[error("the history holds no snapshot to begin at")]
+    NoSnapshot,
+    /// A version of the town was made by no recorded tick.
+    #[error("after version {after} comes tick {found}: something between them is not recorded")]
+    Gap {
+        /// The last version that was replayed.
+        after: u64,
+        /// The number of the next tick or snapshot.
+        found: u64,
+    },
+    /// The records of a tick do not belong together, or the history ends within one.
+    #[error("the records of tick {number} do not belong together: {problem}")]
+    Incomplete {
+        /// The tick.
+        number: u64,
+        /// What is missing or too much.
+        problem: String,
+    },
+    /// The engine did something else than what is recorded.
+    #[error("tick {number}: {what} differ: recorded {recorded}, replayed {replayed}")]
+    Differs {
+        /// The tick.
+        number: u64,
+        /// What differs.
+        what: &'static str,
+        /// What is recorded.
+        recorded: String,
+        /// What the replay gave.
+        replayed: String,
+    },
+}
+
+/// A replay under way.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// All rows that are known, as a store would have them.
+    rows: BTreeMap<RowKey, Row>,
+    /// None until the first snapshot.
+    town: Option<Town>,
+    version: u64,
+    ticks: u64,
+    snapshot: Option<Snapshot>,
+    waiting: Waiting,
+}
+
+/// A snapshot of which not all rows have come.
+#[derive(Debug)]
+struct Snapshot {
+    number: u64,
+    expected: usize,
+    rows: Vec<Row>,
+}
+
+/// What belongs to the next tick.
+#[derive(Debug, Default)]
+struct Waiting {
+    bead_events: Vec<HistoryEntry>,
+    events: Vec<EventRecord>,
+    commands: Vec<CommandRecord>,
+}
+
+/// What a replay gave.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The town.
+    pub town: Town,
+    /// Its rows, as far as the replay knows them: all but what had left the working set before the
+    /// first snapshot. Without secrets.
+    pub rows: Vec<Row>,
+    /// Its version.
+    pub version: u64,
+    /// How many ticks were replayed.
+    pub ticks: u64,
+}
+
+impl Replay {
+    /// A replay that waits for its first snapshot.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next entry of the history. Entries before the first snapshot are passed over.
+    ///
+    /// # Errors
+    /// [`ReplayError`] says what differs from what is recorded, or why an entry can't be taken.
+    pub fn take(&mut self, entry: &HistoryEntry) -> Result<(), ReplayError> {
+        match entry.kind {
+            HistoryKind::Snapshot => {
+                let record: SnapshotRecord = read(entry)?;
+                self.snapshot = Some(Snapshot {
+                    number: record.number,
+                    expected: record.rows,
+                    rows: Vec::new(),
+                });
+                Ok(())
+            }
+            HistoryKind::SnapshotRows => self.take_rows(read(entry)?),
+            HistoryKind::BeadEvent | HistoryKind::Event | HistoryKind::Command
+                if self.town.is_none() =>
+            {
+                Ok(())
+            }
+            HistoryKind::BeadEvent => {
+                self.waiting.bead_events.push(entry.clone());
+                Ok(())
+            }
+            HistoryKind::Event => {
+                self.waiting.events.push(read(entry)?);
+                Ok(())
+            }
+            HistoryKind::Command => {
+                self.waiting.commands.push(read(entry)?);
+                Ok(())
+            }
+            HistoryKind::Tick => match self.town.take() {
+                Some(town) => self.take_tick(town, &read(entry)?),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// The state after the last entry.
+    ///
+    /// # Errors
+    /// [`ReplayError::NoSnapshot`] where there was nothing to begin at,
+    /// [`ReplayError::Incomplete`] if the history ends within a tick.
+    pub fn finish(self) -> Result<Replayed, ReplayError> {
+        let Some(town) = self.town else {
+            return Err(ReplayError::NoSnapshot);
+        };
+        let Waiting {
+            bead_events,
+            events,
+            commands,
+        } = &self.waiting;
+        if self.snapshot.is_some()
+            || !(bead_events.is_empty() && events.is_empty() && commands.is_empty())
+        {
+            return Err(incomplete(self.version.saturating_add(1), "it has no end"));
+        }
+        Ok(Replayed {
+            town,
+            rows: self.rows.into_values().collect(),
+            version: self.version,
+            ticks: self.ticks,
+        })
+    }
+
+    fn take_rows(&mut self, record: SnapshotRowsRecord) -> Result<(), ReplayError> {
+        let Some(mut snapshot) = self.snapshot.take() else {
+            return Err(incomplete(record.number, "rows of no snapshot"));
+        };
+        snapshot.rows.extend(record.rows);
+        if snapshot.rows.len() < snapshot.expected {
+            self.snapshot = Some(snapshot);
+            return Ok(());
+        }
+        let Snapshot { number, rows, .. } = snapshot;
+        if self.town.is_none() {
+            self.rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+        } else {
+            self.compare_snapshot(number, &rows)?;
+        }
+        self.version = number;
+        self.load()
+    }
+
+    /// A later snapshot shows the state that the replay has come to.
+    fn compare_snapshot(&self, number: u64, rows: &[Row]) -> Result<(), ReplayError> {
+        let working: Vec<&Row> = self.rows.values().filter(|row| row.working).collect();
+        let recorded: Vec<&Row> = rows.iter().collect();
+        let differing = first_difference(&recorded, &working);
+        differing.map_or(Ok(()), |(recorded, replayed)| {
+            Err(ReplayError::Differs {
+                number,
+                what: "the rows of the snapshot",
+                recorded,
+                replayed,
+            })
+        })
+    }
+
+    /// What a host does when it loads: it knows the working set and nothing else.
+    fn load(&mut self) -> Result<(), ReplayError> {
+        let working = self.rows.values().filter(|row| row.working).cloned();
+        let town = Town::from_rows(working.collect()).map_err(|problem| ReplayError::BadRows {
+            number: self.version,
+            problem,
+        })?;
+        self.town = Some(town);
+        Ok(())
+    }
+
+    fn take_tick(&mut self, town: Town, record: &TickRecord) -> Result<(), ReplayError> {
+        let number = record.number;
+        if number != self.version.saturating_add(1) {
+            return Err(ReplayError::Gap {
+                after: self.version,
+                found: number,
+            });
+        }
+        self.town = Some(town);
+        if record.loaded {
+            self.load()?;
+        }
+        let waiting = core::mem::take(&mut self.waiting);
+        let stored = events_of(record, waiting.events)?;
+        let (commands, receipts) = commands_of(record, waiting.commands)?;
+        let input = TickInput {
+            number,
+            now: record.now,
+            loaded: record.loaded,
+            stored: &stored,
+            local: &record.local,
+            commands: &commands,
+        };
+        let Some(town) = &mut self.town else {
+            return Err(ReplayError::NoSnapshot);
+        };
+        let ticked = tick(town, &input);
+        compare(record, &ticked, &receipts, &waiting.bead_events)?;
+        self.apply(ticked.changes);
+        self.version = number;
+        self.ticks = self.ticks.saturating_add(1);
+        Ok(())
+    }
+
+    fn apply(&mut self, changes: ChangeSet) {
+        for row in changes.put {
+            if !is_secret_row(&row.key) {
+                self.rows.insert(row.key.clone(), row);
+            }
+        }
+        for key in changes.delete {
+            self.rows.remove(&key);
+        }
+    }
+}
+
+impl Replayed {
+    /// The first row in which a store differs from the replay, for people; none if it has the
+    /// same bytes. `working` is what [`crate::Store::load`] gives, `past` what it leaves behind;
+    /// past rows that the replay does not know are older than its first snapshot.
+    #[must_use]
+    pub fn first_difference(&self, working: &[Row], past: &[Row]) -> Option<String> {
+        let not_secret = |row: &&Row| !is_secret_row(&row.key);
+        let stored: BTreeMap<&RowKey, &Row> = working
+            .iter()
+            .chain(past)
+            .filter(not_secret)
+            .map(|row| (&row.key, row))
+            .collect();
+        let known: BTreeMap<&RowKey, &Row> = self.rows.iter().map(|row| (&row.key, row)).collect();
+        let differs = |key: &RowKey, stored: Option<&Row>, replayed: Option<&Row>| {
+            format!(
+                "row {}/{}: stored {}, replayed {}",
+                key.kind,
+                key.id,
+                shown_row(stored),
+                shown_row(replayed)
+            )
+        };
+        let changed = self.rows.iter().find_map(|row| {
+            let found = stored.get(&row.key).copied();
+            (found != Some(row)).then(|| differs(&row.key, found, Some(row)))
+        });
+        changed.or_else(|| {
+            let unknown = working.iter().filter(not_secret);
+            let mut unknown = unknown.filter(|row| !known.contains_key(&row.key));
+            unknown.next().map(|row| differs(&row.key, Some(row), None))
+        })
+    }
+}
+
+fn read<T: DeserializeOwned>(entry: &HistoryEntry) -> Result<T, ReplayError> {
+    let value = wire::parse(&entry.body).and_then(wire::read_value);
+    value.map_err(|problem| ReplayError::Unreadable {
+        kind: entry.kind.as_str(),
+        problem,
+    })
+}
+
+fn incomplete(number: u64, problem: impl Into<String>) -> ReplayError {
+    ReplayError::Incomplete {
+        number,
+        problem: problem.into(),
+    }
+}
+
+/// The stored events of a tick, which its record names.
+fn events_of(record: &TickRecord, events: Vec<EventRecord>) -> Result<Vec<Event>, ReplayError> {
+    let ids = events.iter().map(|found| &found.event.id);
+    if !ids.eq(&record.events) || events.iter().any(|found| found.number != record.number) {
+        let problem = "the events before it are not those that it names";
+        return Err(incomplete(record.number, problem));
+    }
+    Ok(events.into_iter().map(|found| found.event).collect())
+}
+
+/// The commands of a tick, and their receipts.
+fn commands_of(
+    record: &TickRecord,
+    records: Vec<CommandRecord>,
+) -> Result<(Vec<crate::command::Command>, Vec<Value>), ReplayError> {
+    let misplaced = records.iter().any(|found| found.number != record.number);
+    if misplaced || records.len() != record.commands {
+        let problem = format!("it had {} commands", record.commands);
+        return Err(incomplete(record.number, problem));
+    }
+    let read = records.into_iter().map(|found| {
+        let mut command = found.command;
+        if let CommandKind::UpdateConfig(update) = &mut command.kind {
+            update.config = update.config.with_stand_ins();
+        }
+        (command, found.receipt)
+    });
+    Ok(read.unzip())
+}
+
+/// What came of a tick then and now.
+fn compare(
+    record: &TickRecord,
+    ticked: &Ticked,
+    receipts: &[Value],
+    bead_events: &[HistoryEntry],
+) -> Result<(), ReplayError> {
+    let answers: Vec<Value> = ticked
+        .answers
+        .iter()
+        .map(|answer| match answer {
+            Ok(receipt) => to_json(receipt),
+            Err(error) => Value::String(error.to_string()),
+        })
+        .collect();
+    let actions = recorded_actions(&ticked.settled.actions);
+    let pairs = [
+        ("receipts", to_json(&receipts), to_json(&answers)),
+        (
+            "bead events",
+            to_json(&bead_events),
+            to_json(&ticked.changes.history),
+        ),
+        ("actions", record.actions.clone(), actions),
+        (
+            "effects",
+            to_json(&record.effects),
+            to_json(&effect_names(ticked)),
+        ),
+        ("passes", record.passes.into(), ticked.settled.passes.into()),
+    ];
+    for (what, recorded, replayed) in pairs {
+        if recorded != replayed {
+            let (recorded, replayed) = differing_items(&recorded, &replayed);
+            return Err(ReplayError::Differs {
+                number: record.number,
+                what,
+                recorded,
+                replayed,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Of two lists that differ the first items that do.
+fn differing_items(recorded: &Value, replayed: &Value) -> (String, String) {
+    let show = |value: Option<&Value>| match value {
+        Some(value) => shown(&value.to_string(), SHOWN_CHARACTERS_MAX),
+        None => "nothing".to_owned(),
+    };
+    let (Value::Array(one), Value::Array(other)) = (recorded, replayed) else {
+        return (show(Some(recorded)), show(Some(replayed)));
+    };
+    let at = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    (show(one.get(at)), show(other.get(at)))
+}
+
+/// The first rows in which two sorted lists differ.
+fn first_difference(recorded: &[&Row], replayed: &[&Row]) -> Option<(String, String)> {
+    let same = recorded.iter().zip(replayed).take_while(|(a, b)| a == b);
+    let at = same.count();
+    let (one, other) = (recorded.get(at).copied(), replayed.get(at).copied());
+    (one != other).then(|| (shown_row(one), shown_row(other)))
+}
+
+fn shown_row(row: Option<&Row>) -> String {
+    let Some(row) = row else {
+        return "nothing".to_owned();
+    };
+    let place = if row.working { "working" } else { "past" };
+    let text = format!("{}/{} ({place}): {}", row.key.kind, row.key.id, row.body);
+    shown(&text, SHOWN_CHARACTERS_MAX)
+}

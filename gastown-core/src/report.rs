@@ -1,0 +1,214 @@
+//! A town as one file, `gastown.report/1`: to report a bug with, and to look into one.
+//!
+//! A report holds everything that a store has of a town but its lease and its secrets: rows,
+//! pending events, pending effects, history. It is text, one JSON object per line:
+//!
+//! ```text
+//! {"format":"gastown.report/1","town":"t1","version":57}
+//! {"row":{"key":{"kind":"bead","id":"b1"},"working":true,"body":"{…}"}}
+//! {"event":{…}}
+//! {"effect":{…}}
+//! {"history":{"sequence":9,"entry":{"kind":"tick","subject":null,"at":"…","body":"{…}"}}}
+//! {"end":5}
+//! ```
+//!
+//! The last line says how many lines come before it, so that half a file is not taken for a whole
+//! one.
+//!
+//! # Guarantees
+//! - Secrets are out (I17): the row that has them is left out, their texts are masked wherever else
+//!   they stand, and so are the values of `env_vars`, credentials in URLs and the tokens of common
+//!   services ([`Masker`]).
+//! - What is masked is masked everywhere in the same way, so a report can be replayed:
+//!   [`Report::replay`] ends with the rows that the report holds.
+//!
+//! # Caveats
+//! - Where the engine cut or rearranged a text that holds a secret (a branch name, a title of its
+//!   own), a replay of the masked text may give another one, and says so.
+
+mod form;
+mod hide;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use self::hide::Hider;
+use crate::effect::Effect;
+use crate::event::Event;
+use crate::ids::TownId;
+#[cfg(doc)]
+use crate::mask::Masker;
+use crate::replay::{Replay, ReplayError, Replayed};
+use crate::store::{
+    ChangeSet, Commit, HistoryFilter, PastFilter, Row, Store, StoreError, StoredHistory,
+};
+use crate::tick::snapshot_entries;
+use crate::time::Timestamp;
+use crate::town::is_secret_row;
+
+/// The newest format of reports; the only one so far.
+pub const REPORT_FORMAT: &str = "gastown.report/1";
+/// How many entries and rows are read at once.
+const PAGE: usize = 1_000;
+/// How often a town that changes while it is read is read again.
+const TRIES_MAX: u32 = 5;
+
+/// A town as one file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The town.
+    pub town: TownId,
+    /// Its version in the store that it was exported from.
+    pub version: u64,
+    /// All rows but secrets: those of the working set, then those of the past.
+    pub rows: Vec<Row>,
+    /// Pending events, by (at, id).
+    pub events: Vec<Event>,
+    /// Pending effects, in the order of commit.
+    pub effects: Vec<Effect>,
+    /// The history, oldest first.
+    pub history: Vec<StoredHistory>,
+}
+
+/// Why a town could not be exported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The store could not be read.
+    #[error("the store could not be read")]
+    Store(#[from] StoreError),
+    /// The town was changed again and again while it was read. A backup stands still.
+    #[error("town {town} was changed {tries} times while it was read: export it from a backup")]
+    Busy {
+        /// The town.
+        town: TownId,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// Masked text could not be read again: a bug.
+    #[error("what is masked can't be read again")]
+    Masked(#[source] crate::wire::WireError),
+}
+
+impl Report {
+    /// Reads everything of a town, of one moment, without its secrets.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub async fn export(store: &dyn Store, town: &TownId) -> Result<Self, ExportError> {
+        for _ in 0..TRIES_MAX {
+            let loaded = store.load(town).await?;
+            let past = past_rows(store, town).await?;
+            let secrets: Vec<Row> = loaded
+                .rows
+                .iter()
+                .filter(|row| is_secret_row(&row.key))
+                .cloned()
+                .collect();
+            let rows = loaded.rows.into_iter().chain(past);
+            let report = Report {
+                town: town.clone(),
+                version: loaded.version,
+                rows: rows.filter(|row| !is_secret_row(&row.key)).collect(),
+                events: store.pending_events(town, usize::MAX).await?,
+                effects: store.pending_effects(town).await?,
+                history: history(store, town).await?,
+            };
+            // Whatever was read before is of this version, if it still is.
+            if store.load(town).await?.version == report.version {
+                let hider = Hider::new(&secrets);
+                return form::hidden(&report, &hider).map_err(ExportError::Masked);
+            }
+        }
+        Err(ExportError::Busy {
+            town: town.clone(),
+            tries: TRIES_MAX,
+        })
+    }
+
+    /// Puts the town into a store that does not have it. Its version there is 1; a snapshot at the
+    /// end of its history lets a replay go on from there.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the town is there; nothing is written then. If only the pending
+    /// events can't be appended, the town is there without them.
+    pub async fn import(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
+        let mut history: Vec<_> = self.history.iter().map(|kept| kept.entry.clone()).collect();
+        let working = self.rows.iter().filter(|row| row.working).cloned();
+        history.extend(snapshot_entries(1, now, working));
+        let commit = Commit {
+            expected_version: 0,
+            lease_token: None,
+            changes: ChangeSet {
+                put: self.rows.clone(),
+                delete: Vec::new(),
+                history,
+            },
+            consumed: Vec::new(),
+            effects: self.effects.clone(),
+            at: now,
+        };
+        let _there = store.commit(&self.town, commit).await?;
+        store.append_events(&self.town, self.events.clone()).await?;
+        Ok(())
+    }
+
+    /// Replays the history from its first snapshot.
+    ///
+    /// # Errors
+    /// [`ReplayError`] names the first tick that gives something else than what is recorded.
+    pub fn replay(&self) -> Result<Replayed, ReplayError> {
+        let mut replay = Replay::new();
+        for kept in &self.history {
+            replay.take(&kept.entry)?;
+        }
+        replay.finish()
+    }
+
+    /// The first row of the report in which a replay of it differs, for people; none if they are
+    /// the same to the byte.
+    #[must_use]
+    pub fn first_difference(&self, replayed: &Replayed) -> Option<String> {
+        let (working, past): (Vec<Row>, Vec<Row>) =
+            self.rows.iter().cloned().partition(|row| row.working);
+        replayed.first_difference(&working, &past)
+    }
+}
+
+async fn past_rows(store: &dyn Store, town: &TownId) -> Result<Vec<Row>, StoreError> {
+    let mut rows: Vec<Row> = Vec::new();
+    loop {
+        let filter = PastFilter {
+            after: rows.last().map(|row| row.key.clone()),
+            limit: PAGE,
+            ..PastFilter::default()
+        };
+        let page = store.past_rows(town, filter).await?;
+        let is_last = page.len() < PAGE;
+        rows.extend(page);
+        if is_last {
+            return Ok(rows);
+        }
+    }
+}
+
+/// All of a town's history, oldest first.
+///
+/// # Errors
+/// As [`Store::history`].
+pub async fn history(store: &dyn Store, town: &TownId) -> Result<Vec<StoredHistory>, StoreError> {
+    let mut all: Vec<StoredHistory> = Vec::new();
+    loop {
+        let filter = HistoryFilter {
+            after: all.last().map(|kept| kept.sequence),
+            limit: PAGE,
+            ..HistoryFilter::default()
+        };
+        let page = store.history(town, filter).await?;
+        let is_last = page.len() < PAGE;
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! One tick of a town: events, commands, decisions; and what is recorded of it (spec 6.2).
+
+mod record;
+
+use alloc::vec::Vec;
+
+pub use self::record::snapshot_entries;
+pub(crate) use self::record::{
+    CommandRecord, EventRecord, SnapshotRecord, SnapshotRowsRecord, TickRecord, effect_names,
+    recorded_actions, to_json,
+};
+
+use crate::command::{Command, CommandError, Receipt};
+use crate::event::{Event, Observed};
+use crate::reconcile::{Settled, settle};
+use crate::store::{ChangeSet, HistoryEntry};
+use crate::time::Timestamp;
+use crate::town::Town;
+
+/// What a tick is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct TickInput<'a> {
+    /// The version of the town that the tick will make.
+    pub number: u64,
+    /// The time.
+    pub now: Timestamp,
+    /// Whether the town was loaded since its last tick. A town that goes on remembers more than
+    /// its working set, so a replay has to load where its model did.
+    pub loaded: bool,
+    /// Events of the store's inbox; the commit consumes them.
+    pub stored: &'a [Event],
+    /// Events that only the host knows: heartbeats and gaps. Losing them in a crash does no harm.
+    pub local: &'a [Event],
+    /// Commands, in the order in which they came.
+    pub commands: &'a [Command],
+}
+
+/// What a tick did.
+#[derive(Debug, Clone)]
+pub struct Ticked {
+    /// What came of each event, in the order of (at, id).
+    pub observed: Vec<Observed>,
+    /// What came of each command, in order.
+    pub answers: Vec<Result<Receipt, CommandError>>,
+    /// What was decided.
+    pub settled: Settled,
+    /// What is to be committed.
+    pub changes: ChangeSet,
+}
+
+/// Runs one tick: observes the events, executes the commands, settles, and takes the changes.
+///
+/// A host that does not want its own order of things ticks by this, so that [`crate::replay`] can
+/// repeat what it did; the other half is [`Ticked::record`].
+pub fn tick(town: &mut Town, input: &TickInput<'_>) -> Ticked {
+    let now = input.now;
+    let mut events: Vec<&Event> = input.stored.iter().chain(input.local).collect();
+    events.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+    let observed = events
+        .into_iter()
+        .map(|event| town.observe(event, now))
+        .collect();
+    let answers = input
+        .commands
+        .iter()
+        .map(|command| town.execute(command.clone(), now))
+        .collect();
+    let settled = settle(town, now);
+    Ticked {
+        observed,
+        answers,
+        settled,
+        changes: town.take_changes(),
+    }
+}
+
+impl Ticked {
+    /// What the history keeps of the tick, for people and for replay: each event and each command
+    /// that was not refused (a refused one changes nothing), then the tick with its actions.
+    #[must_use]
+    pub fn record(&self, input: &TickInput<'_>) -> Vec<HistoryEntry> {
+        record::entries(self, input)
+    }
+}

@@ -1,0 +1,201 @@
+//! The entries of a town's history from which a replay is made.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{TickInput, Ticked};
+use crate::action::Action;
+use crate::command::{Command, CommandKind, Receipt};
+use crate::event::Event;
+use crate::ids::EventId;
+use crate::store::{HistoryEntry, HistoryKind, Row};
+use crate::time::Timestamp;
+use crate::town::is_secret_row;
+
+/// The longest list of actions that a tick's record holds whole, in bytes of JSON.
+const ACTIONS_BYTES_MAX: usize = 1024 * 1024;
+/// How many bytes of rows one entry of a snapshot holds; a longer row has an entry of its own.
+const SNAPSHOT_ENTRY_BYTES: usize = 1024 * 1024;
+
+/// A tick as its record has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TickRecord {
+    pub(crate) number: u64,
+    pub(crate) now: Timestamp,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) loaded: bool,
+    /// The stored events; each has an entry of its own.
+    pub(crate) events: Vec<EventId>,
+    pub(crate) local: Vec<Event>,
+    /// How many commands were accepted; each has an entry of its own.
+    pub(crate) commands: usize,
+    pub(crate) actions: Value,
+    pub(crate) effects: Vec<String>,
+    pub(crate) passes: u32,
+}
+
+/// A command with what came of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CommandRecord {
+    pub(crate) number: u64,
+    pub(crate) command: Command,
+    pub(crate) receipt: Value,
+}
+
+/// An event that was observed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventRecord {
+    pub(crate) number: u64,
+    pub(crate) event: Event,
+}
+
+/// The beginning of a snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SnapshotRecord {
+    /// The version of the town that it shows.
+    pub(crate) number: u64,
+    /// How many rows follow.
+    pub(crate) rows: usize,
+}
+
+/// Some rows of a snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SnapshotRowsRecord {
+    pub(crate) number: u64,
+    pub(crate) rows: Vec<Row>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// The actions of a tick as its record has them; of very many only the rules that made them.
+pub(crate) fn recorded_actions(actions: &[Action]) -> Value {
+    let whole = to_json(&actions);
+    if whole.to_string().len() <= ACTIONS_BYTES_MAX {
+        return whole;
+    }
+    // What was done can still be told from the rows; that it was decided must not be lost.
+    actions.iter().map(|action| &*action.rule).collect()
+}
+
+/// What the history keeps of a tick.
+pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>) -> Vec<HistoryEntry> {
+    let number = input.number;
+    let mut entries = Vec::new();
+    for event in input.stored {
+        let body = json!({"number": number, "event": to_json(event)});
+        entries.push(entry(HistoryKind::Event, input.now, &body));
+    }
+    let mut accepted: usize = 0;
+    for (command, answer) in input.commands.iter().zip(&ticked.answers) {
+        if let Ok(receipt) = answer {
+            accepted = accepted.saturating_add(1);
+            entries.push(command_entry(command, receipt, input));
+        }
+    }
+    let record = TickRecord {
+        number,
+        now: input.now,
+        loaded: input.loaded,
+        events: input.stored.iter().map(|event| event.id.clone()).collect(),
+        local: input.local.to_vec(),
+        commands: accepted,
+        actions: recorded_actions(&ticked.settled.actions),
+        effects: effect_names(ticked),
+        passes: ticked.settled.passes,
+    };
+    entries.push(entry(HistoryKind::Tick, input.now, &to_json(&record)));
+    entries
+}
+
+/// The keys of the effects that a tick asked for.
+pub(crate) fn effect_names(ticked: &Ticked) -> Vec<String> {
+    let effects = ticked.settled.effects.iter();
+    effects.map(|effect| effect.key.to_string()).collect()
+}
+
+fn command_entry(command: &Command, receipt: &Receipt, input: &TickInput<'_>) -> HistoryEntry {
+    let mut command = command.clone();
+    if let CommandKind::UpdateConfig(update) = &mut command.kind {
+        update.config = update.config.without_unchanged_secrets();
+    }
+    let body = json!({
+        "number": input.number,
+        "command": to_json(&command),
+        "receipt": to_json(receipt),
+    });
+    entry(HistoryKind::Command, input.now, &body)
+}
+
+/// The entries of a snapshot: a base from which a replay can begin, and before which
+/// [`crate::Store::prune`] may take what was only for replay.
+///
+/// `rows` are those of [`crate::Store::load`] at the version `number`; secrets are left out. The
+/// entries go before those of the first tick on that version.
+///
+/// ```
+/// use gastown_core::{HistoryKind, Policy, Timestamp, Town, TownConfig, TownId, snapshot_entries};
+/// let mut town = Town::new(TownId::new("t1")?, TownConfig::seed(), Policy::default());
+/// let rows = town.take_changes().put;
+/// let entries = snapshot_entries(1, Timestamp::from_millis(0), rows);
+/// assert_eq!(entries[0].kind, HistoryKind::Snapshot);
+/// assert_eq!(entries[1].kind, HistoryKind::SnapshotRows);
+/// # Ok::<(), gastown_core::IdError>(())
+/// ```
+#[must_use]
+pub fn snapshot_entries(
+    number: u64,
+    at: Timestamp,
+    rows: impl IntoIterator<Item = Row>,
+) -> Vec<HistoryEntry> {
+    let mut chunks: Vec<Vec<Row>> = Vec::new();
+    let mut room: usize = 0;
+    let mut count: usize = 0;
+    for row in rows.into_iter().filter(|row| !is_secret_row(&row.key)) {
+        count = count.saturating_add(1);
+        match chunks.last_mut() {
+            Some(chunk) if row.body.len() <= room => {
+                room = room.saturating_sub(row.body.len());
+                chunk.push(row);
+            }
+            Some(_) | None => {
+                room = SNAPSHOT_ENTRY_BYTES.saturating_sub(row.body.len());
+                chunks.push(alloc::vec![row]);
+            }
+        }
+    }
+    let first = SnapshotRecord {
+        number,
+        rows: count,
+    };
+    let mut entries = alloc::vec![entry(HistoryKind::Snapshot, at, &to_json(&first))];
+    for rows in chunks {
+        let body = to_json(&SnapshotRowsRecord { number, rows });
+        entries.push(entry(HistoryKind::SnapshotRows, at, &body));
+    }
+    entries
+}
+
+fn entry(kind: HistoryKind, at: Timestamp, body: &Value) -> HistoryEntry {
+    HistoryEntry {
+        kind,
+        subject: None,
+        at,
+        body: body.to_string(),
+    }
+}
+
+/// Everything that goes through here has text keys and plain values, so writing it can't fail.
+pub(crate) fn to_json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}

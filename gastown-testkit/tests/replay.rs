@@ -1,0 +1,286 @@
+//! P13: the recorded inputs of a town, replayed from its first snapshot, give its state to the byte.
+
+// Helpers of tests may stop a test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
+
+use futures_executor::block_on;
+use gastown_core::report::Report;
+use gastown_core::{Finish, HistoryKind, Store, StoreError, TownId, wire};
+use gastown_store_memory::MemoryStore;
+use gastown_testkit::host::{Acknowledged, Host};
+use gastown_testkit::world::{Setup, Step, World, setups, steps};
+use proptest::prelude::*;
+use serde_json::json;
+
+const SECRET: &str = "tok-a1b2c3d4e5f6";
+
+/// Sequences take long: fewer by default than proptest's 256, as many as `PROPTEST_CASES` says.
+fn config() -> ProptestConfig {
+    let mut config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 24;
+    }
+    config
+}
+
+/// What a host does after a step.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Tick,
+    /// More happens before the next tick.
+    Wait,
+    /// A crash, and a new start.
+    Reload,
+    /// The daily load, with a base for replays, and what is older is pruned.
+    Base,
+}
+
+fn then() -> impl Strategy<Value = Then> {
+    prop_oneof![
+        8 => Just(Then::Tick),
+        4 => Just(Then::Wait),
+        1 => Just(Then::Reload),
+        1 => Just(Then::Base),
+    ]
+}
+
+fn world(setup: Setup) -> World {
+    let mut world = World::new(setup);
+    let config = json!({"llm_token": SECRET, "env_vars": {"API_KEY": "in-the-environment"}});
+    let commands = [
+        json!({"type": "update_config", "caller": {"kind": "host"}, "config": config}),
+        json!({"type": "sling", "caller": {"kind": "mayor"}, "rig_id": "r1",
+               "title": format!("Why is {SECRET} refused?")}),
+    ];
+    for command in commands {
+        let command = wire::command_from_value(command).unwrap();
+        world.town.execute(command, world.now).unwrap();
+    }
+    world
+}
+
+async fn live(
+    store: &dyn Store,
+    setup: Setup,
+    steps: &[(Step, Then)],
+) -> Result<TownId, StoreError> {
+    let mut ignore = |_: Acknowledged| {};
+    let mut host = Host::open(store, world(setup), &mut ignore).await?;
+    let town = host.town().id().clone();
+    for (step, then) in steps {
+        host.step(step).await?;
+        match then {
+            Then::Wait => {}
+            Then::Tick => {
+                host.tick().await?;
+            }
+            Then::Reload => host.reload(false).await?,
+            Then::Base => {
+                host.reload(true).await?;
+                host.tick().await?;
+                store.prune(&town, gastown_core::Timestamp::MAX).await?;
+            }
+        }
+    }
+    host.tick().await?;
+    Ok(town)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn p13_what_is_recorded_gives_the_same_bytes(
+        setup in setups(),
+        steps in steps(1..=50).prop_flat_map(|steps| {
+            let thens = prop::collection::vec(then(), steps.len());
+            (Just(steps), thens).prop_map(|(steps, thens)| steps.into_iter().zip(thens).collect::<Vec<_>>())
+        }),
+    ) {
+        let store = MemoryStore::new();
+        let town = block_on(live(&store, setup, &steps)).unwrap();
+        let report = block_on(Report::export(&store, &town)).unwrap();
+
+        // The report is whole, readable, and without secrets.
+        let text = report.to_text();
+        prop_assert!(!text.contains(SECRET) && !text.contains("in-the-environment"));
+        prop_assert_eq!(&Report::from_text(&text).unwrap(), &report);
+
+        let replayed = report.replay();
+        prop_assert!(replayed.is_ok(), "{}", replayed.unwrap_err());
+        let replayed = replayed.unwrap();
+        prop_assert_eq!(replayed.version, report.version);
+        prop_assert_eq!(report.first_difference(&replayed), None);
+
+        // Another store goes on where this one is, and replays from the same first snapshot.
+        let other = MemoryStore::new();
+        block_on(report.import(&other, replayed_at())).unwrap();
+        let again = block_on(Report::export(&other, &town)).unwrap();
+        prop_assert_eq!(&again.rows, &report.rows);
+        prop_assert_eq!(&again.events, &report.events);
+        prop_assert_eq!(&again.effects, &report.effects);
+        let replayed = again.replay().unwrap();
+        prop_assert_eq!((replayed.version, again.version), (1, 1));
+        prop_assert_eq!(again.first_difference(&replayed), None);
+        let twice = block_on(report.import(&other, replayed_at()));
+        prop_assert!(matches!(twice, Err(StoreError::Conflict { .. })), "{twice:?}");
+    }
+}
+
+fn replayed_at() -> gastown_core::Timestamp {
+    "2026-05-01T00:00:00Z".parse().unwrap()
+}
+
+/// A town with some history, exported.
+fn report() -> Report {
+    let store = MemoryStore::new();
+    let steps: Vec<(Step, Then)> = vec![
+        (Step::Pass(1), Then::Tick),
+        (
+            Step::Answer {
+                which: 0,
+                how: 0,
+                late: 0,
+            },
+            Then::Tick,
+        ),
+        (
+            Step::Sling {
+                rig: 1,
+                depends_on: 0,
+            },
+            Then::Tick,
+        ),
+        (Step::Host { what: 2 }, Then::Tick),
+    ];
+    let town = block_on(live(&store, Setup(0), &steps)).unwrap();
+    block_on(Report::export(&store, &town)).unwrap()
+}
+
+/// A replay that can't fail shows nothing: whatever is changed in a record is found.
+#[test]
+fn whatever_is_changed_in_a_record_is_found() {
+    let report = report();
+    report.replay().unwrap();
+    let place = |kind: HistoryKind| {
+        let found = report
+            .history
+            .iter()
+            .rposition(|kept| kept.entry.kind == kind);
+        found.unwrap_or_else(|| panic!("the history has no {kind:?}"))
+    };
+    let changed = |at: usize, from: &str, to: &str| {
+        let mut report = report.clone();
+        let body = &mut report.history[at].entry.body;
+        assert!(body.contains(from), "{body}");
+        *body = body.replacen(from, to, 1);
+        report.replay().unwrap_err().to_string()
+    };
+    let without = |at: usize| {
+        let mut report = report.clone();
+        report.history.remove(at);
+        report.replay().unwrap_err().to_string()
+    };
+    let said = [
+        changed(place(HistoryKind::Tick), "\"passes\":", "\"passes\":1"),
+        changed(place(HistoryKind::Command), "\"work\"", "\"play\""),
+        changed(place(HistoryKind::BeadEvent), "\"what\":\"", "\"what\":\"x"),
+        changed(place(HistoryKind::Tick), "\"number\":", "\"number\":1"),
+        changed(place(HistoryKind::Tick), "\"passes\":", "\"pass\":"),
+        without(place(HistoryKind::Event)),
+        without(place(HistoryKind::Command)),
+        without(place(HistoryKind::SnapshotRows)),
+        without(place(HistoryKind::Snapshot)),
+    ];
+    let expected = [
+        "passes differ",
+        "differ",
+        "bead events differ",
+        "something between them is not recorded",
+        "unknown field `pass`",
+        "the events before it are not those that it names",
+        "it had 1 commands",
+        "the history holds no snapshot to begin at",
+        "rows of no snapshot",
+    ];
+    for (said, expected) in said.iter().zip(expected) {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+}
+
+/// Half a file, another format and an unknown line are refused, with the line.
+#[test]
+fn a_damaged_report_is_refused() {
+    let text = report().to_text();
+    let lines = text.lines().count();
+    let cases = [
+        (String::new(), "line 1: the text is empty".to_string()),
+        (
+            text.replacen("gastown.report/1", "gastown.report/9", 1),
+            "line 1.format: unknown format \"gastown.report/9\"".into(),
+        ),
+        (
+            text.lines()
+                .take(lines - 1)
+                .map(|line| format!("{line}\n"))
+                .collect(),
+            ".: the last line, `end`, is missing".into(),
+        ),
+        (
+            text.lines()
+                .enumerate()
+                .filter(|(n, _)| *n != 1)
+                .map(|(_, line)| format!("{line}\n"))
+                .collect(),
+            format!(
+                "line {}.end: {} lines were written, {} are here",
+                lines - 1,
+                lines - 1,
+                lines - 2
+            ),
+        ),
+        (
+            format!("{text}{{}}\n"),
+            format!("line {}: nothing may follow the end", lines + 1),
+        ),
+        (
+            text.replacen("{\"row\":", "{\"raw\":", 1),
+            "line 2.raw: expected `row`".into(),
+        ),
+        (
+            text.replacen("\"working\":true", "\"working\":1", 1),
+            "line 2.row.working: invalid type".into(),
+        ),
+        (
+            text.replacen("\"kind\":\"town\"", "\"kind\":\"secrets\"", 1),
+            "a report holds no secrets".into(),
+        ),
+    ];
+    for (text, expected) in cases {
+        let error = Report::from_text(&text).unwrap_err().to_string();
+        assert!(error.contains(&expected), "{expected}: {error}");
+    }
+}
+
+/// An effect that a crash left in the outbox is in the report, and finishing it goes on elsewhere.
+#[test]
+fn what_is_pending_travels_with_the_report() {
+    let report = report();
+    assert!(
+        !report.effects.is_empty(),
+        "the town was to have something in its outbox"
+    );
+    let store = MemoryStore::new();
+    block_on(report.import(&store, replayed_at())).unwrap();
+    let key = report.effects[0].key.clone();
+    let finished = store.finish_effect(&report.town, &key, Finish::Done, vec![], replayed_at());
+    block_on(finished).unwrap();
+    let left = block_on(store.pending_effects(&report.town)).unwrap();
+    assert_eq!(left, report.effects[1..]);
+}
