@@ -22,6 +22,8 @@ pub(crate) enum Obstacle<'a> {
     TriageRequest,
     /// It is a step: its molecule's bead is worked on.
     MoleculeStep,
+    /// A triage batch whose requests all ended, or end in this pass: it closes (3.8).
+    NothingToJudge,
     /// A person holds it.
     Held,
     /// It names no rig that exists.
@@ -63,6 +65,10 @@ pub(crate) fn issue_obstacles<'a>(pass: &Pass<'a>, bead: &'a Bead) -> Vec<Obstac
     note(
         bead.work() == Some(&Work::MoleculeStep),
         Obstacle::MoleculeStep,
+    );
+    note(
+        crate::rules::triage::is_idle_batch(town, bead),
+        Obstacle::NothingToJudge,
     );
     note(bead.held, Obstacle::Held);
     note(town.rig_of(bead).is_none(), Obstacle::NoRig);
@@ -109,7 +115,7 @@ impl Obstacle<'_> {
     /// Who or what has to move, for a person; nothing for what is no wait at all.
     pub(crate) fn wait(&self) -> Option<Wait> {
         let wait = match self {
-            Obstacle::NotOpen => return None,
+            Obstacle::NotOpen | Obstacle::NothingToJudge => return None,
             Obstacle::TriageRequest => Wait::on(
                 WaitFor::Person,
                 "waits for the triage agent or a person to judge it",

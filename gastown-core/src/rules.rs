@@ -11,7 +11,7 @@ mod drain;
 mod escalations;
 mod gupp;
 mod review;
-mod triage;
+pub(crate) mod triage;
 
 use crate::agent::Agent;
 use crate::bead::Bead;

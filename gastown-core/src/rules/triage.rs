@@ -49,6 +49,13 @@ fn is_moot(town: &Town, request: &TriageRequest) -> bool {
     about.is_some_and(|id| !town.bead(id).is_some_and(Bead::is_live))
 }
 
+/// Whether a batch has nothing to judge, or will have nothing in the next pass: an agent that is
+/// sent to it would be stopped at once.
+pub(crate) fn is_idle_batch(town: &Town, bead: &Bead) -> bool {
+    let to_judge = |bead: &Bead| request_of(bead).is_some_and(|request| !is_moot(town, request));
+    Town::is_patrol_batch(bead) && !town.live_beads().any(to_judge)
+}
+
 /// Whether as many batches carried the request as the policy allows.
 fn is_carried_out(pass: &Pass<'_>, request: &TriageRequest) -> bool {
     request.carries >= pass.policy().triage_carries

@@ -54,6 +54,7 @@ fn needs_no_agent(pass: &Pass<'_>, bead: &Bead) -> bool {
                 Obstacle::NotOpen
                 | Obstacle::TriageRequest
                 | Obstacle::MoleculeStep
+                | Obstacle::NothingToJudge
                 | Obstacle::Held
                 | Obstacle::NoRig
                 | Obstacle::StagedConvoy(_)

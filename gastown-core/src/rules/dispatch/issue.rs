@@ -225,4 +225,19 @@ mod tests {
             "{settled}"
         );
     }
+
+    #[test]
+    fn dispatch_issue_sends_nobody_to_a_batch_whose_requests_become_moot() {
+        let town = r#"
+            rig r1
+            bead b1 issue closed rig_id=r1
+            bead q1 issue open labels=["gt:triage-request"] metadata.hooked_bead_id=b1
+            bead t1 issue open rig_id=r1 created_by=patrol labels=["gt:triage"]
+        "#;
+        let moot = settled(town, "0s");
+        assert!(!moot.contains("dispatch_agent"), "{moot}");
+        assert!(moot.contains("transition_bead bead_id=t1"), "{moot}");
+        let live = town.replace("b1 issue closed", "b1 issue in_progress updated_at=0s");
+        assert!(acts(&live, "0s").contains("dispatch_agent"));
+    }
 }

@@ -38,6 +38,7 @@ fn resumable<'a>(pass: &Pass<'a>, agent: &Agent) -> Option<&'a Bead> {
             Obstacle::NotOpen
             | Obstacle::TriageRequest
             | Obstacle::MoleculeStep
+            | Obstacle::NothingToJudge
             | Obstacle::Held
             | Obstacle::NoRig
             | Obstacle::StagedConvoy(_)
