@@ -279,7 +279,7 @@ impl Model for SmallTown {
                 return Err(format!("P7: {} waits for nothing", bead.id));
             }
             if let (Some(review), Some(source)) = (bead.review(), state.town.source_of(bead))
-                && !branches.insert((source, &review.branch))
+                && !branches.insert((source, &review.branch, &review.landing_rig))
             {
                 return Err(format!("P9: {source} has two live reviews of one branch"));
             }

@@ -195,7 +195,8 @@ impl Simulation {
         let now = self.wall();
         let due = self.host.wakeup.is_some_and(|wakeup| wakeup <= now);
         let host = &mut self.host;
-        if !due && !host.news && host.local.is_empty() && host.commands.is_empty() {
+        let asked = host.news || !host.local.is_empty() || !host.commands.is_empty();
+        if !due && !asked {
             return Ok(());
         }
         let stored = match host.news {
@@ -212,13 +213,11 @@ impl Simulation {
         let Some(mut town) = self.host.town.take() else {
             return Err("the host has no town".into());
         };
-        let alone =
-            stored.is_empty() && self.host.local.is_empty() && self.host.commands.is_empty();
         self.observe(&mut town, &stored, now)?;
         self.execute(&mut town, now)?;
         let (actions, effects) = self.settle(&mut town, now)?;
         let loaded = std::mem::take(&mut self.host.loaded);
-        if alone && actions.is_empty() && !loaded {
+        if !asked && !loaded && actions.is_empty() {
             return Err("P6: the town woke up and had nothing to do".into());
         }
         self.figures.steps += 1;

@@ -314,12 +314,12 @@ fn has_no_stand_in(town: &Town, verify: &VerifyMerge) -> Held {
     }
 }
 
-/// P9: one live review per source and branch.
+/// P9: one live review per source, branch and rig: a convoy lands once in each of its rigs.
 fn one_review_per_branch(town: &Town) -> Held {
     let mut seen = std::collections::BTreeSet::new();
     for mr in super::liveness::live_reviews(town) {
         if let (Some(review), Some(source)) = (mr.review(), town.source_of(mr))
-            && !seen.insert((source, review.branch.as_str()))
+            && !seen.insert((source, review.branch.as_str(), review.landing_rig.as_ref()))
         {
             return Err(format!(
                 "P9: {source} has two live reviews of {}",

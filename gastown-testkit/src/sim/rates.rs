@@ -73,7 +73,7 @@ pub struct Rates {
 impl Rates {
     /// Nothing goes wrong; work comes in.
     pub const CALM: Rates = Rates {
-        work_per_hour: 0.5,
+        work_per_hour: 2.0,
         commands_per_hour: 0.0,
         start_rejected: 0.0,
         start_unknown: 0.0,
@@ -109,8 +109,8 @@ impl Rates {
 
     /// Much of everything.
     pub const STORM: Rates = Rates {
-        work_per_hour: 0.5,
-        commands_per_hour: 0.5,
+        work_per_hour: 2.0,
+        commands_per_hour: 1.0,
         start_rejected: 0.06,
         start_unknown: 0.04,
         start_silent: 0.04,
