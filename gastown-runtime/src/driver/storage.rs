@@ -21,6 +21,10 @@ use crate::town_handle::TownStatus;
 /// the base of [`gastown_core::Policy::event_retention`] ago can then be pruned.
 const BASE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A younger base is not followed by another. It is less than [`BASE_EVERY`] because a base is written
+/// with the first tick after its load, which may come hours later.
+const BASE_AGE_MIN: Duration = Duration::from_secs(12 * 60 * 60);
+
 impl Driver {
     /// Has the lease and the town, or says why not.
     pub(super) async fn make_ready(&mut self) -> Result<(), RuntimeError> {
@@ -106,7 +110,7 @@ impl Driver {
         let Some(base) = self.newest(HistoryKind::Snapshot).await? else {
             return Ok(true);
         };
-        if self.now().since(base.at) >= BASE_EVERY {
+        if self.now().since(base.at) >= BASE_AGE_MIN {
             return Ok(true);
         }
         let tick = self.newest(HistoryKind::Tick).await?;
