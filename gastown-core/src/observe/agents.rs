@@ -120,9 +120,15 @@ impl Town {
         self.edit_agent(&event.agent_id, |agent| {
             agent.last_activity_at = Some(now);
             // A heartbeat that came late, or says nothing of it, takes nothing back.
-            if event.last_event_at.is_some() && event.last_event_at >= agent.last_event_at {
-                agent.last_event_type.clone_from(&event.last_event_type);
-                agent.last_event_at = event.last_event_at;
+            match event.last_event_at {
+                Some(at) if agent.last_event_at.is_none_or(|known| at >= known) => {
+                    agent.last_event_type.clone_from(&event.last_event_type);
+                    agent.last_event_at = Some(at);
+                }
+                None if event.last_event_type.is_some() => {
+                    agent.last_event_type.clone_from(&event.last_event_type);
+                }
+                Some(_) | None => {}
             }
             agent.active_tools.clone_from(&event.active_tools);
             if event.container_instance.is_some() {
@@ -308,6 +314,18 @@ mod tests {
         ] {
             assert!(!observed(&known, "0s", event).contains("last_event"));
         }
+    }
+
+    #[test]
+    fn heartbeat_with_a_word_and_no_time_says_what_it_does() {
+        let event = r#"{"type": "heartbeat", "agent_id": "a1", "last_event_type": "edit"}"#;
+        let known = TOWN.replace(
+            "session=2",
+            "session=2 last_event_type=read last_event_at=-5s",
+        );
+        let observed = observed(&known, "0s", event);
+        assert!(observed.contains(r#"a1.last_event_type: "read" → "edit""#));
+        assert!(!observed.contains("last_event_at"), "{observed}");
     }
 
     #[test]
