@@ -172,8 +172,10 @@ impl Git for Bare {
         };
         for (path, text) in files {
             if text.is_empty() {
-                let remove = ["update-index", "--force-remove", path];
-                self.run_with(&remove, "", &environment)?;
+                // Mode 0 removes; the option that does so wants a work tree.
+                let nothing = "0".repeat(40);
+                let remove = format!("0 {nothing}\t{path}\n");
+                self.run_with(&["update-index", "--index-info"], &remove, &environment)?;
             } else {
                 let blob = self.run_with(&["hash-object", "-w", "--stdin"], text, &[])?;
                 let entry = format!("100644,{blob},{path}");
