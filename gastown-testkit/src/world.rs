@@ -10,6 +10,7 @@ mod people;
 mod steps;
 mod strange;
 
+pub use self::answers::answer_to;
 pub use self::steps::{Setup, Step, setups, steps};
 
 use std::collections::BTreeSet;
@@ -21,7 +22,7 @@ use gastown_core::{
 };
 use serde_json::{Value, json};
 
-use self::answers::{answer_to, pr_url};
+use self::answers::pr_url;
 use self::budgets::Budgets;
 use crate::laws;
 use crate::towns::now;

@@ -243,26 +243,20 @@ impl crate::town::Town {
         let state = self.state_mut();
         state.drain = None;
         state.judge_from = state.judge_from.max(Some(now));
+        state.container.drained_until = Some(now);
     }
 
-    /// A dispatch of the agent was rejected or never reported: a failure of the breaker, unless a
-    /// condition explains it; the bead gets its attempt back, the lineage does not (spec 3.6).
+    /// A dispatch of the agent was rejected or never reported: a failure of the breaker, unless
+    /// something else explains it; the bead gets its attempt back, the lineage does not (spec 3.6).
     pub(crate) fn record_start_failure(&mut self, agent_id: &AgentId, now: Timestamp) {
         let Some(agent) = self.agent(agent_id) else {
             return;
         };
         let session = agent.session;
-        let rig = agent.rig_id.clone();
+        let explained = self.start_failure_is_explained(agent);
         let Some(bead_id) = agent.last_bead.clone().or_else(|| agent.hook.clone()) else {
             return;
         };
-        let explained = self.conditions().any(|condition| {
-            condition.holds()
-                && match &condition.subject {
-                    crate::condition::ConditionSubject::Town => true,
-                    crate::condition::ConditionSubject::Rig(id) => Some(id) == rig.as_ref(),
-                }
-        });
         let probe = self.state().breaker.probe.as_ref();
         let was_probe = probe.is_some_and(|probe| {
             probe.agent_id.as_ref() == Some(agent_id) && probe.session == Some(session)
@@ -287,5 +281,26 @@ impl crate::town::Town {
             let excess = breaker.failures.len().saturating_sub(keep as usize);
             breaker.failures.drain(..excess);
         }
+    }
+
+    /// Whether a condition or a drain explains that a start failed. One that was asked for before
+    /// a drain ended was withdrawn, or went down with the old container: that says nothing of
+    /// whether starts work.
+    fn start_failure_is_explained(&self, agent: &Agent) -> bool {
+        let by_condition = self.conditions().any(|condition| {
+            condition.holds()
+                && match &condition.subject {
+                    crate::condition::ConditionSubject::Town => true,
+                    crate::condition::ConditionSubject::Rig(id) => {
+                        Some(id) == agent.rig_id.as_ref()
+                    }
+                }
+        });
+        let drained_until = self.state().container.drained_until;
+        by_condition
+            || self.is_draining()
+            || agent
+                .dispatched_at
+                .is_some_and(|at| Some(at) < drained_until)
     }
 }

@@ -344,7 +344,7 @@ impl Performing<'_> {
         let subject = self.town.id().to_string();
         let container = &mut self.town.state_mut().container;
         container.last_idle_stop_at = Some(now);
-        container.instance = None;
+        container.replace_instance(None);
         container.idle_stops = container.idle_stops.saturating_add(1);
         Ok(vec![Effect::new(
             subject,

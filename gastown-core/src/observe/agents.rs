@@ -88,20 +88,26 @@ impl Town {
         }
         self.note_reported(&event.agent_id);
         self.edit_agent(&event.agent_id, |agent| agent.last_activity_at = Some(now));
-        self.see_container(event.container_instance.as_deref(), now);
+        self.see_container(event.container_instance.as_deref(), event.session, now);
         Ok("the session has started".to_string())
     }
 
     /// A heartbeat from another container instance than the known one ends a drain; one of the
-    /// old container never does (spec 2.2, 6.4).
-    fn see_container(&mut self, instance: Option<&str>, now: Timestamp) {
+    /// old container, or of any before it, never does (spec 2.2, 6.4). Without a drain, one that
+    /// was retired is known again when it names the current session, or when none is known.
+    fn see_container(&mut self, instance: Option<&str>, session: Option<u64>, now: Timestamp) {
         let Some(instance) = instance else { return };
-        let known = self.state().container.instance.clone();
-        if known.as_deref() == Some(instance) {
+        let container = &self.state().container;
+        let known = container.instance.is_some();
+        if container.instance.as_deref() == Some(instance) {
             return;
         }
-        self.state_mut().container.instance = Some(instance.to_string());
-        if known.is_some() && self.is_draining() {
+        let is_back = !self.is_draining() && (session.is_some() || !known);
+        if container.is_retired(instance) && !is_back {
+            return;
+        }
+        self.state_mut().container.replace_instance(Some(instance));
+        if known && self.is_draining() {
             self.end_drain(now);
         }
     }
@@ -148,7 +154,7 @@ impl Town {
                 self.set_status(&hook, BeadStatus::InProgress, &reason, "heartbeat", now);
             }
         }
-        self.see_container(event.container_instance.as_deref(), now);
+        self.see_container(event.container_instance.as_deref(), event.session, now);
         Ok("the agent was heard of".to_string())
     }
 
@@ -385,6 +391,58 @@ mod tests {
         let observed = observed(&town, "0s", REJECTED);
         assert!(observed.contains("b1.dispatch_attempts: 2 → 1"));
         assert!(!observed.contains("breaker"), "{observed}");
+    }
+
+    #[test]
+    fn dispatch_failed_of_a_start_before_a_drain_ended_is_no_failure_of_the_breaker() {
+        for drain in [
+            "drain.nonce=n drain.started_at=-5s",
+            "container.drained_until=-9s",
+        ] {
+            let observed = observed(&std::format!("town {drain}\n{TOWN}"), "0s", REJECTED);
+            assert!(observed.contains("b1.dispatch_attempts: 2 → 1"));
+            assert!(!observed.contains("breaker"), "{observed}");
+        }
+        let after = std::format!("town container.drained_until=-10s\n{TOWN}");
+        assert!(observed(&after, "0s", REJECTED).contains("town.breaker.in_a_row: 0 → 1"));
+    }
+
+    /// Spec 6.4: heartbeats of the old container, or of one before it, never end a drain.
+    #[test]
+    fn heartbeat_of_an_older_container_never_ends_a_drain() {
+        let heartbeat = |instance: &str, session: &str| {
+            std::format!(
+                r#"{{"type": "heartbeat", "agent_id": "a1"{session}, "container_instance": "{instance}"}}"#
+            )
+        };
+        let session = r#", "session": 2"#;
+        let drained = std::format!(
+            r#"town container.instance=i2 container.retired=["i1"] drain.nonce=n drain.started_at=-1s
+            {TOWN}"#
+        );
+        for (instance, of) in [("i1", ""), ("i1", session), ("i2", ""), ("i2", session)] {
+            let after = observed(&drained, "0s", &heartbeat(instance, of));
+            assert!(!after.contains("town."), "{after}");
+        }
+        let replaced = observed(&drained, "0s", &heartbeat("i3", ""));
+        assert!(
+            replaced.contains(r#"town.container.instance: "i2" → "i3""#),
+            "{replaced}"
+        );
+        assert!(
+            replaced.contains(r#"town.container.retired: ["i1"] → ["i1","i2"]"#),
+            "{replaced}"
+        );
+        assert!(replaced.contains("town.drain"), "{replaced}");
+        // Without a drain, what is late changes nothing; an instance that has come back is known
+        // by the current session.
+        let calm = drained.replace("drain.nonce=n drain.started_at=-1s", "");
+        assert!(!observed(&calm, "0s", &heartbeat("i1", "")).contains("town."));
+        let back = observed(&calm, "0s", &heartbeat("i1", session));
+        assert!(
+            back.contains(r#"town.container.retired: ["i1"] → ["i2"]"#),
+            "{back}"
+        );
     }
 
     #[test]

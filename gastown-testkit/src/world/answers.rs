@@ -15,8 +15,10 @@ pub(super) fn pr_url(agent: &Agent, what: u8) -> Option<String> {
     (what < 128).then(|| format!("https://github.com/acme/{rig}/pull/{number}"))
 }
 
-/// What may come of an effect; none: nothing is ever heard of it.
-pub(super) fn answer_to(effect: &Effect, how: u8) -> Option<Value> {
+/// What may come of an effect, as an event without id and time; none: nothing is ever heard of
+/// it.
+#[must_use]
+pub fn answer_to(effect: &Effect, how: u8) -> Option<Value> {
     let outcome = ["done", "failed", "unknown"].get(usize::from(how % 3))?;
     let event = match &effect.kind {
         EffectKind::StartAgent(start) => match how % 8 {

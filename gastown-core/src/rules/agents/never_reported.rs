@@ -84,6 +84,24 @@ mod tests {
         }
     }
 
+    /// A start that was asked for just before an eviction is withdrawn: it is asked for again, at
+    /// no cost for the bead, and says nothing of whether starts work.
+    #[test]
+    fn agents_never_reported_of_a_start_before_a_drain_is_no_failure_of_the_breaker() {
+        let failures = |town: &str| {
+            let mut town = crate::testing::town(town);
+            let _ = crate::reconcile::settle(&mut town, crate::testing::at("1ms"));
+            let attempts = town.bead(&"b1".parse().unwrap()).unwrap().dispatch_attempts;
+            (town.state().breaker.in_a_row, attempts)
+        };
+        let drained =
+            |at: &str| std::format!("town judge_from=-3m container.drained_until={at}\n{TOWN}");
+        assert_eq!(failures(TOWN), (1, 2));
+        assert_eq!(failures(&drained("-179999ms")), (0, 2));
+        // The drain had ended when it was dispatched.
+        assert_eq!(failures(&drained("-3m")), (1, 2));
+    }
+
     #[test]
     fn agents_never_reported_leaves_others_alone() {
         for (from, to) in [
