@@ -146,6 +146,42 @@ fn a_town_that_is_killed_goes_on_and_does_nothing_twice() {
 }
 
 #[test]
+fn a_town_that_works_by_pull_requests_merges_all_of_them_by_the_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = town(dir.path()).args(["--forge", "fake"]).output().unwrap();
+    let text = show(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for expected in [
+        "\"Make slugs\": tests passes, edge-cases fails",
+        "\"Make slugs\": ann asks for cases for the edges",
+        "\"Make slugs\": ann approves",
+        "somebody pushes lib/words.sh to acme/scribe",
+        "\"Count words\": merged by gastown",
+        "\"Make slugs\": merged by gastown",
+        "\"Add multiplication\": merged by gastown",
+        "\"Add powers\": merged by gastown",
+    ] {
+        assert!(text.contains(expected), "no {expected:?} in: {text}");
+    }
+    let origins = |rig: &str| dir.path().join("origins").join(format!("{rig}.git"));
+    let count = |rig: &str, how: &str| {
+        let log = git(
+            &origins(rig),
+            &["log", how, "--first-parent", "--format=%s", "main"],
+        );
+        log.lines().count()
+    };
+    // One repository takes merges only, the other one squashed work only.
+    assert_eq!(count("abacus", "--merges"), 2, "{text}");
+    assert_eq!(count("scribe", "--merges"), 0, "{text}");
+    // The beginning, two squashed pull requests, and what somebody pushed.
+    assert_eq!(count("scribe", "--no-merges"), 4, "{text}");
+    // The fake has forgotten it, so this town can't go on.
+    let again = town(dir.path()).args(["--forge", "fake"]).output().unwrap();
+    assert_eq!(again.status.code(), Some(2), "{}", show(&again));
+}
+
+#[test]
 fn what_cannot_be_begun_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);

@@ -1,6 +1,7 @@
 //! An agent of this town: the same program, started again by the runtime, in a worktree.
 
 mod polecat;
+mod pull_requests;
 mod refinery;
 mod session;
 
@@ -12,6 +13,7 @@ use gastown_core::Role;
 use gastown_runtime::protocol::client::ClientError;
 
 use self::session::Session;
+use crate::fake::api::ApiError;
 use crate::git::GitError;
 
 /// The exit status of the crash that this example makes on purpose.
@@ -36,6 +38,9 @@ enum AgentError {
         field: String,
         message: String,
     },
+    /// The forge said no.
+    #[error(transparent)]
+    Forge(#[from] ApiError),
     /// The work can't be done.
     #[error("{0}")]
     Stuck(String),
@@ -59,6 +64,7 @@ pub(crate) fn run(marks: &Path) -> ExitCode {
                 AgentError::Host(_)
                 | AgentError::Git(_)
                 | AgentError::File { .. }
+                | AgentError::Forge(_)
                 | AgentError::Refused { .. }
                 | AgentError::Stuck(_) => 1,
             })

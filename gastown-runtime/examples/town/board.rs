@@ -35,7 +35,9 @@ pub(crate) fn lines(journal: &Journal) -> Vec<Line> {
         line
     });
     let issues = jobs::ISSUES.iter().map(|job| job_line(journal, job));
-    issues.chain(convoy).chain(tasks).collect()
+    // A town that works by pull requests has no convoy.
+    let is_slung = |line: &Line| bead_titled(journal, line.title.trim_start()).is_some();
+    issues.chain(convoy).chain(tasks).filter(is_slung).collect()
 }
 
 /// The bead that a job was slung as.

@@ -4,6 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// Names the configuration that git is run with; none: no configuration at all.
+pub(crate) const CONFIG_VARIABLE: &str = "TOWN_GIT_CONFIG";
+
 /// What git could not do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GitError {
@@ -62,7 +65,11 @@ impl Repository {
         let mut command = Command::new("git");
         command.arg("-C").arg(&self.path).args(args);
         // The run looks the same whatever the machine's owner has configured: signing, hooks, names.
-        command.env("GIT_CONFIG_GLOBAL", "/dev/null");
+        let config = std::env::var_os(CONFIG_VARIABLE);
+        command.env(
+            "GIT_CONFIG_GLOBAL",
+            config.unwrap_or_else(|| "/dev/null".into()),
+        );
         command.env("GIT_CONFIG_NOSYSTEM", "1");
         command.env("GIT_TERMINAL_PROMPT", "0");
         command.env("LC_ALL", "C");

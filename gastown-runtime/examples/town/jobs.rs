@@ -134,6 +134,9 @@ pub(crate) static CONVOY: ConvoyJob = ConvoyJob {
     ],
 };
 
+/// The jobs of a town that works by pull requests: the single issues.
+pub(crate) const BY_PULL_REQUEST: &[Job] = &ISSUES;
+
 /// Every job.
 pub(crate) fn all() -> impl Iterator<Item = &'static Job> {
     ISSUES.iter().chain(&CONVOY.tasks)

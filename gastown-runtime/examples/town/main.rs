@@ -1,4 +1,5 @@
 //! A small town that really runs: two git repositories, seven issues, agents that are processes.
+//! With `--forge fake` it works by pull requests, on a fake GitHub.
 //!
 //! `cargo run --release --example town -- --help` says how it is used. The files are small and
 //! named after what they do; [`setup`] is what a host does to found a town and [`town`] how it
@@ -8,6 +9,7 @@ mod agent;
 mod board;
 mod directory;
 mod failure;
+mod fake;
 mod git;
 mod jobs;
 mod journal;
@@ -24,7 +26,7 @@ mod verdict;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::options::Order;
+use crate::options::{ForgeChoice, Order};
 
 fn main() -> ExitCode {
     let words = std::env::args_os().skip(1);
@@ -34,7 +36,8 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Order::Agent(marks)) => return agent::run(&marks),
-        Ok(Order::Town(dir)) => town::run(dir),
+        Ok(Order::Town(dir, ForgeChoice::Git)) => town::run(dir),
+        Ok(Order::Town(dir, ForgeChoice::Fake)) => fake::run(dir),
         Err(failure) => Err(failure),
     };
     match result {

@@ -11,12 +11,17 @@ pub(crate) const AGENT: &str = "agent";
 pub(crate) const HELP: &str = "\
 Runs a small town of agents on two git repositories until all of its work has landed.
 
-Usage: cargo run --release --example town -- [--dir DIR]
+Usage: cargo run --release --example town -- [--dir DIR] [--forge FORGE]
 
 Options:
   --dir DIR   Where the town lives: its database, the two origins, the agents' worktrees.
               New or empty, or that of an earlier run: it goes on where it stopped, however it
               stopped. Default: a new temporary directory, which is named and kept.
+  --forge FORGE
+              How work reaches the default branch. `git`, the default: refineries review, merge
+              and push. `fake`: polecats open pull requests on a fake GitHub, where checks fail,
+              people comment, approve and get in the way, and the town merges by the rules. The
+              fake forgets when it ends, so its directory has to be new.
   -h, --help  Prints this.
 
 Exit status:
@@ -25,12 +30,21 @@ Exit status:
   2  it did not begin: a wrong option, a directory or machine that it can't use
 ";
 
+/// How work reaches the default branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForgeChoice {
+    /// Refineries merge and push.
+    Git,
+    /// The town merges pull requests on a fake GitHub.
+    Fake,
+}
+
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Help,
     /// Run the town, in this directory if there is one.
-    Town(Option<PathBuf>),
+    Town(Option<PathBuf>, ForgeChoice),
     /// Be an agent; the directory is where it keeps its marks.
     Agent(PathBuf),
 }
@@ -45,8 +59,34 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Order, 
         };
     }
     let mut dir: Option<OsString> = None;
+    let mut forge = None;
     while let Some(word) = words.next() {
         let shown = word.to_string_lossy().into_owned();
+        if word == "--forge" || shown.starts_with("--forge=") {
+            let next = || {
+                words
+                    .next()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned()
+            };
+            let given = shown
+                .strip_prefix("--forge=")
+                .map_or_else(next, str::to_owned);
+            let choice = match given.as_str() {
+                "git" => ForgeChoice::Git,
+                "fake" => ForgeChoice::Fake,
+                other => {
+                    return Err(Failure::Usage(format!(
+                        "--forge {other:?} is neither git nor fake"
+                    )));
+                }
+            };
+            if forge.replace(choice).is_some() {
+                return Err(Failure::Usage("--forge was given twice".into()));
+            }
+            continue;
+        }
         let given = if word == "-h" || word == "--help" {
             return Ok(Order::Help);
         } else if word == "--dir" {
@@ -63,5 +103,6 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Order, 
             return Err(Failure::Usage("--dir was given twice".into()));
         }
     }
-    Ok(Order::Town(dir.map(PathBuf::from)))
+    let forge = forge.unwrap_or(ForgeChoice::Git);
+    Ok(Order::Town(dir.map(PathBuf::from), forge))
 }

@@ -31,6 +31,12 @@ pub(crate) async fn found(
     add_rigs(&mut town, directory, now)?;
     sling_issues(&mut town, now)?;
     sling_convoy(&mut town, now)?;
+    save(store, town, now).await
+}
+
+/// Keeps a new town.
+pub(crate) async fn save(store: &dyn Store, mut town: Town, now: Timestamp) -> Result<(), Failure> {
+    let town_id = town.id().clone();
     let commit = Commit {
         expected_version: 0,
         lease_token: None,
@@ -40,12 +46,12 @@ pub(crate) async fn found(
         at: now,
     };
     // Founding asks for no effects: what is to be done follows from the rules.
-    drop(store.commit(town_id, commit).await?);
+    drop(store.commit(&town_id, commit).await?);
     Ok(())
 }
 
 /// Merged by refineries, reviewed in rounds of rework.
-fn config() -> TownConfig {
+pub(crate) fn config() -> TownConfig {
     // Agents' git is not to depend on what the machine's owner has configured.
     let env_vars = [
         ("GIT_CONFIG_GLOBAL", "/dev/null"),
@@ -73,7 +79,7 @@ fn config() -> TownConfig {
 }
 
 /// The rules' own thresholds, for agents that think in fractions of a second.
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let seconds = Duration::from_secs;
     Policy {
         heartbeat_timeout: seconds(5),
@@ -112,7 +118,7 @@ fn add_rigs(town: &mut Town, directory: &Directory, now: Timestamp) -> Result<()
     Ok(())
 }
 
-fn sling_issues(town: &mut Town, now: Timestamp) -> Result<(), Failure> {
+pub(crate) fn sling_issues(town: &mut Town, now: Timestamp) -> Result<(), Failure> {
     for job in &jobs::ISSUES {
         let blockers = town
             .beads()
@@ -155,11 +161,11 @@ fn sling_convoy(town: &mut Town, now: Timestamp) -> Result<(), Failure> {
     execute(town, sling, now)
 }
 
-fn rig_id(name: &str) -> Result<RigId, Failure> {
+pub(crate) fn rig_id(name: &str) -> Result<RigId, Failure> {
     RigId::new(name).map_err(|error| Failure::NotReady(error.to_string()))
 }
 
-fn execute(
+pub(crate) fn execute(
     town: &mut Town,
     command: impl Into<CommandKind>,
     now: Timestamp,

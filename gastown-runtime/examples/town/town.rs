@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gastown_core::{AgentRuntime, BeadStatus, TownId};
+use gastown_core::{AgentRuntime, BeadStatus, Forge, TownId};
 use gastown_runtime::{
     AgentOutput, Clock, CommandTemplate, Credentials, Git, GitForge, NoCredentials, ProcessRuntime,
     ProcessSettings, Runner, SystemClock, TownHandle, TownStatus,
@@ -17,7 +17,7 @@ use crate::directory::Directory;
 use crate::failure::{EXIT_NOT_DONE, Failure};
 use crate::journal::Journal;
 use crate::screen::Screen;
-use crate::{options, origins, preflight, setup, summary, verdict};
+use crate::{jobs, options, origins, preflight, setup, summary, verdict};
 
 /// How often the screen is brought up to date.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
@@ -44,36 +44,78 @@ async fn run_in(directory: &Directory) -> Result<ExitCode, Failure> {
     let town_id = TownId::new(setup::TOWN).map_err(|error| Failure::NotReady(error.to_string()))?;
     setup::found(&store, &town_id, directory, clock.now()).await?;
 
-    let (agents, outputs) = open_agents(directory).await?;
-    let runner = build_runner(directory, &store, Arc::clone(&agents), outputs)?;
-    let town = runner.open_town(&town_id).await?;
-
-    let mut journal = Journal::new(store, town_id);
-    journal.catch_up().await?;
-    let mut screen = Screen::begin(directory, &journal);
-    let watched = tokio::select! {
-        watched = watch(&town, &mut journal, &mut screen, &*clock) => watched,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Stopped(format!(
-            "interrupted; `--dir {}` goes on", directory.path().display()
-        ))),
+    let forge = GitForge::new(Git::default(), directory.forge(), credentials());
+    let titles = jobs::all().map(|job| job.title);
+    let titles: Vec<&str> = titles.chain([jobs::CONVOY.title]).collect();
+    let town = Parts {
+        directory,
+        store,
+        town_id,
+        forge: Arc::new(forge),
+        credentials: credentials(),
+        titles: &titles,
     };
-    runner.shutdown().await;
-    agents.stop_all("the example ends").await;
-    drop(screen);
-    watched?;
-    journal.catch_up().await?;
-    let problems = verdict::problems(&journal, directory, clock.now()).await?;
-    let elapsed = clock.monotonic().saturating_sub(begin);
-    summary::print(&journal, directory, elapsed, &problems)?;
-    match problems.is_empty() {
-        true => Ok(ExitCode::SUCCESS),
-        false => Ok(ExitCode::from(EXIT_NOT_DONE)),
+    town.run(clock, begin).await
+}
+
+/// A town with what it needs, ready to run.
+pub(crate) struct Parts<'a> {
+    pub(crate) directory: &'a Directory,
+    pub(crate) store: SqliteStore,
+    pub(crate) town_id: TownId,
+    pub(crate) forge: Arc<dyn Forge>,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    /// What has to be merged.
+    pub(crate) titles: &'a [&'a str],
+}
+
+impl Parts<'_> {
+    /// Runs it to its end, and judges that.
+    pub(crate) async fn run(
+        self,
+        clock: Arc<SystemClock>,
+        begin: Duration,
+    ) -> Result<ExitCode, Failure> {
+        let Self {
+            directory,
+            store,
+            town_id,
+            forge,
+            credentials,
+            titles,
+        } = self;
+        let (agents, outputs) = open_agents(directory, credentials).await?;
+        let runner = build_runner(&store, forge, Arc::clone(&agents), outputs)?;
+        let town = runner.open_town(&town_id).await?;
+
+        let mut journal = Journal::new(store, town_id);
+        journal.catch_up().await?;
+        let mut screen = Screen::begin(directory, &journal);
+        let watched = tokio::select! {
+            watched = watch(&town, &mut journal, &mut screen, &*clock) => watched,
+            _ = tokio::signal::ctrl_c() => Err(Failure::Stopped(format!(
+                "interrupted; `--dir {}` goes on", directory.path().display()
+            ))),
+        };
+        runner.shutdown().await;
+        agents.stop_all("the example ends").await;
+        drop(screen);
+        watched?;
+        journal.catch_up().await?;
+        let problems = verdict::problems(&journal, directory, titles, clock.now()).await?;
+        let elapsed = clock.monotonic().saturating_sub(begin);
+        summary::print(&journal, directory, elapsed, &problems)?;
+        match problems.is_empty() {
+            true => Ok(ExitCode::SUCCESS),
+            false => Ok(ExitCode::from(EXIT_NOT_DONE)),
+        }
     }
 }
 
 /// Agents are this program again, in worktrees below the directory.
 async fn open_agents(
     directory: &Directory,
+    credentials: Arc<dyn Credentials>,
 ) -> Result<(Arc<ProcessRuntime>, mpsc::Receiver<AgentOutput>), Failure> {
     let program = std::env::current_exe();
     let program = program.map_err(|source| Failure::file(Path::new("this program"), source))?;
@@ -86,7 +128,7 @@ async fn open_agents(
     // They need nothing but git, which is always looked for.
     settings.tools = Vec::new();
     settings.stop_wait = Duration::from_secs(3);
-    let opened = ProcessRuntime::open(settings, credentials()).await;
+    let opened = ProcessRuntime::open(settings, credentials).await;
     let (agents, outputs) = opened.map_err(|error| Failure::NotReady(error.to_string()))?;
     let ready = agents.preflight().await;
     ready.map_err(|error| Failure::NotReady(error.to_string()))?;
@@ -110,15 +152,14 @@ fn credentials() -> Arc<dyn Credentials> {
 }
 
 fn build_runner(
-    directory: &Directory,
     store: &SqliteStore,
+    forge: Arc<dyn Forge>,
     agents: Arc<ProcessRuntime>,
     outputs: mpsc::Receiver<AgentOutput>,
 ) -> Result<Runner, Failure> {
-    let forge = GitForge::new(Git::default(), directory.forge(), credentials());
     let runner = Runner::builder()
         .store(Arc::new(store.clone()))
-        .forge(Arc::new(forge))
+        .forge(forge)
         .agents(agents)
         .outputs(outputs)
         // The lock on the directory keeps others out, so a restart need not wait for a lease.

@@ -7,7 +7,6 @@ use crate::board::bead_titled;
 use crate::directory::Directory;
 use crate::failure::Failure;
 use crate::git::Repository;
-use crate::jobs;
 use crate::journal::Journal;
 use crate::origins::{DEFAULT_BRANCH, ORIGINS};
 
@@ -15,6 +14,7 @@ use crate::origins::{DEFAULT_BRANCH, ORIGINS};
 pub(crate) async fn problems(
     journal: &Journal,
     directory: &Directory,
+    titles: &[&str],
     now: Timestamp,
 ) -> Result<Vec<String>, Failure> {
     let mut problems = Vec::new();
@@ -28,8 +28,7 @@ pub(crate) async fn problems(
             ));
         }
     }
-    let titles = jobs::all().map(|job| job.title);
-    for title in titles.chain([jobs::CONVOY.title]) {
+    for title in titles {
         problems.extend(not_merged_once(journal, title));
     }
     for mr in journal.beads.values() {

@@ -5,10 +5,14 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::pull_requests::{PullRequests, Repair};
 use super::{AgentError, Session};
 use crate::jobs::{self, File, Job};
 
 pub(super) fn work(session: &mut Session, marks: &Path) -> Result<(), AgentError> {
+    if let Some(repair) = Repair::told(session)? {
+        return repair_pull_request(session, &repair);
+    }
     let (job, files) = assignment(session)?;
     session.says("reading the issue")?;
     check_branch(session)?;
@@ -24,19 +28,60 @@ pub(super) fn work(session: &mut Session, marks: &Path) -> Result<(), AgentError
         return Err(AgentError::Stuck(problem));
     }
     commit(session, session.told("/bead/title"))?;
-    session.says("pushing the branch")?;
     let branch = session.start.branch.clone();
+    let head_sha = push(session, &branch)?;
+    let mut done = json!({"branch": branch, "head_sha": head_sha, "summary": job.body});
+    if let Some(pull_requests) = PullRequests::of(session)? {
+        session.says("opening a pull request")?;
+        let (base, title) = (&session.start.target_branch, session.told("/bead/title"));
+        let url = pull_requests.open(&branch, base, title)?;
+        if let Some(members) = done.as_object_mut() {
+            members.insert("pr_url".into(), url.into());
+        }
+    }
+    session.call("gt_done", done)?;
+    Ok(())
+}
+
+/// Makes a pull request fit again: merges what it conflicts with, writes what was asked for, and
+/// answers.
+fn repair_pull_request(session: &mut Session, repair: &Repair) -> Result<(), AgentError> {
+    session.says("reading the pull request")?;
+    let job = jobs::titled(&repair.title)
+        .ok_or_else(|| AgentError::Stuck(format!("there is no script for {:?}", repair.title)))?;
+    if let Some(base) = &repair.conflicts_with {
+        session.says(&format!("merging {base}"))?;
+        session.fetch()?;
+        let theirs = format!("refs/remotes/origin/{base}");
+        let merge = ["merge", "--quiet", "--no-edit", "-X", "ours", &theirs];
+        session.repository.run(&merge)?;
+    }
+    for file in job.repair.iter().filter(|file| !is_written(file)) {
+        session.says(&format!("writing {}", file.path))?;
+        write(file)?;
+    }
+    session.says("running the tests")?;
+    if let Some(problem) = session.failed_gate()? {
+        return Err(AgentError::Stuck(problem));
+    }
+    commit(session, &format!("Repair: {}", repair.title))?;
+    let head_sha = push(session, &repair.branch)?;
+    session.says("answering the comments")?;
+    let answer = "There are cases for the edges now.";
+    repair.pull_requests.answer(repair.number, answer)?;
+    let done = json!({"branch": repair.branch, "head_sha": head_sha});
+    session.call("gt_done", done)?;
+    Ok(())
+}
+
+/// Pushes what is checked out, and returns its commit.
+fn push(session: &mut Session, branch: &str) -> Result<String, AgentError> {
+    session.says("pushing the branch")?;
     let to = format!("HEAD:refs/heads/{branch}");
     session
         .repository
         .run(&["push", "--quiet", "origin", &to])?;
-    let head_sha = session.repository.run(&["rev-parse", "HEAD"])?;
-    let summary = job.body;
-    session.call(
-        "gt_done",
-        json!({"branch": branch, "head_sha": head_sha, "summary": summary}),
-    )?;
-    Ok(())
+    Ok(session.repository.run(&["rev-parse", "HEAD"])?)
 }
 
 /// The script for a bead, or for the repair of one.
