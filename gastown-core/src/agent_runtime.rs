@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -67,6 +68,18 @@ pub struct AgentMessage {
     pub text: String,
 }
 
+/// Work of a session that now survives the loss of the machine (spec 6.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedWork {
+    /// The branch of the origin that has it; none when there was nothing to save.
+    pub branch: Option<String>,
+    /// The commit.
+    pub commit: Option<String>,
+    /// A reference of the origin that has what did not fit onto the branch: the middle of a merge,
+    /// or work that the origin's branch has overtaken.
+    pub aside: Option<String>,
+}
+
 /// What could not be done to an agent's session.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -121,6 +134,43 @@ pub trait AgentRuntime: Send + Sync {
     /// # Errors
     /// [`AgentRuntimeError::Unknown`] if something may still run.
     async fn stop(&self, session: &SessionId, reason: &str) -> Result<(), AgentRuntimeError>;
+
+    /// Asks a session to bring its work to an end and to exit; returns once it was asked (spec
+    /// 6.4). Its exit is one that was asked for. A runtime without such a way leaves it: the
+    /// session is stopped later.
+    ///
+    /// # Errors
+    /// [`AgentRuntimeError::NotRunning`] or [`AgentRuntimeError::Unknown`].
+    async fn wrap_up(&self, session: &SessionId, reason: &str) -> Result<(), AgentRuntimeError> {
+        let _ = (session, reason);
+        Ok(())
+    }
+
+    /// Saves the work that a session left, so that it survives the loss of this machine. Called
+    /// once the session has ended. Default: there is nothing to save.
+    ///
+    /// # Errors
+    /// [`AgentRuntimeError::Unknown`]: it may not be saved.
+    async fn save_work(&self, session: &SessionId) -> Result<Option<SavedWork>, AgentRuntimeError> {
+        let _ = session;
+        Ok(None)
+    }
+
+    /// The agents of a town of which something is kept, such as a worktree. Default: none.
+    async fn kept(&self, town: &TownId) -> Vec<AgentId> {
+        let _ = town;
+        Vec::new()
+    }
+
+    /// Removes what was kept of an agent that is gone for good: its worktree, its logs. Default:
+    /// nothing is kept.
+    ///
+    /// # Errors
+    /// [`AgentRuntimeError::Unknown`]: some of it is still there.
+    async fn forget(&self, town: &TownId, agent: &AgentId) -> Result<(), AgentRuntimeError> {
+        let _ = (town, agent);
+        Ok(())
+    }
 
     /// What is known of a session's process.
     async fn status(&self, session: &SessionId) -> ProcessStatus;

@@ -483,6 +483,15 @@ pub fn start_request(town: &Town, start: &StartAgent) -> Option<StartRequest> {
     })
 }
 
+/// The model that a session of this agent is to use now; none where none is configured, or the
+/// agent or its rig is gone. A session that was started with another one is renewed (spec 6.5).
+#[must_use]
+pub fn session_model(town: &Town, agent_id: &AgentId) -> Option<String> {
+    let agent = town.agent(agent_id)?;
+    let rig = town.rig(agent.rig_id.as_ref()?)?;
+    model(town, rig, agent.role)
+}
+
 /// The model of a role: the rig's for it, else the town's, else the rig's default, else the town's
 /// (spec 1.9). The mayor's is the town's alone.
 fn model(town: &Town, rig: &Rig, role: Role) -> Option<String> {

@@ -197,6 +197,26 @@ tagged_enum! {
     }
 }
 
+impl EffectKind {
+    /// The rig whose repository or worktree it is about, if it is about one.
+    #[must_use]
+    pub fn rig_id(&self) -> Option<&RigId> {
+        match self {
+            Self::StartAgent(start) => Some(&start.rig_id),
+            Self::PollPr(poll) => poll.rig_id.as_ref(),
+            Self::MergePr(merge) => Some(&merge.rig_id),
+            Self::VerifyMerge(verify) => verify.rig_id.as_ref(),
+            Self::CreateBranch(create) => Some(&create.rig_id),
+            Self::StopAgent(_)
+            | Self::DeliverNudge(_)
+            | Self::NotifyMayor(_)
+            | Self::RefreshContainerToken(_)
+            | Self::RenewLlmToken(_)
+            | Self::StopContainer(_) => None,
+        }
+    }
+}
+
 impl Effect {
     /// An effect keyed by its kind, `subject` and `attempt`.
     #[must_use]

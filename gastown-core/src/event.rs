@@ -16,6 +16,9 @@ use crate::schema::{self, Beside, schema_of, titled};
 use crate::tagged::{or_default, tagged_enum};
 use crate::time::Timestamp;
 
+/// The reason of an exit whose work was saved because the container is being evicted (spec 6.4).
+pub const CONTAINER_EVICTION: &str = "container eviction";
+
 /// A fact, applied at most once however often it is delivered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {

@@ -99,7 +99,9 @@ pub mod work;
 
 pub use action::{Action, ActionKind};
 pub use agent::{Agent, AgentStatus, Role};
-pub use agent_runtime::{AgentMessage, AgentRuntime, AgentRuntimeError, SessionId, StartRequest};
+pub use agent_runtime::{
+    AgentMessage, AgentRuntime, AgentRuntimeError, SavedWork, SessionId, StartRequest,
+};
 pub use apply::ApplyError;
 pub use bead::{Bead, BeadKind, BeadStatus, BeadType, CreatedBy, Failure, Priority};
 pub use branches::is_branch_name;
@@ -113,7 +115,7 @@ pub use config::{
     AutoMergeDelay, ConfigError, ConvoyMergeMode, GitAuth, MergeMethod, MergeStrategy, PerRole,
     RefineryConfig, ReviewMode, RigConfig, Settings, TokenSource, TownConfig,
 };
-pub use context::{Prime, Situation, prime, prompt, start_request};
+pub use context::{Prime, Situation, prime, prompt, session_model, start_request};
 pub use convoy::{BranchState, Convoy, ConvoyBranch, Landing};
 pub use drain::{Container, Drain};
 pub use dry_run::dry_run;
@@ -195,10 +197,10 @@ pub mod effects {
 pub mod events {
     pub use crate::event::{
         AgentDone, AgentExited, AgentGone, AgentStarted, AgentStopped, BranchCreated,
-        ContainerEviction, ContainerReady, ContainerStatus, DispatchFailed, DispatchOutcome,
-        EffectOutcome, ExitStatus, Heartbeat, MayorPrompted, MayorWaiting, MergeAttempted,
-        MergeVerified, Notified, NudgeDelivered, ObservationGap, PrObserved, ProcessStatus,
-        TokenKind, TokenRefreshed, Webhook,
+        CONTAINER_EVICTION, ContainerEviction, ContainerReady, ContainerStatus, DispatchFailed,
+        DispatchOutcome, EffectOutcome, ExitStatus, Heartbeat, MayorPrompted, MayorWaiting,
+        MergeAttempted, MergeVerified, Notified, NudgeDelivered, ObservationGap, PrObserved,
+        ProcessStatus, TokenKind, TokenRefreshed, Webhook,
     };
 }
 

@@ -5,27 +5,33 @@
 //! ```
 
 mod answers;
+mod chores;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gastown_core::events::{AgentExited, ContainerStatus, Heartbeat, ProcessStatus};
+use gastown_core::events::{ContainerStatus, Heartbeat, ProcessStatus};
 use gastown_core::{
     AgentId, Effect, EffectKey, EffectKind, Event, EventKind, Lease, Row, SessionId, StoreError,
     TickInput, Timestamp, Town, TownId, next_wakeup, snapshot_entries,
 };
+use metrics::counter;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tracing::Instrument;
 
 use self::answers::{Call, Calls};
-use crate::effects::{Performer, Prepared, prepare};
+use self::chores::Chores;
+use crate::effects::{Job, Performer, Prepared, prepare};
 use crate::error::RuntimeError;
 use crate::gap::Gaps;
 use crate::inbox::{Inbox, Item, Taken};
 use crate::runner::RunnerSettings;
+use crate::telemetry::{self, TownShares};
 use crate::tick::{self, Broken, TickReport};
 use crate::town_handle::TownStatus;
 
@@ -48,6 +54,8 @@ pub(crate) struct Driver {
     pub(crate) holder: String,
     pub(crate) status: watch::Sender<TownStatus>,
     pub(crate) reports: broadcast::Sender<TickReport>,
+    /// How often the loop woke.
+    pub(crate) wakeups: Arc<AtomicU64>,
     pub(crate) state: State,
 }
 
@@ -69,6 +77,10 @@ pub(crate) struct State {
     /// Effects that run or wait for their place.
     in_flight: BTreeSet<EffectKey>,
     effects: JoinSet<(EffectKey, bool)>,
+    /// What is done beside the ticks.
+    chores: Chores,
+    /// What this town adds to the gauges.
+    shares: TownShares,
     /// Events that only this process knows, until they are committed.
     local: Vec<Event>,
     /// Commands that wait for their tick.
@@ -91,6 +103,7 @@ pub(crate) struct State {
 impl Driver {
     /// Runs the town until its inbox is closed, and hands it back.
     pub(crate) async fn run(mut self) {
+        self.state.shares.opened();
         loop {
             let with_heartbeats = self.heartbeats_are_due();
             let taken = self.inbox.take(with_heartbeats);
@@ -98,10 +111,12 @@ impl Driver {
                 self.close(taken).await;
                 return;
             }
-            let pause = match self.round(taken).await {
-                Ok(()) => {
+            self.wakeups.fetch_add(1, Ordering::Relaxed);
+            counter!(telemetry::WAKEUPS).increment(1);
+            let pause = match self.round_until_next(taken).await {
+                Ok(pause) => {
                     self.state.failures = 0;
-                    self.until_next()
+                    pause
                 }
                 Err(error) => self.after_failure(&error),
             };
@@ -109,10 +124,22 @@ impl Driver {
         }
     }
 
+    /// One round, and how long nothing has to be done after it. The lease covers that time, so
+    /// that a quiet town is not woken for it.
+    async fn round_until_next(&mut self, taken: Taken) -> Result<Duration, RuntimeError> {
+        self.round(taken).await?;
+        let pause = self.until_next();
+        if self.state.lease.is_some() {
+            self.cover(pause).await?;
+        }
+        Ok(pause)
+    }
+
     /// One round: whatever there is to do now.
     async fn round(&mut self, taken: Taken) -> Result<(), RuntimeError> {
         self.look_at_clocks();
         self.collect_effects();
+        self.state.chores.collect();
         self.state.look |= taken.store_has_news;
         let ready = self.make_ready().await;
         // What waits is answered even when the town can't run.
@@ -134,7 +161,9 @@ impl Driver {
             self.inbox.put_back(heartbeats);
         }
         ticked?;
-        self.append_exits().await
+        self.append_exits().await?;
+        self.tend();
+        Ok(())
     }
 
     /// Sorts what waited; returns the heartbeats of current sessions.
@@ -152,16 +181,8 @@ impl Driver {
                     let town = self.state.town.as_ref();
                     self.state.calls.push_tool(town, &session, request);
                 }
-                Item::Exit { session, exit } => {
-                    let exited = AgentExited {
-                        agent_id: session.agent_id,
-                        status: exit.status,
-                        session: Some(session.session),
-                        bead_id: None,
-                        reason: Some(exit.reason),
-                        note: None,
-                    };
-                    let event = self.performer.workshop.event(exited.into());
+                Item::Ended(kind) => {
+                    let event = self.performer.workshop.event(*kind);
                     self.state.exits.extend(event);
                 }
                 Item::Look(look) => look(self.town()),
@@ -188,17 +209,23 @@ impl Driver {
 
     /// Whether an effect whose turn has come is wanted. A holder whose lease has ended may not
     /// act: another one may by now.
-    fn answer(&self, effect: &Effect) -> Prepared {
+    fn answer(&mut self, effect: &Effect) -> Prepared {
         let now = self.now();
         let holds = self
             .state
             .lease
             .as_ref()
             .is_some_and(|lease| now < lease.expires_at);
-        match self.town() {
+        let prepared = match self.town() {
             Ok(town) if holds => prepare(town, effect),
             Ok(_) | Err(_) => Prepared::Later,
+        };
+        if let Prepared::Ready(job) = &prepared
+            && let Job::Start(request) = &**job
+        {
+            self.state.chores.note_start(request);
         }
+        prepared
     }
 
     /// Ticks if there is anything to tick for. Repeats what somebody else overtook.
@@ -233,6 +260,7 @@ impl Driver {
                     if is_conflict(&source) && reloads < RELOADS_MAX =>
                 {
                     reloads = reloads.saturating_add(1);
+                    counter!(telemetry::CONFLICTS).increment(1);
                     self.make_ready().await?;
                     self.state.look = true;
                 }
@@ -245,8 +273,22 @@ impl Driver {
         }
     }
 
-    /// One tick: decide, commit, and only then act and answer.
+    /// One tick, in its span.
     async fn tick(
+        &mut self,
+        stored: &[Event],
+        local: &[Event],
+        now: Timestamp,
+    ) -> Result<(), RuntimeError> {
+        let number = self.state.version.saturating_add(1);
+        let span = tracing::info_span!("tick", town = %self.town_id, number);
+        self.decide_and_commit(stored, local, now)
+            .instrument(span)
+            .await
+    }
+
+    /// One tick: decide, commit, and only then act and answer.
+    async fn decide_and_commit(
         &mut self,
         stored: &[Event],
         local: &[Event],
@@ -256,6 +298,7 @@ impl Driver {
             return Err(RuntimeError::TownNotLoaded);
         };
         let commands = self.state.calls.next_batch();
+        let clock = Arc::clone(&self.performer.workshop.clock);
         let input = TickInput {
             number: self.state.version.saturating_add(1),
             now,
@@ -264,6 +307,7 @@ impl Driver {
             local,
             commands,
         };
+        let begin = clock.monotonic();
         let mut ticked = match tick::run(&mut town, &input) {
             Ok(ticked) => ticked,
             Err(broken) => {
@@ -271,6 +315,10 @@ impl Driver {
                 return Ok(());
             }
         };
+        telemetry::seconds(
+            telemetry::TICK_SECONDS,
+            clock.monotonic().saturating_sub(begin),
+        );
         // Until the commit is through, the store's town counts: a failure drops this one.
         let answers = std::mem::take(&mut ticked.answers);
         let report = ticked.report.clone();
@@ -284,12 +332,15 @@ impl Driver {
         let effects = self.commit(ticked, now).await?;
         self.state.loaded &= !is_recorded;
         self.state.wakeup = next_wakeup(&town, now);
+        self.state.shares.show(&town);
         self.state.town = Some(town);
+        telemetry::commanded(&answers);
         self.state.calls.answer(answers);
         for effect in effects {
             self.spawn(effect);
         }
         self.tell(&report);
+        self.tend_after(&report);
         if has_base {
             self.prune(now).await;
         }
@@ -301,6 +352,7 @@ impl Driver {
     /// Nothing of the tick is committed, and the town stands still with the evidence.
     fn freeze(&mut self, broken: Box<Broken>) {
         let broken = Arc::<Broken>::from(broken);
+        counter!(telemetry::FROZEN).increment(1);
         tracing::error!(town = %self.town_id, %broken, evidence = broken.evidence, "town frozen");
         let error = RuntimeError::TownFrozen(Arc::clone(&broken));
         self.state.calls.fail_all(&error);
@@ -311,6 +363,8 @@ impl Driver {
     }
 
     fn tell(&self, report: &TickReport) {
+        telemetry::ticked(report);
+        show_rules(report);
         self.status.send_replace(TownStatus::Running {
             version: self.state.version,
             violations: report.violations.clone(),
@@ -384,7 +438,8 @@ impl Driver {
     /// Asks the runtime about every session that should run: a crash may have lost its end.
     /// A session whose start is still in the outbox is not missed.
     async fn ask_about_sessions(&mut self, outbox: &[Effect]) {
-        let Some(town) = &self.state.town else {
+        // In a drain the evacuation asks, and saves what they left.
+        let Some(town) = self.state.town.as_ref().filter(|town| !town.is_draining()) else {
             return;
         };
         let starting = |agent: &AgentId, session: u64| {
@@ -467,10 +522,7 @@ impl Driver {
         if !self.state.calls.is_empty() || self.state.look || !self.state.exits.is_empty() {
             pause = Duration::ZERO;
         }
-        for at in [self.state.wakeup, self.state.renew_at]
-            .into_iter()
-            .flatten()
-        {
+        if let Some(at) = self.state.wakeup {
             pause = pause.min(at.since(now));
         }
         if self.state.frozen.is_some() {
@@ -518,6 +570,7 @@ impl Driver {
         let waits = matches!(error, RuntimeError::UseStore { source, .. }
             if matches!(**source, StoreError::Leased { .. }));
         if !waits {
+            counter!(telemetry::FAILURES).increment(1);
             tracing::warn!(town = %self.town_id, %error, ?pause, "town fails");
             self.status.send_replace(TownStatus::Failing {
                 error: error.to_string(),
@@ -541,13 +594,16 @@ impl Driver {
         let heartbeats = self.sort_at_end(taken);
         let deadline = sleep(self.settings.close_wait);
         tokio::pin!(deadline);
-        while !self.state.effects.is_empty() {
+        while !self.state.effects.is_empty() || !self.state.chores.is_empty() {
             tokio::select! {
-                _ = self.state.effects.join_next() => {}
+                Some(_) = self.state.effects.join_next() => {}
+                () = self.state.chores.next() => {}
                 () = &mut deadline => break,
             }
         }
         self.state.effects.abort_all();
+        let ends = self.inbox.take(true);
+        self.sort_at_end(ends);
         self.state.look = true;
         let may_commit = self.state.frozen.is_none() && self.state.town.is_some();
         if may_commit {
@@ -566,7 +622,7 @@ impl Driver {
         let mut ends = VecDeque::new();
         for item in taken.items {
             match item {
-                Item::Exit { .. } => ends.push_back(item),
+                Item::Ended(_) => ends.push_back(item),
                 Item::Look(look) => look(Err(RuntimeError::TownClosed)),
                 Item::Ask { reply, .. } => {
                     let _ = reply.send(Prepared::Later);
@@ -580,6 +636,24 @@ impl Driver {
             }
         }
         self.sort(ends, taken.heartbeats)
+    }
+}
+
+/// A span for each rule that decided something, with what it decided.
+fn show_rules(report: &TickReport) {
+    let mut rest = report.actions.as_slice();
+    while let Some(first) = rest.first() {
+        let count = rest
+            .iter()
+            .take_while(|action| action.rule == first.rule)
+            .count();
+        let (of_rule, others) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+        let span = tracing::debug_span!("rule", rule = %first.rule, actions = count);
+        let _entered = span.enter();
+        for action in of_rule {
+            tracing::debug!(action = action.kind.type_name(), subjects = ?action.kind, "decided");
+        }
+        rest = others;
     }
 }
 

@@ -6,6 +6,6 @@ mod prepare;
 mod run;
 
 pub use self::limits::EffectLimits;
-pub(crate) use self::limits::Limits;
-pub(crate) use self::prepare::{Prepared, prepare};
+pub(crate) use self::limits::{Limits, TownPlaces};
+pub(crate) use self::prepare::{Job, Prepared, prepare};
 pub(crate) use self::run::{Performer, Workshop};

@@ -60,6 +60,13 @@ pub enum RuntimeError {
         #[source]
         source: StoreError,
     },
+    /// The towns of a store could not be listed.
+    #[error("could not list the towns: {source}")]
+    ListTowns {
+        /// What the store says.
+        #[source]
+        source: StoreError,
+    },
     /// What is stored of a town can't be read.
     #[error("could not read town {town}: {source}")]
     ReadTown {

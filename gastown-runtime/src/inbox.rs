@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gastown_core::events::Heartbeat;
-use gastown_core::{AgentId, Command, Effect, Receipt, SessionId, Town};
+use gastown_core::{AgentId, Command, Effect, EventKind, Receipt, SessionId, Town};
+use metrics::gauge;
 use tokio::sync::{Notify, oneshot};
 
 use crate::effects::Prepared;
 use crate::error::RuntimeError;
-use crate::output::{AgentExit, ToolRequest};
+use crate::output::ToolRequest;
+use crate::telemetry;
 
 /// How many commands and tool calls wait for one town; more are refused as busy.
 pub(crate) const COMMANDS_WAITING_MAX: usize = 1_024;
@@ -32,8 +34,8 @@ pub(crate) enum Item {
         session: SessionId,
         request: ToolRequest,
     },
-    /// A session ended. Comes after what the session said before.
-    Exit { session: SessionId, exit: AgentExit },
+    /// A session ended. It counts after what the session said before.
+    Ended(Box<EventKind>),
     /// Somebody wants to look.
     Look(Look),
     /// An effect's turn has come: is it still wanted, and with what?
@@ -74,15 +76,16 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Adds an item, or gives it back: there are too many, or the town is to end. Ends of
-    /// sessions and questions of effects are always taken; there is one of each at most.
+    /// sessions and questions of effects are never too many: there is one of each at most. Ends
+    /// are taken even then: the last commit has them.
     pub(crate) fn push(&self, item: Item) -> Result<(), Box<(Item, RuntimeError)>> {
         let mut state = self.state();
         let full = match &item {
             Item::Command { .. } | Item::Tool { .. } => state.commands >= COMMANDS_WAITING_MAX,
             Item::Look(_) => state.looks >= LOOKS_WAITING_MAX,
-            Item::Exit { .. } | Item::Ask { .. } => false,
+            Item::Ended(_) | Item::Ask { .. } => false,
         };
-        if state.closing {
+        if state.closing && !matches!(item, Item::Ended(_)) {
             return Err(Box::new((item, RuntimeError::TownClosed)));
         }
         if full {
@@ -91,9 +94,10 @@ impl Inbox {
         match &item {
             Item::Command { .. } | Item::Tool { .. } => {
                 state.commands = state.commands.saturating_add(1);
+                gauge!(telemetry::COMMANDS_WAITING).increment(1.0);
             }
             Item::Look(_) => state.looks = state.looks.saturating_add(1),
-            Item::Exit { .. } | Item::Ask { .. } => {}
+            Item::Ended(_) | Item::Ask { .. } => {}
         }
         state.items.push_back(item);
         drop(state);
@@ -129,7 +133,12 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    /// The town is to end; nothing more is taken.
+    /// Ends the next sleep.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The town is to end; nothing but ends of sessions is taken any more.
     pub(crate) fn close(&self) {
         self.state().closing = true;
         self.wake.notify_one();
@@ -143,7 +152,8 @@ impl Inbox {
     /// Takes everything; heartbeats only `with_heartbeats`.
     pub(crate) fn take(&self, with_heartbeats: bool) -> Taken {
         let mut state = self.state();
-        state.commands = 0;
+        let commands = u32::try_from(std::mem::take(&mut state.commands)).unwrap_or(u32::MAX);
+        gauge!(telemetry::COMMANDS_WAITING).decrement(f64::from(commands));
         state.looks = 0;
         Taken {
             items: std::mem::take(&mut state.items),

@@ -8,6 +8,7 @@
 //! | runner, town_handle | what a host uses |
 //! | driver, tick, inbox, gap | the loop of one town |
 //! | effects | what is done in the world after a commit |
+//! | evacuation | what happens to running agents before their container goes away |
 //! | supervisor | one state machine per agent, over any agent runtime |
 //! | process | agents as child processes in git worktrees |
 //! | protocol | what agents and their host say to each other |
@@ -19,6 +20,7 @@ mod credentials;
 mod driver;
 mod effects;
 mod error;
+mod evacuation;
 mod gap;
 mod git;
 mod git_forge;
@@ -29,10 +31,12 @@ mod process;
 pub mod protocol;
 mod runner;
 mod supervisor;
+mod telemetry;
 #[cfg(test)]
 mod testing;
 mod tick;
 mod town_handle;
+mod view;
 
 pub use clock::{Clock, SystemClock};
 pub use credentials::{Credentials, CredentialsError, NoCredentials};
@@ -46,5 +50,7 @@ pub use ports::{Container, LogNotifier, NoContainer, Notifier, PortError};
 pub use process::{CommandTemplate, ProcessRuntime, ProcessSettings, RequiredTool};
 pub use runner::{Runner, RunnerBuilder, RunnerSettings};
 pub use supervisor::{Phase, Sign, StartOutcome, StopOutcome, Supervisor, SupervisorSettings};
+pub use telemetry::{METRICS, Metric, MetricKind, describe_metrics};
 pub use tick::{Broken, TickReport};
 pub use town_handle::{TownHandle, TownStatus};
+pub use view::{AgentView, BeadView, DryRun, EscalationView, RigView, TownView};

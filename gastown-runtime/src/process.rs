@@ -1,11 +1,13 @@
 //! Agents as child processes.
 pub(crate) mod environment;
 pub(crate) mod group;
+mod keeper;
 mod log;
 mod preflight;
 pub(crate) mod process_table;
 mod record;
 mod runtime;
+mod save;
 mod session;
 mod settings;
 mod template;

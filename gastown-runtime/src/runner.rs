@@ -6,22 +6,26 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gastown_core::events::Heartbeat;
+use gastown_core::events::{AgentExited, Heartbeat};
 use gastown_core::{
     AgentRuntime, Commit, Forge, Policy, SessionId, Store, StoreError, Town, TownConfig, TownId,
 };
-use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
+use crate::credentials::{Credentials, NoCredentials};
 use crate::driver::{Driver, State};
-use crate::effects::{EffectLimits, Limits, Performer, Workshop};
+use crate::effects::{EffectLimits, Limits, Performer, TownPlaces, Workshop};
 use crate::error::RuntimeError;
+use crate::git_forge::GitForge;
 use crate::inbox::{Inbox, Item};
 use crate::output::{AgentOutput, AgentOutputKind};
 use crate::ports::{Container, LogNotifier, NoContainer, Notifier};
+use crate::process::{ProcessRuntime, ProcessSettings};
 use crate::protocol;
 use crate::supervisor::{Sign, Supervisor, SupervisorSettings};
+use crate::telemetry;
 use crate::town_handle::{REPORTS_KEPT_MAX, TownHandle, TownStatus};
 
 /// How towns are run. Made by [`RunnerSettings::usual`] and changed field by field.
@@ -30,7 +34,8 @@ pub struct RunnerSettings {
     /// How many events one tick takes.
     pub events_per_tick_max: usize,
     /// How long a town stays this runner's without a sign of it. A host that is killed keeps
-    /// others, and its own restart under another holder, waiting so long.
+    /// others, and its own restart under another holder, waiting so long; for a quiet town up to
+    /// its idle tick interval longer, because nobody wakes it only to extend a lease.
     pub lease_ttl: Duration,
     /// How long the store may take before a town is loaded anew.
     pub store_deadline: Duration,
@@ -76,32 +81,58 @@ impl RunnerSettings {
 /// - Effects run only after the commit that asked for them, and only while the town wants them.
 /// - A town that is slow, fails or is frozen holds up no other.
 ///
-/// ```
-/// use std::sync::Arc;
-/// use gastown_core::{Policy, TownConfig, TownId};
-/// use gastown_runtime::{
-///     CommandTemplate, Git, GitForge, NoCredentials, ProcessRuntime, ProcessSettings, Runner,
-/// };
-/// use gastown_store_memory::MemoryStore;
+/// One town, with agents that are processes of this machine and a plain git origin as its forge:
 ///
+/// ```
+/// use gastown_core::{TownConfig, TownId};
+/// use gastown_runtime::{CommandTemplate, ProcessSettings, Runner};
+/// use gastown_store_memory::MemoryStore;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path();
-/// let credentials = Arc::new(NoCredentials);
+///
 /// let command = CommandTemplate::new(["my-agent", "--role={role}"])?;
-/// let settings = ProcessSettings::new(dir.join("agents"), command);
-/// let (agents, outputs) = ProcessRuntime::open(settings, credentials.clone()).await?;
 /// let runner = Runner::builder()
-///     .store(Arc::new(MemoryStore::new()))
-///     .forge(Arc::new(GitForge::new(Git::default(), dir.join("forge"), credentials)))
-///     .agents(Arc::new(agents))
+///     .store(std::sync::Arc::new(MemoryStore::new()))
+///     .processes(ProcessSettings::new(dir, command))
+///     .start().await?;
+/// let town = runner.found_town(&TownId::new("t1")?, TownConfig::seed()).await?;
+/// assert!(town.overview().await?.rigs.is_empty());
+/// runner.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Ten thousand towns, with ports of the host's own:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use gastown_core::{AgentRuntime, Forge, Store, TownConfig, TownId};
+/// # use gastown_runtime::{Clock, Container, Notifier, Runner, RuntimeError};
+/// # #[allow(clippy::too_many_arguments)]
+/// # async fn host(
+/// #     store: Arc<dyn Store>, forge: Arc<dyn Forge>, agents: Arc<dyn AgentRuntime>,
+/// #     outputs: tokio::sync::mpsc::Receiver<gastown_runtime::AgentOutput>,
+/// #     notifier: Arc<dyn Notifier>, container: Arc<dyn Container>, clock: Arc<dyn Clock>,
+/// #     names: Vec<TownId>, interrupted: tokio::sync::oneshot::Receiver<()>,
+/// # ) -> Result<(), RuntimeError> {
+/// let runner = Runner::builder()
+///     .store(store)
+///     .forge(forge)
+///     .agents(agents)
 ///     .outputs(outputs)
+///     .notifier(notifier)
+///     .container(container)
+///     .clock(clock)
 ///     .build()?;
-/// let town_id = TownId::new("t1")?;
-/// runner.create_town(&town_id, TownConfig::seed(), Policy::default()).await?;
-/// let town = runner.open_town(&town_id).await?;
-/// assert_eq!(town.inspect(|town| town.beads().count()).await?, 0);
+/// for town_id in &names {
+///     runner.found_town(town_id, TownConfig::seed()).await?;
+/// }
+/// // Those of earlier runs, too.
+/// let towns = runner.open_all_towns().await?;
+/// println!("{} towns run; quiet ones sleep until their next wake-up", towns.len());
+/// let _ = interrupted.await;
 /// runner.shutdown().await;
 /// # Ok(())
 /// # }
@@ -115,6 +146,8 @@ pub struct Runner {
     holder: String,
     towns: Towns,
     router: Option<JoinHandle<()>>,
+    /// Agents that end with the runner.
+    processes: Option<Arc<ProcessRuntime>>,
 }
 
 type Towns = Arc<Mutex<BTreeMap<TownId, Running>>>;
@@ -145,6 +178,8 @@ pub struct RunnerBuilder {
     container: Option<Arc<dyn Container>>,
     clock: Option<Arc<dyn Clock>>,
     settings: Option<RunnerSettings>,
+    credentials: Option<Arc<dyn Credentials>>,
+    processes: Option<ProcessSettings>,
     holder: Option<String>,
     container_instance: Option<String>,
 }
@@ -178,6 +213,12 @@ parts! {
     clock: Arc<dyn Clock>,
     /// How towns are run. Default: [`RunnerSettings::usual`].
     settings: RunnerSettings,
+    /// Who keeps the secrets of agents that [`RunnerBuilder::start`] runs as processes, and of
+    /// repositories. Default: nobody.
+    credentials: Arc<dyn Credentials>,
+    /// How agents are run as processes of this machine. Instead of `agents` and `outputs`; takes
+    /// [`RunnerBuilder::start`].
+    processes: ProcessSettings,
 }
 
 impl RunnerBuilder {
@@ -198,7 +239,37 @@ impl RunnerBuilder {
         self
     }
 
-    /// Builds the runner.
+    /// Opens what is asked for and not given, and builds the runner: with `processes` a
+    /// [`ProcessRuntime`], whose agents end with the runner, and, where no forge was given, a
+    /// [`GitForge`] in its directory. The lock on that directory keeps a second runner out, so a
+    /// restart goes on at once under a name of its own, unless `holder` names another.
+    ///
+    /// # Errors
+    /// Those of [`ProcessRuntime::open`] and [`RunnerBuilder::build`].
+    pub async fn start(mut self) -> Result<Runner, RuntimeError> {
+        let Some(settings) = self.processes.take() else {
+            return self.build();
+        };
+        let credentials = self.credentials.take();
+        let credentials = credentials.unwrap_or_else(|| Arc::new(NoCredentials));
+        let (dir, git) = (settings.dir.clone(), settings.git.clone());
+        let (agents, outputs) = ProcessRuntime::open(settings, Arc::clone(&credentials)).await?;
+        let agents = Arc::new(agents);
+        self.agents = Some(Arc::clone(&agents) as Arc<dyn AgentRuntime>);
+        self.outputs = Some(outputs);
+        if self.forge.is_none() {
+            let forge = GitForge::new(git, dir.join("forge"), credentials);
+            self.forge = Some(Arc::new(forge));
+        }
+        if self.holder.is_none() {
+            self.holder = Some(format!("processes-{}", agents.identity()));
+        }
+        let mut runner = self.build()?;
+        runner.processes = Some(agents);
+        Ok(runner)
+    }
+
+    /// Builds the runner from the ports that were given.
     ///
     /// # Errors
     /// [`RuntimeError::BuildRunner`] names the port that is missing.
@@ -231,6 +302,7 @@ impl RunnerBuilder {
             holder: self.holder.unwrap_or_else(|| format!("runner-{nonce}")),
             towns,
             router,
+            processes: None,
         })
     }
 }
@@ -270,6 +342,40 @@ impl Runner {
         }
     }
 
+    /// Creates a town with the usual thresholds unless it is there, and runs it.
+    ///
+    /// # Errors
+    /// As [`Runner::create_town`] and [`Runner::open_town`].
+    pub async fn found_town(
+        &self,
+        town_id: &TownId,
+        config: TownConfig,
+    ) -> Result<TownHandle, RuntimeError> {
+        self.create_town(town_id, config, Policy::default()).await?;
+        self.open_town(town_id).await
+    }
+
+    /// Runs every town of the store that does not run here yet, and returns all that do. One that
+    /// can't be loaded is tried again and again, and shows it in its status.
+    ///
+    /// # Errors
+    /// [`RuntimeError::ListTowns`].
+    pub async fn open_all_towns(&self) -> Result<Vec<TownHandle>, RuntimeError> {
+        let towns = self.workshop.store.towns().await;
+        let towns = towns.map_err(|source| RuntimeError::ListTowns { source })?;
+        let mut handles = Vec::new();
+        for town_id in towns {
+            match self.open_town(&town_id).await {
+                Ok(handle) => handles.push(handle),
+                Err(RuntimeError::TownOpen { town }) => handles.extend(self.town(&town)),
+                Err(error) => {
+                    tracing::error!(town = %town_id, %error, "could not open a town");
+                }
+            }
+        }
+        Ok(handles)
+    }
+
     /// Runs a town that is in the store. While another runner has its lease, it waits.
     ///
     /// # Errors
@@ -293,18 +399,20 @@ impl Runner {
         let inbox = Arc::new(Inbox::default());
         let (status, status_seen) = watch::channel(TownStatus::Starting);
         let (reports, _) = broadcast::channel(REPORTS_KEPT_MAX);
+        let wakeups = Arc::new(AtomicU64::new(0));
         let handle = TownHandle {
             town_id: town_id.clone(),
             inbox: Arc::clone(&inbox),
             workshop: Arc::clone(&self.workshop),
             status: status_seen,
             reports: reports.clone(),
+            wakeups: Arc::clone(&wakeups),
         };
         let performer = Performer {
             town_id: town_id.clone(),
             workshop: Arc::clone(&self.workshop),
             inbox: Arc::clone(&inbox),
-            places: Arc::new(Semaphore::new(self.settings.effects.per_town.max(1))),
+            places: Arc::new(TownPlaces::new(&self.settings.effects)),
         };
         let driver = Driver {
             town_id: town_id.clone(),
@@ -314,6 +422,7 @@ impl Runner {
             holder: self.holder.clone(),
             status,
             reports,
+            wakeups,
             state: State::default(),
         };
         let running = Running {
@@ -360,8 +469,10 @@ impl Runner {
         }
     }
 
-    /// Closes all towns at once and ends. Stop the agents afterwards, if they are to stop with the
-    /// host: the next start finds out that they ended.
+    /// Closes all towns at once and ends: nothing more is taken, running effects finish within
+    /// [`RunnerSettings::close_wait`] or stay in the outbox, what is known is committed, leases are
+    /// given back. Agents that [`RunnerBuilder::start`] runs are stopped then; others go on until
+    /// the host stops them. The next start finds out that they ended.
     pub async fn shutdown(self) {
         let towns = {
             let mut towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
@@ -372,6 +483,11 @@ impl Runner {
         }
         for (town_id, town) in towns {
             ended(&town_id, town.task).await;
+        }
+        if let Some(processes) = &self.processes {
+            for session in processes.stop_all("the host ends").await {
+                tracing::error!(agent = %session.agent_id, "an agent does not end");
+            }
         }
     }
 }
@@ -396,7 +512,7 @@ async fn ended(town_id: &TownId, task: JoinHandle<()>) {
 }
 
 /// Sixty-four random bits of the system, in hexadecimal: no two runners share them.
-fn unique() -> String {
+pub(crate) fn unique() -> String {
     format!("{:016x}", RandomState::new().hash_one(0_u8))
 }
 
@@ -421,6 +537,7 @@ fn deliver(inbox: Option<&Inbox>, workshop: &Workshop, session: SessionId, kind:
                 false => Sign::Active,
             };
             workshop.supervisor.saw(&session, sign);
+            metrics::counter!(telemetry::HEARTBEATS).increment(1);
             if let Some(inbox) = inbox {
                 inbox.beat(heartbeat_of(session, heartbeat, workshop));
             }
@@ -440,13 +557,19 @@ fn deliver(inbox: Option<&Inbox>, workshop: &Workshop, session: SessionId, kind:
         AgentOutputKind::Violation(violation) => {
             tracing::warn!(%violation, "an agent broke the protocol");
         }
-        // Who asked for the end tells it.
-        AgentOutputKind::Exited(exit) if exit.asked => {}
         AgentOutputKind::Exited(exit) => {
             workshop.supervisor.saw(&session, Sign::Exited);
-            // Of a town that is closed, the next start finds out.
-            if let Some(inbox) = inbox {
-                drop(inbox.push(Item::Exit { session, exit }));
+            // Who asked for the end tells it. Of a town that is closed, the next start finds out.
+            if let Some(inbox) = inbox.filter(|_| !exit.asked) {
+                let exited = AgentExited {
+                    agent_id: session.agent_id,
+                    status: exit.status,
+                    session: Some(session.session),
+                    bead_id: None,
+                    reason: Some(exit.reason),
+                    note: None,
+                };
+                drop(inbox.push(Item::Ended(Box::new(exited.into()))));
             }
         }
     }

@@ -12,14 +12,15 @@ mod phase;
 
 pub use self::phase::Phase;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gastown_core::events::ProcessStatus;
 use gastown_core::{
-    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, SessionId, StartRequest, TownId,
+    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, SavedWork, SessionId, StartRequest,
+    TownId,
 };
 use tokio::time::timeout;
 
@@ -81,21 +82,36 @@ pub struct SupervisorSettings {
     pub stop_deadline: Duration,
     /// How long the delivery of a message may take.
     pub deliver_deadline: Duration,
+    /// How long agents may take to wrap up before an eviction (spec 6.4).
+    pub wrap_up_wait: Duration,
+    /// How long the saving of one agent's work may take.
+    pub save_deadline: Duration,
 }
 
 impl SupervisorSettings {
-    /// Ten minutes to start, two to stop, ten seconds to deliver.
+    /// Ten minutes to start, two to stop, ten seconds to deliver, five minutes to wrap up, one
+    /// to save.
     #[must_use]
     pub fn usual() -> Self {
         Self {
             start_deadline: Duration::from_secs(10 * 60),
             stop_deadline: Duration::from_secs(2 * 60),
             deliver_deadline: Duration::from_secs(10),
+            wrap_up_wait: Duration::from_secs(5 * 60),
+            save_deadline: Duration::from_secs(60),
         }
     }
 }
 
-type Agents = Arc<Mutex<BTreeMap<(TownId, AgentId), Arc<Entry>>>>;
+type Agents = Arc<Mutex<Known>>;
+
+/// What is known of all agents.
+#[derive(Default)]
+struct Known {
+    entries: BTreeMap<(TownId, AgentId), Arc<Entry>>,
+    /// Towns in which nothing is started now (spec 6.4).
+    held: BTreeSet<TownId>,
+}
 
 /// Supervises the sessions of all agents.
 ///
@@ -135,17 +151,33 @@ impl Supervisor {
 
     /// Starts a session. One that runs is left alone; an earlier one of the agent is stopped
     /// first; a start of the agent that is under way is cancelled and waited for.
+    ///
+    /// In a town whose starts are held it is aborted at once.
     pub async fn start(&self, request: StartRequest) -> StartOutcome {
+        self.start_as(request, Purpose::Run).await
+    }
+
+    /// Stops a session that runs and starts it again as the same one, with what `request` says
+    /// now; a start of it that is under way is cancelled. One that neither runs nor starts is left
+    /// alone.
+    pub async fn restart(&self, request: StartRequest) -> StartOutcome {
+        let session = &request.session;
+        let entry = self.known().entries.get(&key(session)).cloned();
+        if !entry.is_some_and(|entry| entry.is_about(session.session)) {
+            return StartOutcome::StartupAborted;
+        }
+        self.start_as(request, Purpose::Renew).await
+    }
+
+    async fn start_as(&self, request: StartRequest, purpose: Purpose) -> StartOutcome {
         let session = request.session.clone();
-        let entry = self.entry(&session);
-        let Some(ticket) = Entry::announce(&entry, session.session) else {
-            return StartOutcome::Rejected {
-                reason: "a later session of this agent was started since".into(),
-            };
+        let (entry, ticket) = match self.announce(&session) {
+            Ok(announced) => announced,
+            Err(outcome) => return outcome,
         };
         let this = self.clone();
         let run = tokio::spawn(async move {
-            let outcome = this.run_start(&entry, ticket, request).await;
+            let outcome = this.run_start(&entry, ticket, request, purpose).await;
             drop(entry);
             this.tidy(&session);
             outcome
@@ -153,6 +185,73 @@ impl Supervisor {
         run.await.unwrap_or_else(|error| StartOutcome::Unknown {
             reason: format!("the start was cut off: {error}"),
         })
+    }
+
+    /// Starts nothing more in a town, until [`Supervisor::release`]. Starts that are under way go
+    /// on: a stop of their sessions finds them.
+    pub fn hold(&self, town: &TownId) {
+        self.known().held.insert(town.clone());
+    }
+
+    /// Ends [`Supervisor::hold`].
+    pub fn release(&self, town: &TownId) {
+        self.known().held.remove(town);
+    }
+
+    /// Asks a session to bring its work to an end and to exit.
+    ///
+    /// # Errors
+    /// [`AgentRuntimeError::NotRunning`], or [`AgentRuntimeError::Unknown`] also when it took too
+    /// long.
+    pub async fn wrap_up(
+        &self,
+        session: &SessionId,
+        reason: &str,
+    ) -> Result<(), AgentRuntimeError> {
+        let asked = self.runtime.wrap_up(session, reason);
+        within(self.settings.deliver_deadline, asked).await
+    }
+
+    /// Waits until a session has ended, for at most `wait`; returns whether it has.
+    pub async fn ended_within(&self, session: &SessionId, wait: Duration) -> bool {
+        let Some(entry) = self.known().entries.get(&key(session)).cloned() else {
+            return true;
+        };
+        let ended = timeout(wait, entry.until_over(session.session)).await;
+        drop(entry);
+        self.tidy(session);
+        ended.is_ok()
+    }
+
+    /// Waits until a session that was asked to wrap up has ended, for as long as that may take.
+    pub(crate) async fn ended_after_wrap_up(&self, session: &SessionId) -> bool {
+        self.ended_within(session, self.settings.wrap_up_wait).await
+    }
+
+    /// Saves the work that an ended session left; none where there is nothing to save.
+    ///
+    /// # Errors
+    /// [`AgentRuntimeError::Unknown`]: it may not be saved.
+    pub async fn save_work(
+        &self,
+        session: &SessionId,
+    ) -> Result<Option<SavedWork>, AgentRuntimeError> {
+        let save = self.runtime.save_work(session);
+        within(self.settings.save_deadline, save).await
+    }
+
+    /// The agents of a town of which something is kept.
+    pub async fn kept(&self, town: &TownId) -> Vec<AgentId> {
+        self.runtime.kept(town).await
+    }
+
+    /// Removes what was kept of an agent that is gone for good.
+    ///
+    /// # Errors
+    /// [`AgentRuntimeError::Unknown`]: some of it is still there.
+    pub async fn forget(&self, town: &TownId, agent: &AgentId) -> Result<(), AgentRuntimeError> {
+        let forget = self.runtime.forget(town, agent);
+        within(self.settings.save_deadline, forget).await
     }
 
     /// Stops a session; of one that has ended this is a no-op.
@@ -165,7 +264,7 @@ impl Supervisor {
             let outcome = match entry.latest() {
                 // Before a later one began, this one was stopped.
                 Some(latest) if latest > session.session => StopOutcome::Stopped,
-                Some(_) | None => this.stop_now(&entry, &session, &reason).await,
+                Some(_) | None => this.stop_up_to(&entry, &session, &reason).await,
             };
             drop(turn);
             drop(entry);
@@ -203,10 +302,7 @@ impl Supervisor {
     ///
     /// The end of a session that was asked to stop is none of these: the stop tells it.
     pub fn saw(&self, session: &SessionId, sign: Sign) {
-        let entry = {
-            let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-            agents.get(&key(session)).cloned()
-        };
+        let entry = self.known().entries.get(&key(session)).cloned();
         if let Some(entry) = entry {
             entry.saw(session.session, sign);
             drop(entry);
@@ -217,8 +313,8 @@ impl Supervisor {
     /// Where an agent is in its life, and its latest session.
     #[must_use]
     pub fn phase(&self, town: &TownId, agent: &AgentId) -> (Phase, Option<u64>) {
-        let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = agents.get(&(town.clone(), agent.clone()));
+        let known = self.known();
+        let entry = known.entries.get(&(town.clone(), agent.clone()));
         entry.map_or((Phase::Absent, None), |entry| entry.phase())
     }
 
@@ -227,16 +323,28 @@ impl Supervisor {
         entry: &Arc<Entry>,
         ticket: Ticket,
         request: StartRequest,
+        purpose: Purpose,
     ) -> StartOutcome {
         let _turn = entry.turn().await;
         if ticket.is_cancelled() {
             return StartOutcome::StartupAborted;
         }
         let session = request.session.clone();
+        let runs = entry.is_running() && entry.occupant() == Some(session.session);
         match entry.occupant() {
-            Some(occupant) if occupant == session.session && entry.is_running() => {
-                return StartOutcome::AlreadyRunning;
+            _ if runs && purpose == Purpose::Renew => {
+                let reason = "its model session is renewed";
+                if let StopOutcome::Unknown { reason } =
+                    self.stop_now(entry, &session, reason).await
+                {
+                    return StartOutcome::Unknown { reason };
+                }
             }
+            // It ended meanwhile: whoever saw that tells it.
+            _ if purpose == Purpose::Renew && entry.exit_was_seen(session.session) => {
+                return StartOutcome::StartupAborted;
+            }
+            Some(_) if runs => return StartOutcome::AlreadyRunning,
             Some(occupant) if occupant != session.session => {
                 let older = SessionId {
                     session: occupant,
@@ -313,6 +421,22 @@ impl Supervisor {
             }
     }
 
+    /// Stops a session, and an earlier one that still runs: one that was never begun took over
+    /// from nobody. The caller has the agent's turn.
+    async fn stop_up_to(&self, entry: &Entry, session: &SessionId, reason: &str) -> StopOutcome {
+        if let Some(occupant) = entry.occupant().filter(|older| *older < session.session) {
+            let older = SessionId {
+                session: occupant,
+                ..session.clone()
+            };
+            let stopped = self.stop_now(entry, &older, reason).await;
+            if stopped != StopOutcome::Stopped {
+                return stopped;
+            }
+        }
+        self.stop_now(entry, session, reason).await
+    }
+
     /// Stops a session. The caller has the agent's turn.
     async fn stop_now(&self, entry: &Entry, session: &SessionId, reason: &str) -> StopOutcome {
         entry.stopping(session.session);
@@ -332,21 +456,50 @@ impl Supervisor {
         }
     }
 
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn entry(&self, session: &SessionId) -> Arc<Entry> {
-        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(agents.entry(key(session)).or_default())
+        let mut known = self.known();
+        Arc::clone(known.entries.entry(key(session)).or_default())
+    }
+
+    /// Announces a start, unless the town's starts are held: in one step, so that whoever holds
+    /// them finds every start that was announced before.
+    fn announce(&self, session: &SessionId) -> Result<(Arc<Entry>, Ticket), StartOutcome> {
+        let mut known = self.known();
+        if known.held.contains(&session.town_id) {
+            return Err(StartOutcome::StartupAborted);
+        }
+        let entry = Arc::clone(known.entries.entry(key(session)).or_default());
+        match Entry::announce(&entry, session.session) {
+            Some(ticket) => Ok((entry, ticket)),
+            None => Err(StartOutcome::Rejected {
+                reason: "a later session of this agent was started since".into(),
+            }),
+        }
     }
 
     /// Forgets an agent of which nothing runs and nothing is under way.
     fn tidy(&self, session: &SessionId) {
-        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         let key = key(session);
         // Whoever works on an entry holds it; new holders come only through the map.
         let unused = |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.is_over();
-        if agents.get(&key).is_some_and(unused) {
-            agents.remove(&key);
+        if known.entries.get(&key).is_some_and(unused) {
+            known.entries.remove(&key);
         }
     }
+}
+
+/// What a start is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The session is to run; one that runs is left alone.
+    Run,
+    /// The session that runs is to begin anew.
+    Renew,
 }
 
 fn key(session: &SessionId) -> (TownId, AgentId) {
@@ -354,10 +507,10 @@ fn key(session: &SessionId) -> (TownId, AgentId) {
 }
 
 /// Past its deadline an operation's outcome is unknown, never "failed" (spec 6.3).
-async fn within(
+async fn within<T>(
     deadline: Duration,
-    operation: impl Future<Output = Result<(), AgentRuntimeError>>,
-) -> Result<(), AgentRuntimeError> {
+    operation: impl Future<Output = Result<T, AgentRuntimeError>>,
+) -> Result<T, AgentRuntimeError> {
     timeout(deadline, operation).await.unwrap_or_else(|_| {
         Err(AgentRuntimeError::Unknown {
             reason: format!("no answer within {} s", deadline.as_secs()),

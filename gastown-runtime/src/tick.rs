@@ -1,5 +1,6 @@
 //! One tick of a town, without any I/O: events, commands, decisions, invariants (spec 6.2).
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gastown_core::{
@@ -36,6 +37,8 @@ pub struct TickReport {
     pub now: Timestamp,
     /// What came of each event, in order.
     pub observed: Vec<Observed>,
+    /// The type of each event, in the same order.
+    pub event_types: Vec<&'static str>,
     /// How many commands were accepted.
     pub commands: usize,
     /// What was decided, in order.
@@ -121,6 +124,7 @@ fn run_inner(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<Broke
             town_id: town.id().clone(),
             number: input.number,
             now,
+            event_types: event_types(input, &observed),
             observed,
             commands: accepted,
             actions: settled.actions,
@@ -137,6 +141,15 @@ fn run_inner(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<Broke
         ticked.changes.history.extend(record);
     }
     Ok(ticked)
+}
+
+fn event_types(input: &TickInput<'_>, observed: &[Observed]) -> Vec<&'static str> {
+    let events = input.stored.iter().chain(input.local);
+    let types: BTreeMap<&EventId, &'static str> = events
+        .map(|event| (&event.id, event.kind.type_name()))
+        .collect();
+    let type_of = |seen: &Observed| types.get(&seen.id).copied().unwrap_or("unknown");
+    observed.iter().map(type_of).collect()
 }
 
 fn evidence(input: &TickInput<'_>, actions: &[Action]) -> String {

@@ -1,17 +1,29 @@
 //! How a host talks to a town that runs.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use gastown_core::{Command, Event, EventKind, Receipt, Timestamp, Town, TownId, Violation};
+use gastown_core::{
+    BeadId, Command, Event, EventId, EventKind, Explanation, HistoryFilter, HistoryKind, Receipt,
+    RowKey, StoreError, Timestamp, Town, TownId, Violation, explain,
+};
+use serde_json::Value;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::effects::Workshop;
 use crate::error::RuntimeError;
 use crate::inbox::{Inbox, Item};
 use crate::tick::{Broken, TickReport};
+use crate::view::{self, BeadView, DryRun, TownView};
 
 /// How many reports a watcher may be behind before it misses the oldest.
 pub(crate) const REPORTS_KEPT_MAX: usize = 256;
+
+/// How much of a bead's history is read at once.
+const HISTORY_PAGE: usize = 500;
+/// How many pages of it are read before the rest is left out.
+const HISTORY_PAGES_MAX: usize = 100;
 
 /// How a town fares.
 #[derive(Debug, Clone)]
@@ -56,6 +68,7 @@ pub struct TownHandle {
     pub(crate) workshop: Arc<Workshop>,
     pub(crate) status: watch::Receiver<TownStatus>,
     pub(crate) reports: broadcast::Sender<TickReport>,
+    pub(crate) wakeups: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for TownHandle {
@@ -77,6 +90,12 @@ impl TownHandle {
     #[must_use]
     pub fn status(&self) -> TownStatus {
         self.status.borrow().clone()
+    }
+
+    /// How often the town's loop woke since it was opened: a quiet town's rarely does.
+    #[must_use]
+    pub fn wakeups(&self) -> u64 {
+        self.wakeups.load(Ordering::Relaxed)
     }
 
     /// Follows how the town fares.
@@ -114,6 +133,20 @@ impl TownHandle {
         self.append(event.into_iter().collect()).await
     }
 
+    /// Reports a fact under an id of the host's: one that is reported again is ignored.
+    ///
+    /// # Errors
+    /// [`RuntimeError::AppendEvents`].
+    pub async fn report_as(&self, id: EventId, kind: EventKind) -> Result<(), RuntimeError> {
+        let event = Event {
+            id,
+            at: self.now(),
+            key: None,
+            kind,
+        };
+        self.append(vec![event]).await
+    }
+
     /// Appends events that carry ids of their own, webhooks for example: one that comes again is
     /// ignored.
     ///
@@ -148,5 +181,103 @@ impl TownHandle {
         let item = Item::Look(Box::new(look));
         self.inbox.push(item).map_err(|refused| refused.1)?;
         answer.await.unwrap_or(Err(RuntimeError::TownClosed))
+    }
+
+    /// The town's clock, whose time the views are of.
+    fn now(&self) -> Timestamp {
+        self.workshop.clock.now()
+    }
+
+    /// How the town fares, for people: what a host serves as its status page.
+    ///
+    /// # Errors
+    /// As [`TownHandle::inspect`].
+    pub async fn overview(&self) -> Result<TownView, RuntimeError> {
+        let now = self.now();
+        self.inspect(move |town| TownView::of(town, now)).await
+    }
+
+    /// Why a bead does not move, and what happens next; none when it is not in the working set.
+    ///
+    /// # Errors
+    /// As [`TownHandle::inspect`].
+    pub async fn explain(&self, bead_id: &BeadId) -> Result<Option<Explanation>, RuntimeError> {
+        let (now, bead_id) = (self.now(), bead_id.clone());
+        self.inspect(move |town| explain(town, now, &bead_id)).await
+    }
+
+    /// What would happen now; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`TownHandle::inspect`].
+    pub async fn dry_run(&self) -> Result<DryRun, RuntimeError> {
+        let now = self.now();
+        self.inspect(move |town| view::dry_run(town, now)).await
+    }
+
+    /// All that is known of one bead, also of one that has left the working set; none when there
+    /// never was such a bead.
+    ///
+    /// # Errors
+    /// As [`TownHandle::inspect`], and [`RuntimeError::UseStore`].
+    pub async fn bead_view(&self, bead_id: &BeadId) -> Result<Option<BeadView>, RuntimeError> {
+        let (now, id) = (self.now(), bead_id.clone());
+        let look = move |town: &Town| BeadView::of(town, &id, now);
+        let view = match self.inspect(look).await? {
+            Some(view) => Some(view),
+            None => self.stored_bead(bead_id).await?.map(BeadView::of_record),
+        };
+        let Some(mut view) = view else {
+            return Ok(None);
+        };
+        view.events = self.last_events(bead_id).await?;
+        Ok(Some(view))
+    }
+
+    async fn stored_bead(&self, bead_id: &BeadId) -> Result<Option<Value>, RuntimeError> {
+        let key = RowKey {
+            kind: "bead".into(),
+            id: bead_id.to_string(),
+        };
+        let store = &self.workshop.store;
+        let rows = store.rows(&self.town_id, &[key]).await;
+        let rows = rows.map_err(|source| self.store_error(source))?;
+        let record = rows.first().map(|row| serde_json::from_str(&row.body));
+        Ok(record.and_then(Result::ok))
+    }
+
+    async fn last_events(&self, bead_id: &BeadId) -> Result<Vec<Value>, RuntimeError> {
+        let mut events = VecDeque::new();
+        let mut after = None;
+        for _ in 0..HISTORY_PAGES_MAX {
+            let filter = HistoryFilter {
+                kind: Some(HistoryKind::BeadEvent),
+                subject: Some(bead_id.to_string()),
+                after,
+                limit: HISTORY_PAGE,
+                ..HistoryFilter::default()
+            };
+            let page = self.workshop.store.history(&self.town_id, filter).await;
+            let page = page.map_err(|source| self.store_error(source))?;
+            let is_last = page.len() < HISTORY_PAGE;
+            after = page.last().map(|stored| stored.sequence).or(after);
+            for stored in page {
+                if events.len() >= view::EVENTS_SHOWN_MAX {
+                    events.pop_front();
+                }
+                events.push_back(view::event(&stored.entry));
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(events.into())
+    }
+
+    fn store_error(&self, source: StoreError) -> RuntimeError {
+        RuntimeError::UseStore {
+            town: self.town_id.clone(),
+            source: Arc::new(source),
+        }
     }
 }

@@ -182,6 +182,17 @@ fn a_town_that_works_by_pull_requests_merges_all_of_them_by_the_rules() {
 }
 
 #[test]
+fn an_eviction_in_the_middle_of_the_work_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = town(dir.path()).arg("--evict").output().unwrap();
+    let text = show(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("PASS"), "{text}");
+    assert!(text.contains(": saved on "), "nobody had begun: {text}");
+    check_origins(dir.path());
+}
+
+#[test]
 fn what_cannot_be_begun_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);

@@ -115,6 +115,7 @@ async fn run_in(directory: &Directory, git_config: &str) -> Result<ExitCode, Fai
         forge: Arc::new(adapter(&fake, Arc::clone(&clock))?),
         credentials: Arc::new(Tokens),
         titles: &titles,
+        evict: false,
     };
     let code = town.run(clock, begin).await;
     neighbours.abort();

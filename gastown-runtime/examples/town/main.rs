@@ -8,6 +8,7 @@
 mod agent;
 mod board;
 mod directory;
+mod evict;
 mod failure;
 mod fake;
 mod git;
@@ -36,8 +37,8 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Order::Agent(marks)) => return agent::run(&marks),
-        Ok(Order::Town(dir, ForgeChoice::Git)) => town::run(dir),
-        Ok(Order::Town(dir, ForgeChoice::Fake)) => fake::run(dir),
+        Ok(Order::Town(order, ForgeChoice::Git)) => town::run(order),
+        Ok(Order::Town(order, ForgeChoice::Fake)) => fake::run(order.dir),
         Err(failure) => Err(failure),
     };
     match result {

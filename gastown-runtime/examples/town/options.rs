@@ -11,7 +11,7 @@ pub(crate) const AGENT: &str = "agent";
 pub(crate) const HELP: &str = "\
 Runs a small town of agents on two git repositories until all of its work has landed.
 
-Usage: cargo run --release --example town -- [--dir DIR] [--forge FORGE]
+Usage: cargo run --release --example town -- [--dir DIR] [--forge FORGE] [--evict]
 
 Options:
   --dir DIR   Where the town lives: its database, the two origins, the agents' worktrees.
@@ -22,6 +22,8 @@ Options:
               and push. `fake`: polecats open pull requests on a fake GitHub, where checks fail,
               people comment, approve and get in the way, and the town merges by the rules. The
               fake forgets when it ends, so its directory has to be new.
+  --evict     Lets the place where agents run be evicted in the middle of their work, checks that
+              nothing is lost, and prints PASS or FAIL. Wants a new town.
   -h, --help  Prints this.
 
 Exit status:
@@ -43,10 +45,19 @@ pub(crate) enum ForgeChoice {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Help,
-    /// Run the town, in this directory if there is one.
-    Town(Option<PathBuf>, ForgeChoice),
+    /// Run the town.
+    Town(TownOrder, ForgeChoice),
     /// Be an agent; the directory is where it keeps its marks.
     Agent(PathBuf),
+}
+
+/// How to run the town.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct TownOrder {
+    /// Its directory; none: a new temporary one.
+    pub(crate) dir: Option<PathBuf>,
+    /// Whether its agents are evicted once.
+    pub(crate) evict: bool,
 }
 
 /// Reads the words after the program's name.
@@ -60,6 +71,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Order, 
     }
     let mut dir: Option<OsString> = None;
     let mut forge = None;
+    let mut evict = false;
     while let Some(word) = words.next() {
         let shown = word.to_string_lossy().into_owned();
         if word == "--forge" || shown.starts_with("--forge=") {
@@ -89,6 +101,9 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Order, 
         }
         let given = if word == "-h" || word == "--help" {
             return Ok(Order::Help);
+        } else if word == "--evict" {
+            evict = true;
+            continue;
         } else if word == "--dir" {
             words.next().unwrap_or_default()
         } else if let Some(rest) = shown.strip_prefix("--dir=") {
@@ -104,5 +119,12 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Order, 
         }
     }
     let forge = forge.unwrap_or(ForgeChoice::Git);
-    Ok(Order::Town(dir.map(PathBuf::from), forge))
+    if evict && forge == ForgeChoice::Fake {
+        return Err(Failure::Usage("--evict needs --forge git".into()));
+    }
+    let order = TownOrder {
+        dir: dir.map(PathBuf::from),
+        evict,
+    };
+    Ok(Order::Town(order, forge))
 }

@@ -1,6 +1,7 @@
 //! Running the town: what a host does.
 
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,9 @@ use tokio::sync::mpsc;
 use crate::directory::Directory;
 use crate::failure::{EXIT_NOT_DONE, Failure};
 use crate::journal::Journal;
+use crate::options::TownOrder;
 use crate::screen::Screen;
-use crate::{jobs, options, origins, preflight, setup, summary, verdict};
+use crate::{evict, jobs, options, origins, preflight, setup, summary, verdict};
 
 /// How often the screen is brought up to date.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
@@ -25,17 +27,17 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(150);
 const QUIET_MAX: Duration = Duration::from_secs(90);
 
 /// Runs the town in `dir`, else in a new temporary directory, until all of its work has landed.
-pub(crate) fn run(dir: Option<PathBuf>) -> Result<ExitCode, Failure> {
+pub(crate) fn run(order: TownOrder) -> Result<ExitCode, Failure> {
     preflight::check_git()?;
-    let directory = Directory::claim(dir)?;
+    let directory = Directory::claim(order.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|source| Failure::file(directory.path(), source))?;
-    runtime.block_on(run_in(&directory))
+    runtime.block_on(run_in(&directory, order.evict))
 }
 
-async fn run_in(directory: &Directory) -> Result<ExitCode, Failure> {
+async fn run_in(directory: &Directory, evict: bool) -> Result<ExitCode, Failure> {
     let clock = Arc::new(SystemClock::new());
     let begin = clock.monotonic();
     let store = SqliteStore::open(directory.database(), Options::safe()).await;
@@ -54,6 +56,7 @@ async fn run_in(directory: &Directory) -> Result<ExitCode, Failure> {
         forge: Arc::new(forge),
         credentials: credentials(),
         titles: &titles,
+        evict,
     };
     town.run(clock, begin).await
 }
@@ -67,6 +70,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) credentials: Arc<dyn Credentials>,
     /// What has to be merged.
     pub(crate) titles: &'a [&'a str],
+    /// Whether its agents are evicted once.
+    pub(crate) evict: bool,
 }
 
 impl Parts<'_> {
@@ -83,6 +88,7 @@ impl Parts<'_> {
             forge,
             credentials,
             titles,
+            evict,
         } = self;
         let (agents, outputs) = open_agents(directory, credentials).await?;
         let runner = build_runner(&store, forge, Arc::clone(&agents), outputs)?;
@@ -91,8 +97,21 @@ impl Parts<'_> {
         let mut journal = Journal::new(store, town_id);
         journal.catch_up().await?;
         let mut screen = Screen::begin(directory, &journal);
+        let mut eviction = None;
+        let run = async {
+            let scenario = async {
+                match evict {
+                    true => evict::run(&town, directory).await.map(Some),
+                    false => Ok(None),
+                }
+            };
+            let watching = watch(&town, &mut journal, &mut screen, &*clock);
+            let (scenario, watched) = tokio::join!(scenario, watching);
+            eviction = scenario?;
+            watched
+        };
         let watched = tokio::select! {
-            watched = watch(&town, &mut journal, &mut screen, &*clock) => watched,
+            watched = run => watched,
             _ = tokio::signal::ctrl_c() => Err(Failure::Stopped(format!(
                 "interrupted; `--dir {}` goes on", directory.path().display()
             ))),
@@ -105,7 +124,13 @@ impl Parts<'_> {
         let problems = verdict::problems(&journal, directory, titles, clock.now()).await?;
         let elapsed = clock.monotonic().saturating_sub(begin);
         summary::print(&journal, directory, elapsed, &problems)?;
-        match problems.is_empty() {
+        let mut passed = problems.is_empty();
+        if let Some(mut eviction) = eviction {
+            eviction.check_end(&journal);
+            drop(io::stdout().write_all(eviction.show().as_bytes()));
+            passed &= eviction.passed();
+        }
+        match passed {
             true => Ok(ExitCode::SUCCESS),
             false => Ok(ExitCode::from(EXIT_NOT_DONE)),
         }

@@ -140,6 +140,7 @@ fn copy(error: &RuntimeError) -> RuntimeError {
         | RuntimeError::StopLeftovers { .. }
         | RuntimeError::BuildRunner { .. }
         | RuntimeError::OpenTown { .. }
+        | RuntimeError::ListTowns { .. }
         | RuntimeError::ReadTown { .. }
         | RuntimeError::AppendEvents { .. }
         | RuntimeError::RefuseCommand(_)

@@ -10,10 +10,12 @@ use gastown_core::{
 };
 use serde_json::Value;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::Driver;
 use crate::error::RuntimeError;
 use crate::gap::Gaps;
+use crate::telemetry;
 use crate::tick::Ticked;
 use crate::town_handle::TownStatus;
 
@@ -44,12 +46,22 @@ impl Driver {
 
     /// Takes the lease, or extends it when a third of it is over.
     async fn hold_lease(&mut self) -> Result<(), RuntimeError> {
+        self.cover(Duration::ZERO).await
+    }
+
+    /// Has the lease for a pause and for about as long as usual after it.
+    pub(super) async fn cover(&mut self, pause: Duration) -> Result<(), RuntimeError> {
         let now = self.now();
-        let is_fresh = self.state.renew_at.is_some_and(|at| now < at);
-        if self.state.lease.is_some() && is_fresh {
+        let end = now.plus(pause);
+        // A town that slept and has work again needs no more than others: if its host is killed
+        // now, nobody should wait for the end of a long sleep.
+        let most = end.plus(self.settings.lease_ttl);
+        let renew_at = self.state.renew_at;
+        let is_right = renew_at.is_some_and(|at| end < at && (pause.is_zero() || at <= most));
+        if self.state.lease.is_some() && is_right {
             return Ok(());
         }
-        let ttl = self.settings.lease_ttl;
+        let ttl = self.settings.lease_ttl.saturating_add(pause);
         let store = Arc::clone(&self.performer.workshop.store);
         let lease = store.lease(&self.town_id, &self.holder, ttl, now);
         match self.in_time(lease).await {
@@ -59,7 +71,8 @@ impl Driver {
                     // Somebody else drove the town meanwhile.
                     self.forget_town();
                 }
-                self.state.renew_at = Some(now.plus(self.settings.renew_every()));
+                let until = pause.saturating_add(self.settings.renew_every());
+                self.state.renew_at = Some(now.plus(until));
                 self.state.lease = Some(lease);
                 Ok(())
             }
@@ -100,6 +113,7 @@ impl Driver {
         self.state.wakeup = Some(now);
         if self.state.gaps.is_none() {
             self.begin_watching(now).await;
+            self.forget_strangers().await;
         }
         Ok(())
     }
@@ -180,7 +194,14 @@ impl Driver {
             at: now,
         };
         let store = Arc::clone(&self.performer.workshop.store);
-        match self.in_time(store.commit(&self.town_id, commit)).await {
+        let span =
+            tracing::debug_span!("commit", town = %self.town_id, version = commit.expected_version);
+        let begin = self.monotonic();
+        let committed = self.in_time(store.commit(&self.town_id, commit));
+        let committed = committed.instrument(span).await;
+        let took = self.monotonic().saturating_sub(begin);
+        telemetry::seconds(telemetry::COMMIT_SECONDS, took);
+        match committed {
             Ok(committed) => {
                 self.state.version = committed.version();
                 Ok(committed.into_effects())

@@ -1,8 +1,14 @@
 //! Towns that run over a memory store, scripted ports and tokio's paused clock.
 
 mod bench;
+mod eviction;
 mod flaky;
+mod renewal;
 mod replay;
+mod scale;
+mod tokens;
+mod upkeep;
+mod wakeups;
 
 use std::time::Duration;
 
@@ -256,7 +262,7 @@ async fn a_holder_whose_lease_has_ended_starts_nothing() {
     assert!(matches!(bench.ask(&effect).await, Prepared::Ready(_)));
     // The lease can't be extended and runs out; somebody else may have it by now.
     bench.store.refuse_leases();
-    sleep(Duration::from_secs(31)).await;
+    sleep(Duration::from_secs(45)).await;
     assert_eq!(bench.ask(&effect).await, Prepared::Later);
 }
 

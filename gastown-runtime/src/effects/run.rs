@@ -12,15 +12,18 @@ use gastown_core::{
     AgentRuntimeError, Effect, EffectKind, Event, EventId, EventKind, Finish, Forge, ForgeError,
     MergeOutcome, SessionId, Store, StoreError, Timestamp, TownId, VerifyOutcome,
 };
-use tokio::sync::{Semaphore, oneshot};
+use metrics::{counter, gauge, histogram};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
-use super::limits::Limits;
+use super::limits::{Limits, TownPlaces};
 use super::prepare::{Job, Prepared};
 use crate::clock::Clock;
 use crate::inbox::{Inbox, Item};
 use crate::ports::{Container, Notifier, PortError};
 use crate::supervisor::{StartOutcome, StopOutcome, Supervisor};
+use crate::telemetry::{self, Share};
 
 /// How often the result of an effect is written before it is left to the next start: the effect
 /// then runs again, which is safe.
@@ -68,21 +71,42 @@ pub(crate) struct Performer {
     pub(crate) workshop: Arc<Workshop>,
     pub(crate) inbox: Arc<Inbox>,
     /// The places of this town.
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Arc<TownPlaces>,
 }
 
 impl Performer {
     /// Waits for a place, asks the town, runs the effect and finishes it. Returns whether it is
     /// finished; if not, it is still in the outbox.
     pub(crate) async fn perform(&self, effect: Effect) -> bool {
-        let _permit = self
-            .workshop
-            .limits
-            .permit(&self.places, &effect.kind)
-            .await;
-        match self.ask(&effect).await {
+        let span = tracing::info_span!("effect", town = %self.town_id, key = %effect.key);
+        self.perform_in_span(effect).instrument(span).await
+    }
+
+    async fn perform_in_span(&self, effect: Effect) -> bool {
+        let kind = effect.kind.type_name();
+        let mut waiting = Share::new(telemetry::EFFECTS_WAITING);
+        waiting.set(true);
+        let permit = self.workshop.limits.permit(&self.places, &effect.kind);
+        let _permit = permit.await;
+        drop(waiting);
+        let prepared = self.ask(&effect).await;
+        let mut outcome = outcome_of(&prepared);
+        let finished = self.finish_prepared(&effect, prepared, &mut outcome).await;
+        let outcome = if finished { outcome } else { "unfinished" };
+        counter!(telemetry::EFFECTS, "kind" => kind, "outcome" => outcome).increment(1);
+        finished
+    }
+
+    async fn finish_prepared(
+        &self,
+        effect: &Effect,
+        prepared: Prepared,
+        outcome: &mut &'static str,
+    ) -> bool {
+        match prepared {
             Prepared::Ready(job) => {
-                let kinds = self.run(*job, &effect).await;
+                let kinds = self.measured(*job, effect).await;
+                *outcome = judge(&kinds);
                 tracing::debug!(town = %self.town_id, key = %effect.key, ?kinds, "effect done");
                 let results = kinds.into_iter().filter_map(|kind| {
                     let event = self.workshop.event(kind)?;
@@ -91,14 +115,25 @@ impl Performer {
                         ..event
                     })
                 });
-                self.finish(&effect, Finish::Done, results.collect()).await
+                self.finish(effect, Finish::Done, results.collect()).await
             }
             Prepared::Withdrawn => {
                 tracing::debug!(town = %self.town_id, key = %effect.key, "effect withdrawn");
-                self.finish(&effect, Finish::Withdrawn, Vec::new()).await
+                self.finish(effect, Finish::Withdrawn, Vec::new()).await
             }
             Prepared::Later => false,
         }
+    }
+
+    async fn measured(&self, job: Job, effect: &Effect) -> Vec<EventKind> {
+        let kind = effect.kind.type_name();
+        let running = Running::new(kind);
+        let begin = self.workshop.clock.monotonic();
+        let kinds = self.run(job, effect).await;
+        let took = self.workshop.clock.monotonic().saturating_sub(begin);
+        histogram!(telemetry::EFFECT_SECONDS, "kind" => kind).record(took.as_secs_f64());
+        drop(running);
+        kinds
     }
 
     async fn ask(&self, effect: &Effect) -> Prepared {
@@ -273,6 +308,64 @@ impl Performer {
         };
         vec![Notified { topic, outcome }.into()]
     }
+}
+
+/// Counts an effect as running until it is dropped, also by being cut off.
+struct Running(&'static str);
+
+impl Running {
+    fn new(kind: &'static str) -> Self {
+        gauge!(telemetry::EFFECTS_RUNNING, "kind" => kind).increment(1.0);
+        Self(kind)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        gauge!(telemetry::EFFECTS_RUNNING, "kind" => self.0).decrement(1.0);
+    }
+}
+
+fn outcome_of(prepared: &Prepared) -> &'static str {
+    match prepared {
+        Prepared::Ready(_) => "done",
+        Prepared::Withdrawn => "withdrawn",
+        Prepared::Later => "unfinished",
+    }
+}
+
+/// What the results of an effect say of it.
+fn judge(results: &[EventKind]) -> &'static str {
+    let of = |outcome: EffectOutcome| match outcome {
+        EffectOutcome::Done => "done",
+        EffectOutcome::Failed => "failed",
+        EffectOutcome::Unknown => "unknown",
+    };
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only results of effects are asked for"
+    )]
+    let mut words = results.iter().map(|result| match result {
+        EventKind::DispatchFailed(failed) => match failed.outcome {
+            DispatchOutcome::Rejected => "failed",
+            DispatchOutcome::Unknown => "unknown",
+        },
+        EventKind::AgentStopped(stopped) => stopped.outcome.map_or("done", of),
+        EventKind::BranchCreated(created) => of(created.outcome),
+        EventKind::NudgeDelivered(delivered) => of(delivered.outcome),
+        EventKind::Notified(notified) => of(notified.outcome),
+        EventKind::TokenRefreshed(refreshed) => of(refreshed.outcome),
+        EventKind::PrObserved(observed) if observed.error.is_some() => "failed",
+        EventKind::MergeAttempted(attempted) => match &attempted.outcome {
+            MergeOutcome::Error { .. } => "failed",
+            _ => "done",
+        },
+        EventKind::MergeVerified(verified) if verified.outcome == VerifyOutcome::Unknown => {
+            "unknown"
+        }
+        _ => "done",
+    });
+    words.next_back().unwrap_or("done")
 }
 
 fn observed(

@@ -81,6 +81,15 @@ impl Records {
         read_file(&path).ok().flatten()
     }
 
+    /// Removes the record of an agent that is gone for good.
+    pub(crate) fn remove(&self, town: &TownId, agent: &AgentId) -> Result<(), RuntimeError> {
+        let path = self.path(town, agent)?;
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(use_file(&path, source)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Every record. A file that can't be read as one is reported and left alone.
     pub(crate) fn all(&self) -> Result<Vec<SessionRecord>, RuntimeError> {
         let dir_error = |source| use_file(&self.dir, source);

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use gastown_core::events::ProcessStatus;
 use gastown_core::{
-    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, Masker, Secret, SessionId,
+    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, Masker, SavedWork, Secret, SessionId,
     StartRequest, TownId,
 };
 use tokio::process::{Child, Command};
@@ -49,6 +49,7 @@ pub struct ProcessRuntime {
     records: Records,
     outputs: mpsc::Sender<AgentOutput>,
     agents: Mutex<BTreeMap<(TownId, AgentId), Arc<Slot>>>,
+    identity: String,
     // Held as long as this lives; the system gives it back when the process ends.
     _lock: File,
 }
@@ -105,6 +106,7 @@ impl ProcessRuntime {
         // One name for one directory: processes are found again by it.
         settings.dir = settings.dir.canonicalize().map_err(use_dir)?;
         let lock = lock(&settings.dir)?;
+        let identity = identity(&settings.dir)?;
         let records = Records::new(settings.dir.join("sessions"));
         end_leftovers(&settings, &records).await?;
         let (outputs, receiver) = mpsc::channel(OUTPUTS_WAITING_MAX);
@@ -115,9 +117,16 @@ impl ProcessRuntime {
             records,
             outputs,
             agents: Mutex::default(),
+            identity,
             _lock: lock,
         };
         Ok((runtime, receiver))
+    }
+
+    /// Names the directory: the same after every restart, and no other one's.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// Stops every session, all at once; returns those of which something may still run.
@@ -144,7 +153,7 @@ impl ProcessRuntime {
     ///
     /// # Errors
     /// [`RuntimeError::RunGit`] for an identifier that names no file.
-    pub fn worktree(&self, session: &SessionId) -> Result<std::path::PathBuf, RuntimeError> {
+    pub fn worktree(&self, session: &SessionId) -> Result<PathBuf, RuntimeError> {
         Ok(self.worktrees.path(session)?)
     }
 
@@ -271,14 +280,18 @@ impl ProcessRuntime {
         access: &GitAccess,
     ) -> Result<Arc<SessionLog>, AgentRuntimeError> {
         let masker = Masker::new(secrets.values().chain(access.token()));
-        let town = file_name("town id", session.town_id.as_str());
-        let agent = file_name("agent id", session.agent_id.as_str());
-        let (Ok(town), Ok(agent)) = (town, agent) else {
+        let Some(dir) = self.log_dir(&session.town_id, &session.agent_id) else {
             return Err(rejected(&"its identifier is too long to name a file"));
         };
-        let dir = self.settings.dir.join("logs").join(town).join(agent);
         let log = SessionLog::open(&dir, session.session, masker);
         log.map(Arc::new).map_err(|error| rejected(&error))
+    }
+
+    /// Where the logs of an agent are; none for an identifier that names no file.
+    fn log_dir(&self, town: &TownId, agent: &AgentId) -> Option<PathBuf> {
+        let town = file_name("town id", town.as_str()).ok()?;
+        let agent = file_name("agent id", agent.as_str()).ok()?;
+        Some(self.settings.dir.join("logs").join(town).join(agent))
     }
 
     fn inherited(&self) -> BTreeMap<String, String> {
@@ -338,6 +351,55 @@ impl AgentRuntime for ProcessRuntime {
         }
     }
 
+    async fn wrap_up(&self, session: &SessionId, reason: &str) -> Result<(), AgentRuntimeError> {
+        let running = self.running(&session.town_id, &session.agent_id);
+        match running.filter(|running| running.id == *session) {
+            Some(running) => running.wrap_up(reason),
+            None => return Err(AgentRuntimeError::NotRunning),
+        }
+        Ok(())
+    }
+
+    async fn save_work(&self, session: &SessionId) -> Result<Option<SavedWork>, AgentRuntimeError> {
+        let (town, agent) = (&session.town_id, &session.agent_id);
+        let slot = self.slot(town, agent);
+        let _turn = slot.turn.lock().await;
+        if slot.running().is_some() {
+            return Err(unknown(&"a session of this agent runs"));
+        }
+        let origin = self.worktrees.origin(town, agent).await;
+        let Some(origin) = origin.map_err(|error| unknown(&error))? else {
+            return Ok(None);
+        };
+        let token = self.credentials.of_repository(town, &origin.git_url).await;
+        let token = token.map_err(|error| unknown(&error))?;
+        let access = GitAccess::new(&origin.git_url, token);
+        let saved = self.worktrees.save(town, agent, &origin, &access).await;
+        saved.map(Some).map_err(|error| unknown(&error))
+    }
+
+    async fn kept(&self, town: &TownId) -> Vec<AgentId> {
+        self.worktrees.agents(town)
+    }
+
+    async fn forget(&self, town: &TownId, agent: &AgentId) -> Result<(), AgentRuntimeError> {
+        let slot = self.slot(town, agent);
+        let _turn = slot.turn.lock().await;
+        if slot.running().is_some() {
+            return Err(unknown(&"a session of this agent runs"));
+        }
+        let removed = self.worktrees.remove(town, agent).await;
+        removed.map_err(|error| unknown(&error))?;
+        if let Some(logs) = self.log_dir(town, agent)
+            && let Err(error) = std::fs::remove_dir_all(&logs)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(unknown(&format!("{}: {error}", logs.display())));
+        }
+        let removed = self.records.remove(town, agent);
+        removed.map_err(|error| unknown(&error))
+    }
+
     async fn status(&self, session: &SessionId) -> ProcessStatus {
         let running = self.running(&session.town_id, &session.agent_id);
         if running.is_some_and(|running| running.id == *session) {
@@ -381,6 +443,12 @@ fn rejected(reason: &dyn std::fmt::Display) -> AgentRuntimeError {
     }
 }
 
+fn unknown(reason: &dyn std::fmt::Display) -> AgentRuntimeError {
+    AgentRuntimeError::Unknown {
+        reason: reason.to_string(),
+    }
+}
+
 fn spawn(
     words: &[String],
     worktree: &Path,
@@ -418,6 +486,24 @@ fn lock(dir: &Path) -> Result<File, RuntimeError> {
         }),
         Err(TryLockError::Error(source)) => Err(use_file(source)),
     }
+}
+
+/// The directory's name for itself, made up at its first use. The caller has the lock.
+fn identity(dir: &Path) -> Result<String, RuntimeError> {
+    let path = dir.join("identity");
+    let use_file = |source| RuntimeError::UseFile {
+        path: path.display().to_string(),
+        source,
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(use_file(source)),
+    }
+    let identity = crate::runner::unique();
+    std::fs::write(&path, &identity).map_err(use_file)?;
+    Ok(identity)
 }
 
 /// Ends what an earlier run left, by its records and by its environment.

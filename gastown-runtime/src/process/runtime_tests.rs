@@ -410,3 +410,43 @@ async fn what_a_killed_host_left_running_is_ended_before_anything_starts() {
     Group::of(&innocent).unwrap().kill();
     innocent.wait().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_session_that_is_asked_to_wrap_up_ends_by_itself_and_its_work_is_saved() {
+    let script = format!(r#"{BEATS} echo half > half.txt; read -r stop; echo "$stop" >&2; exit 0"#);
+    let mut bench = Bench::new(&script).await;
+    let request = bench.request(1);
+    let session = &request.session;
+    bench.runtime.start(request.clone()).await.unwrap();
+    assert!(matches!(bench.next().await, AgentOutputKind::Heartbeat(_)));
+    let error = bench.runtime.save_work(session).await.unwrap_err();
+    assert!(error.to_string().contains("runs"), "{error}");
+    bench
+        .runtime
+        .wrap_up(session, "the container goes away")
+        .await
+        .unwrap();
+    let exit = bench.exit().await;
+    assert_eq!((exit.status, exit.asked), (ExitStatus::Completed, true));
+    assert!(
+        bench
+            .log(1)
+            .contains(r#"{"type":"stop","reason":"the container goes away"}"#)
+    );
+    let saved = bench.runtime.save_work(session).await.unwrap().unwrap();
+    assert_eq!(saved.branch.as_deref(), Some("work"));
+    let bare = PathBuf::from(bench.origin.url());
+    assert_eq!(
+        crate::testing::git(&bare, &["show", "work:half.txt"]),
+        "half"
+    );
+    let error = bench.runtime.wrap_up(session, "again").await.unwrap_err();
+    assert!(matches!(error, AgentRuntimeError::NotRunning));
+    // Of an agent that is gone for good nothing stays but what its branch has.
+    let (town, agent) = (&session.town_id, &session.agent_id);
+    assert_eq!(bench.runtime.kept(town).await, std::slice::from_ref(agent));
+    bench.runtime.forget(town, agent).await.unwrap();
+    assert_eq!(bench.runtime.kept(town).await, []);
+    assert!(!bench.dir.path().join("run/logs/t1/a1").exists());
+    assert_eq!(bench.runtime.status(session).await, ProcessStatus::NotFound);
+}

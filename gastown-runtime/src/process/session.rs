@@ -121,17 +121,23 @@ impl Session {
 
     /// Asks, waits, then ends the whole group; false when something may still run.
     pub(crate) async fn stop(&self, reason: &str, stop_wait: Duration, term: Duration) -> bool {
-        self.asked.store(true, Ordering::Relaxed);
-        let stop = Stop {
-            reason: reason.to_owned(),
-        };
         // Who reads nothing is asked by a signal next.
-        let _ = self.lines.try_send(stop.into());
+        self.wrap_up(reason);
         if !self.ended_within(stop_wait).await && !self.reaped.load(Ordering::Acquire) {
             self.group.end(term).await;
         }
         self.ended_within(term.saturating_add(PIPE_REST_WAIT.saturating_mul(2)))
             .await
+    }
+
+    /// Asks the session to bring its work to an end and to exit.
+    pub(crate) fn wrap_up(&self, reason: &str) {
+        self.asked.store(true, Ordering::Relaxed);
+        let stop = Stop {
+            reason: reason.to_owned(),
+        };
+        // Who reads nothing is stopped later.
+        let _ = self.lines.try_send(stop.into());
     }
 
     /// Ends the group at once, without asking.

@@ -8,15 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gastown_core::{AgentId, RigId, Role, SessionId, StartRequest, TownId};
 
+use super::keeper::Keeper;
 use crate::git::{Git, GitAccess, GitError, Mirror, check_branch, file_name};
 
-/// Who commits what a crashed session left behind.
-const KEEPER: [&str; 4] = [
-    "-c",
-    "user.name=Gastown",
-    "-c",
-    "user.email=gastown@agents.gastown.invalid",
-];
 /// Left by a git that was killed. While no session of the agent runs, nobody holds them.
 const STALE_LOCKS: [&str; 3] = ["index.lock", "HEAD.lock", "ORIG_HEAD.lock"];
 
@@ -30,7 +24,7 @@ pub(crate) struct Worktrees {
 
 /// A worktree to prepare.
 struct Worktree<'a> {
-    git: &'a Git,
+    keeper: Keeper<'a>,
     mirror: &'a Mirror,
     request: &'a StartRequest,
     path: PathBuf,
@@ -68,7 +62,11 @@ impl Worktrees {
         mirror.fetch(&request.git_url, access).await?;
         let path = self.path(&request.session)?;
         let worktree = Worktree {
-            git: &self.git,
+            keeper: Keeper {
+                git: &self.git,
+                mirror: &mirror,
+                agent_id: &request.session.agent_id,
+            },
             mirror: &mirror,
             request,
             marker: path.with_extension("ready"),
@@ -83,18 +81,31 @@ impl Worktrees {
         Ok(worktree.path)
     }
 
-    /// Where the worktree of an agent is.
+    /// Where the worktree of a session's agent is.
     pub(crate) fn path(&self, session: &SessionId) -> Result<PathBuf, GitError> {
+        self.path_of(&session.town_id, &session.agent_id)
+    }
+
+    /// Where the worktree of an agent is.
+    pub(crate) fn path_of(&self, town: &TownId, agent: &AgentId) -> Result<PathBuf, GitError> {
         // The extension keeps the marker's name apart from every worktree's.
-        let name = format!("{}.tree", file_name("agent id", session.agent_id.as_str())?);
-        Ok(self.town(&session.town_id)?.join("worktrees").join(name))
+        let name = format!("{}.tree", file_name("agent id", agent.as_str())?);
+        Ok(self.town(town)?.join("worktrees").join(name))
+    }
+
+    pub(crate) fn git(&self) -> &Git {
+        &self.git
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     fn town(&self, town_id: &TownId) -> Result<PathBuf, GitError> {
         Ok(self.dir.join(file_name("town id", town_id.as_str())?))
     }
 
-    fn mirror(&self, town: &TownId, rig: &RigId) -> Result<Arc<Mirror>, GitError> {
+    pub(crate) fn mirror(&self, town: &TownId, rig: &RigId) -> Result<Arc<Mirror>, GitError> {
         let name = format!("{}.git", file_name("rig id", rig.as_str())?);
         let path = self.town(town)?.join("rigs").join(name);
         let mut mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,7 +159,7 @@ impl Worktree<'_> {
 
     /// A refinery authors nothing: what an earlier session left half merged is put aside.
     async fn for_reading(&self) -> Result<(), GitError> {
-        self.put_aside(&self.path).await?;
+        self.keeper.put_aside(&self.path).await?;
         let start = self.start_commit().await?;
         self.here(&["checkout", "--quiet", "--force", "--detach", &start])
             .await
@@ -157,12 +168,12 @@ impl Worktree<'_> {
     async fn for_writing(&self, is_running: impl Fn(&AgentId) -> bool) -> Result<(), GitError> {
         let branch = &self.request.branch;
         let resumes = self.read_marker().as_deref() == Some(branch);
-        let on_branch = self.branch().await?.as_deref() == Some(branch);
-        if resumes && (on_branch || self.is_dirty(&self.path).await?) {
+        let on_branch = self.keeper.branch_at(&self.path).await?.as_deref() == Some(branch);
+        if resumes && (on_branch || self.keeper.is_dirty(&self.path).await?) {
             return self.catch_up(on_branch).await;
         }
         if !resumes {
-            self.save(&self.path).await?;
+            self.keeper.save(&self.path).await?;
         }
         let local = format!("refs/heads/{branch}");
         let origin = self.mirror.origin_head(branch).await?;
@@ -180,7 +191,7 @@ impl Worktree<'_> {
             Some(origin) if self.mirror.is_ancestor(&origin, &local_head).await? => Ok(()),
             // What was pushed counts; what diverged from it can still be found.
             Some(origin) => {
-                self.remember(&local_head).await?;
+                self.keeper.remember(&local_head).await?;
                 self.here(&["reset", "--quiet", "--hard", &origin]).await
             }
         }
@@ -189,7 +200,7 @@ impl Worktree<'_> {
     /// The same agent goes on where its last session stopped. Only a clean branch that is merely
     /// behind its origin moves.
     async fn catch_up(&self, on_branch: bool) -> Result<(), GitError> {
-        if !on_branch || self.is_dirty(&self.path).await? {
+        if !on_branch || self.keeper.is_dirty(&self.path).await? {
             return Ok(());
         }
         let (Some(origin), Some(head)) = (
@@ -225,8 +236,10 @@ impl Worktree<'_> {
             if path == self.path || !path.exists() || self.runs(&path, &is_running) {
                 continue;
             }
-            self.save(&path).await?;
-            self.at(&path, &["checkout", "--quiet", "--detach"]).await?;
+            self.keeper.save(&path).await?;
+            self.keeper
+                .at(&path, &["checkout", "--quiet", "--detach"])
+                .await?;
         }
         Ok(())
     }
@@ -239,86 +252,9 @@ impl Worktree<'_> {
         agent.is_none_or(|agent| is_running(&agent))
     }
 
-    /// Puts what is not committed onto the branch that is checked out, for the next session that
-    /// works on it; in the middle of a merge or rebase it is put aside instead.
-    async fn save(&self, path: &Path) -> Result<(), GitError> {
-        let branch = self.branch_at(path).await?;
-        if branch.is_none() || self.in_operation(path).await? {
-            return self.put_aside(path).await;
-        }
-        if !self.is_dirty(path).await? {
-            return Ok(());
-        }
-        self.at(path, &["add", "--all"]).await?;
-        let message = "Unfinished work, kept when its session ended";
-        let commit = [
-            &KEEPER[..],
-            &["commit", "--quiet", "--no-verify", "-m", message],
-        ]
-        .concat();
-        self.at(path, &commit).await
-    }
-
-    /// Keeps what is not committed where a person can find it, and leaves the worktree clean.
-    async fn put_aside(&self, path: &Path) -> Result<(), GitError> {
-        if self.is_dirty(path).await? {
-            self.at(path, &["add", "--all"]).await?;
-            let create = [&KEEPER[..], &["stash", "create"]].concat();
-            let none = GitAccess::none();
-            let stash = self.git.run(path, &none, &create).await?;
-            if !stash.is_empty() {
-                self.remember(&stash).await?;
-            }
-        }
-        if self.rebases(path).await? {
-            self.at(path, &["rebase", "--quit"]).await?;
-        }
-        self.at(path, &["reset", "--quiet", "--hard"]).await
-    }
-
-    /// Keeps a commit that nothing else refers to: the latest by name, those before it in the
-    /// reference's log.
-    async fn remember(&self, commit: &str) -> Result<(), GitError> {
-        let agent = file_name("agent id", self.request.session.agent_id.as_str())?;
-        let name = format!("refs/gastown/saved/{agent}");
-        let name = match check_branch("agent id", &agent) {
-            Ok(()) => name,
-            // An identifier that makes no reference shares one with others of its kind.
-            Err(_) => "refs/gastown/saved/%".into(),
-        };
-        let update = ["update-ref", "--create-reflog", &name, commit];
-        self.mirror.local(&update).await.map(drop)
-    }
-
-    async fn is_dirty(&self, path: &Path) -> Result<bool, GitError> {
-        let status = ["status", "--porcelain", "--untracked-files=normal"];
-        let none = GitAccess::none();
-        let text = self.git.run(path, &none, &status).await?;
-        Ok(!text.is_empty())
-    }
-
-    async fn in_operation(&self, path: &Path) -> Result<bool, GitError> {
-        let git_dir = self.git_dir(path).await?;
-        let files = ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"];
-        let merges = files.iter().any(|file| git_dir.join(file).exists());
-        Ok(merges || self.rebases(path).await?)
-    }
-
-    async fn rebases(&self, path: &Path) -> Result<bool, GitError> {
-        let git_dir = self.git_dir(path).await?;
-        let dirs = ["rebase-merge", "rebase-apply"];
-        Ok(dirs.iter().any(|dir| git_dir.join(dir).exists()))
-    }
-
-    async fn git_dir(&self, path: &Path) -> Result<PathBuf, GitError> {
-        let args = ["rev-parse", "--absolute-git-dir"];
-        let none = GitAccess::none();
-        Ok(PathBuf::from(self.git.run(path, &none, &args).await?))
-    }
-
     /// Removes locks of a git that was killed with its session.
     async fn unlock(&self) -> Result<(), GitError> {
-        let git_dir = self.git_dir(&self.path).await?;
+        let git_dir = self.keeper.git_dir(&self.path).await?;
         for lock in STALE_LOCKS {
             let path = git_dir.join(lock);
             match fs::remove_file(&path) {
@@ -330,26 +266,8 @@ impl Worktree<'_> {
         Ok(())
     }
 
-    async fn branch(&self) -> Result<Option<String>, GitError> {
-        self.branch_at(&self.path).await
-    }
-
-    /// The branch that is checked out; none when detached, as in the middle of a rebase.
-    async fn branch_at(&self, path: &Path) -> Result<Option<String>, GitError> {
-        let args = ["symbolic-ref", "--quiet", "--short", "HEAD"];
-        match self.git.run(path, &GitAccess::none(), &args).await {
-            Ok(branch) => Ok(Some(branch)),
-            Err(GitError::Failed { code: Some(1), .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     async fn here(&self, args: &[&str]) -> Result<(), GitError> {
-        self.at(&self.path, args).await
-    }
-
-    async fn at(&self, path: &Path, args: &[&str]) -> Result<(), GitError> {
-        self.git.run(path, &GitAccess::none(), args).await.map(drop)
+        self.keeper.at(&self.path, args).await
     }
 
     fn read_marker(&self) -> Option<String> {
@@ -369,7 +287,7 @@ impl Worktree<'_> {
 }
 
 /// The identifier that [`file_name`] made a name of.
-fn unescape(name: &str) -> String {
+pub(crate) fn unescape(name: &str) -> String {
     ["/", "\\", ":", "."]
         .iter()
         .fold(name.to_owned(), |name, c| {

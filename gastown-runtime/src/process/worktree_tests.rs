@@ -189,3 +189,86 @@ fn names_of_worktrees_lead_back_to_their_agents() {
         assert_eq!(unescape(&name), id);
     }
 }
+
+impl Bench {
+    async fn save(&self, agent: &str) -> gastown_core::SavedWork {
+        let (town, agent): (TownId, AgentId) = ("t1".parse().unwrap(), agent.parse().unwrap());
+        let origin = self.worktrees.origin(&town, &agent).await.unwrap().unwrap();
+        assert_eq!(origin.git_url, self.origin.url());
+        let access = GitAccess::none();
+        let saved = self.worktrees.save(&town, &agent, &origin, &access);
+        saved.await.unwrap()
+    }
+
+    /// A file of a reference of the origin.
+    fn pushed(&self, reference: &str, file: &str) -> String {
+        let bare = PathBuf::from(self.origin.url());
+        git(&bare, &["show", &format!("{reference}:{file}")])
+    }
+}
+
+#[tokio::test]
+async fn before_the_machine_goes_away_work_is_pushed_committed_or_not() {
+    let bench = Bench::new();
+    let path = bench.prepare("a1", "gt/a1/b1").await;
+    // Nothing was done yet: there is no branch to name.
+    assert_eq!(bench.save("a1").await.branch, None);
+    commit(&path, "done.txt", "committed");
+    fs::write(path.join("half.txt"), "not committed").unwrap();
+    let saved = bench.save("a1").await;
+    assert_eq!(saved.branch.as_deref(), Some("gt/a1/b1"));
+    assert_eq!(saved.aside, None);
+    assert_eq!(bench.pushed("gt/a1/b1", "done.txt"), "committed");
+    assert_eq!(bench.pushed("gt/a1/b1", "half.txt"), "not committed");
+    assert_eq!(saved.commit.unwrap(), bench.origin.head("gt/a1/b1"));
+    // Saving again changes nothing, and still says where it is.
+    let again = bench.save("a1").await;
+    assert_eq!(again.branch.as_deref(), Some("gt/a1/b1"));
+}
+
+#[tokio::test]
+async fn what_the_origin_has_moved_on_or_does_not_fit_is_pushed_beside_it() {
+    let bench = Bench::new();
+    let path = bench.prepare("a1", "gt/a1/b1").await;
+    commit(&path, "mine.txt", "mine");
+    git(&path, &["push", "-q", "origin", "gt/a1/b1"]);
+    let theirs = bench.origin.commit("gt/a1/b1", "theirs.txt", "theirs");
+    commit(&path, "mine.txt", "mine, later");
+    let saved = bench.save("a1").await;
+    let aside = saved.aside.unwrap();
+    assert_eq!(saved.branch, None);
+    assert_eq!(bench.pushed(&aside, "mine.txt"), "mine, later");
+    assert_eq!(bench.origin.head("gt/a1/b1"), theirs, "left alone");
+
+    // In the middle of a rebase with a conflict, what is there fits onto no branch.
+    let path = bench.prepare("a2", "gt/a2/b2").await;
+    commit(&path, "README.md", "mine");
+    bench.origin.commit("main", "README.md", "theirs");
+    git(&path, &["fetch", "-q", "origin"]);
+    crate::testing::git_fails(&path, &["rebase", "-q", "origin/main"]);
+    fs::write(path.join("README.md"), "half resolved").unwrap();
+    let saved = bench.save("a2").await;
+    assert_eq!(
+        bench.pushed(&saved.aside.unwrap(), "README.md"),
+        "half resolved"
+    );
+    assert_eq!(saved.branch.as_deref(), Some("gt/a2/b2"));
+    assert_eq!(bench.pushed("gt/a2/b2", "README.md"), "mine");
+}
+
+#[tokio::test]
+async fn a_refinery_has_nothing_to_save_and_the_worktree_of_an_agent_that_is_gone_goes() {
+    let bench = Bench::new();
+    bench.origin.commit("gt/a1/b1", "a.txt", "one");
+    let path = bench.review("a3", "gt/a1/b1").await;
+    let saved = bench.save("a3").await;
+    assert_eq!((saved.branch, saved.aside), (None, None));
+    let (town, agent): (TownId, AgentId) = ("t1".parse().unwrap(), "a3".parse().unwrap());
+    assert_eq!(bench.worktrees.agents(&town), std::slice::from_ref(&agent));
+    bench.worktrees.remove(&town, &agent).await.unwrap();
+    assert!(!path.exists());
+    assert_eq!(bench.worktrees.agents(&town), []);
+    // Removing what is gone changes nothing; another one may have the name again.
+    bench.worktrees.remove(&town, &agent).await.unwrap();
+    bench.review("a3", "gt/a1/b1").await;
+}

@@ -25,6 +25,13 @@ pub struct Start {
     pub branch: String,
     /// The branch that the work goes to.
     pub target_branch: String,
+    /// The organization that pays for the agent's model; none: the town has none, whatever the
+    /// agent's own configuration says (spec 6.5).
+    #[serde(default)]
+    pub organization_id: Option<String>,
+    /// The model, where one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// The instructions (spec 6.6).
     pub prompt: String,
     /// What the agent needs to know (spec 6.6, `prime`).
@@ -41,6 +48,8 @@ impl From<&StartRequest> for Start {
             bead_id: request.bead_id.clone(),
             branch: request.branch.clone(),
             target_branch: request.target_branch.clone(),
+            organization_id: request.organization_id.clone(),
+            model: request.model.clone(),
             prompt: request.prompt.clone(),
             context: request.context.clone(),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{Phase, Sign};
 
@@ -12,6 +12,8 @@ pub(super) struct Entry {
     /// Starts and stops take turns, in the order in which they came.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// Something of the state changed.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +68,7 @@ impl Drop for Ticket {
             .state()
             .starts
             .retain(|start| start.number != number);
+        self.entry.changed.notify_waiters();
     }
 }
 
@@ -118,6 +121,13 @@ impl Entry {
         self.state().phase.is_running()
     }
 
+    /// Whether the session runs or is about to.
+    pub(super) fn is_about(&self, session: u64) -> bool {
+        let state = self.state();
+        let starts = state.starts.iter().any(|start| start.session == session);
+        starts || (state.phase.is_running() && state.session == Some(session))
+    }
+
     /// The latest session that was begun or stopped.
     pub(super) fn latest(&self) -> Option<u64> {
         self.state().session
@@ -127,6 +137,25 @@ impl Entry {
     pub(super) fn occupant(&self) -> Option<u64> {
         let state = self.state();
         state.session.filter(|_| !state.is_over())
+    }
+
+    /// Waits until nothing of the session runs or is under way.
+    pub(super) async fn until_over(&self, session: u64) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            let is_over = {
+                let state = self.state();
+                let is_later = state.session.is_some_and(|latest| latest > session);
+                is_later || (state.is_over() && state.starts.is_empty())
+            };
+            if is_over {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Nothing runs and nothing is under way.
@@ -152,12 +181,15 @@ impl Entry {
     pub(super) fn started(&self, runs: bool) {
         let phase = if runs { Phase::Running } else { Phase::Exited };
         self.state().become_phase(phase);
+        self.changed.notify_waiters();
     }
 
     pub(super) fn failed(&self, may_run: bool) {
         let mut state = self.state();
         state.may_run = may_run;
         state.become_phase(Phase::Failed);
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     pub(super) fn stopping(&self, session: u64) {
@@ -170,6 +202,8 @@ impl Entry {
         let mut state = self.state();
         state.may_run = false;
         state.become_phase(Phase::Exited);
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     pub(super) fn saw(&self, session: u64, sign: Sign) {
@@ -194,6 +228,8 @@ impl Entry {
         if state.phase != to {
             state.become_phase(to);
         }
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -5,15 +5,12 @@ use alloc::string::{String, ToString};
 
 use crate::agent::{Agent, AgentStatus, Role};
 use crate::bead::{Bead, BeadStatus};
-use crate::event::{AgentExited, ContainerStatus, ExitStatus, ProcessStatus};
+use crate::event::{AgentExited, CONTAINER_EVICTION, ContainerStatus, ExitStatus, ProcessStatus};
 use crate::ids::{AgentId, BeadId};
 use crate::observe::Outcome;
 use crate::reason::{Reason, ReasonCode};
 use crate::time::Timestamp;
 use crate::town::Town;
-
-/// The reason of an exit whose work was saved because the container is being evicted (spec 6.4).
-const EVICTION: &str = "container eviction";
 
 impl Town {
     pub(in crate::observe) fn agent_exited(
@@ -33,7 +30,7 @@ impl Town {
             self.edit_agent(&agent.id, |agent| agent.stop_retry_at = None);
         }
         let stopped = agent.stop_asked == Some(agent.session);
-        let evicted = event.reason.as_deref() == Some(EVICTION);
+        let evicted = event.reason.as_deref() == Some(CONTAINER_EVICTION);
         // The container may have said first that the session is gone; what the exit says of the
         // bead is news all the same.
         let holds_on = agent.status == AgentStatus::Idle

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::pull_requests::{PullRequests, Repair};
 use super::{AgentError, Session};
+use crate::evict::saved_branch;
 use crate::jobs::{self, File, Job};
 
 pub(super) fn work(session: &mut Session, marks: &Path) -> Result<(), AgentError> {
@@ -16,6 +17,7 @@ pub(super) fn work(session: &mut Session, marks: &Path) -> Result<(), AgentError
     let (job, files) = assignment(session)?;
     session.says("reading the issue")?;
     check_branch(session)?;
+    resume(session)?;
     for file in files.iter().filter(|file| !is_written(file)) {
         session.says(&format!("writing {}", file.path))?;
         write(file)?;
@@ -82,6 +84,21 @@ fn push(session: &mut Session, branch: &str) -> Result<String, AgentError> {
         .repository
         .run(&["push", "--quiet", "origin", &to])?;
     Ok(session.repository.run(&["rev-parse", "HEAD"])?)
+}
+
+/// Takes over what an evicted session saved: the bead's body names the branch.
+fn resume(session: &mut Session) -> Result<(), AgentError> {
+    let note = session.told("/bead/body").to_owned();
+    let Some(branch) = saved_branch(&note).filter(|branch| *branch != session.start.branch) else {
+        return Ok(());
+    };
+    session.says(&format!("going on from {branch}"))?;
+    session.fetch()?;
+    let saved = format!("origin/{branch}");
+    session
+        .repository
+        .run(&["merge", "--quiet", "--no-edit", &saved])?;
+    Ok(())
 }
 
 /// The script for a bead, or for the repair of one.

@@ -10,10 +10,10 @@ use gastown_core::effects::StartAgent;
 use gastown_core::events::{ExitStatus, ProcessStatus};
 use gastown_core::forges::{CreateBranchRequest, MergeRequest, ObserveRequest, VerifyRequest};
 use gastown_core::{
-    AgentMessage, AgentRuntime, AgentRuntimeError, BeadId, Caller, ChangeSet, Command, Commit,
-    Effect, Event, EventId, EventKind, Forge, ForgeError, HistoryFilter, HistoryKind, MergeOutcome,
-    Observation, Policy, SessionId, StartRequest, Store, Timestamp, Town, TownConfig, TownId,
-    VerifyOutcome, wire,
+    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, Bead, BeadId, Caller, ChangeSet,
+    Command, Commit, Effect, Event, EventId, EventKind, Forge, ForgeError, HistoryFilter,
+    HistoryKind, MergeOutcome, Observation, Policy, SavedWork, SessionId, StartRequest, Store,
+    Timestamp, Town, TownConfig, TownId, VerifyOutcome, wire,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -25,6 +25,7 @@ use crate::effects::Prepared;
 use crate::error::RuntimeError;
 use crate::inbox::Item;
 use crate::output::{AgentExit, AgentOutput, AgentOutputKind, ToolReply, ToolRequest};
+use crate::ports::{Container, PortError};
 use crate::protocol::{Heartbeat, ToAgent, ToolRefusal};
 use crate::runner::{Runner, RunnerSettings};
 use crate::town_handle::{TownHandle, TownStatus};
@@ -71,6 +72,8 @@ impl Clock for TestClock {
 #[derive(Default)]
 pub(super) struct Agents {
     hangs: AtomicBool,
+    /// The town whose starts never return.
+    hangs_in: Mutex<Option<TownId>>,
     asked: Notify,
     started: Notify,
     running: Mutex<Vec<SessionId>>,
@@ -78,6 +81,10 @@ pub(super) struct Agents {
     seen: Mutex<usize>,
     /// What is said of sessions that do not run.
     status: Mutex<Option<ProcessStatus>>,
+    requests: Mutex<Vec<StartRequest>>,
+    asked_to_leave: Mutex<Vec<SessionId>>,
+    saved: Mutex<Vec<SessionId>>,
+    forgotten: Mutex<Vec<AgentId>>,
 }
 
 impl Agents {
@@ -85,8 +92,33 @@ impl Agents {
         self.hangs.store(hangs, Ordering::Relaxed);
     }
 
+    pub(super) fn hang_in(&self, town: TownId) {
+        *self.hangs_in.lock().unwrap() = Some(town);
+    }
+
     pub(super) async fn asked(&self) {
         timeout(PATIENCE, self.asked.notified()).await.unwrap();
+    }
+
+    /// Every start that was carried out, in order.
+    pub(super) fn requests(&self) -> Vec<StartRequest> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    pub(super) fn running(&self) -> Vec<SessionId> {
+        self.running.lock().unwrap().clone()
+    }
+
+    pub(super) fn asked_to_leave(&self) -> Vec<SessionId> {
+        self.asked_to_leave.lock().unwrap().clone()
+    }
+
+    pub(super) fn saved(&self) -> Vec<SessionId> {
+        self.saved.lock().unwrap().clone()
+    }
+
+    pub(super) fn forgotten(&self) -> Vec<AgentId> {
+        self.forgotten.lock().unwrap().clone()
     }
 
     pub(super) fn starts(&self) -> usize {
@@ -130,10 +162,13 @@ impl AgentRuntime for Agents {
 
     async fn start(&self, request: StartRequest) -> Result<(), AgentRuntimeError> {
         self.asked.notify_one();
-        if self.hangs.load(Ordering::Relaxed) {
+        let of_town = self.hangs_in.lock().unwrap().clone();
+        if self.hangs.load(Ordering::Relaxed) || of_town.as_ref() == Some(&request.session.town_id)
+        {
             std::future::pending::<()>().await;
         }
         self.running.lock().unwrap().push(request.session.clone());
+        self.requests.lock().unwrap().push(request.clone());
         self.starts.lock().unwrap().push(request.session);
         self.started.notify_one();
         Ok(())
@@ -141,6 +176,31 @@ impl AgentRuntime for Agents {
 
     async fn stop(&self, session: &SessionId, _: &str) -> Result<(), AgentRuntimeError> {
         self.end(session);
+        Ok(())
+    }
+
+    async fn wrap_up(&self, session: &SessionId, _: &str) -> Result<(), AgentRuntimeError> {
+        self.asked_to_leave.lock().unwrap().push(session.clone());
+        Ok(())
+    }
+
+    async fn save_work(&self, session: &SessionId) -> Result<Option<SavedWork>, AgentRuntimeError> {
+        let runs = self.running.lock().unwrap().contains(session);
+        assert!(!runs, "saved while it runs");
+        self.saved.lock().unwrap().push(session.clone());
+        Ok(Some(SavedWork {
+            branch: Some("kept".into()),
+            commit: Some("c0ffee".into()),
+            aside: None,
+        }))
+    }
+
+    async fn kept(&self, _: &TownId) -> Vec<AgentId> {
+        vec!["stranger".parse().unwrap()]
+    }
+
+    async fn forget(&self, _: &TownId, agent: &AgentId) -> Result<(), AgentRuntimeError> {
+        self.forgotten.lock().unwrap().push(agent.clone());
         Ok(())
     }
 
@@ -183,8 +243,39 @@ impl Forge for Willing {
     }
 }
 
+/// A container whose tokens live as long as they say.
+#[derive(Default)]
+pub(super) struct Tokens {
+    /// When each refresh of the container's token was asked for.
+    pub(super) refreshed: Mutex<Vec<tokio::time::Instant>>,
+    /// When each renewal of the model's token was asked for, and until when it is good.
+    pub(super) renewed: Mutex<Vec<Timestamp>>,
+    pub(super) llm_expiry: Mutex<Option<Timestamp>>,
+}
+
+#[async_trait]
+impl Container for Tokens {
+    async fn refresh_token(&self, _: &TownId) -> Result<Option<Timestamp>, PortError> {
+        let now = tokio::time::Instant::now();
+        self.refreshed.lock().unwrap().push(now);
+        Ok(None)
+    }
+
+    async fn renew_llm_token(&self, _: &TownId) -> Result<Option<Timestamp>, PortError> {
+        let mut expiry = self.llm_expiry.lock().unwrap();
+        self.renewed.lock().unwrap().extend(*expiry);
+        *expiry = expiry.map(|at| at.plus(Duration::from_secs(30 * 24 * 3_600)));
+        Ok(*expiry)
+    }
+
+    async fn stop(&self, _: &TownId) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
 pub(super) struct Bench {
     town: TownId,
+    pub(super) tokens: Arc<Tokens>,
     pub(super) store: Flaky,
     pub(super) agents: Arc<Agents>,
     pub(super) clock: TestClock,
@@ -219,6 +310,24 @@ impl Bench {
         bench
     }
 
+    /// A town that is in the store already, as `text` describes it in the words of
+    /// `gastown_core::testing`.
+    pub(super) async fn of(text: &str) -> Self {
+        let store = Flaky::default();
+        let mut town = gastown_core::testing::town(text);
+        let commit = Commit {
+            expected_version: 0,
+            lease_token: None,
+            changes: town.take_changes(),
+            consumed: Vec::new(),
+            effects: Vec::new(),
+            at: TestClock::new().now(),
+        };
+        drop(store.commit(&town_id(), commit).await.unwrap());
+        let agents = Arc::new(Agents::default());
+        Self::over(town_id(), store, agents, TestClock::new(), None).await
+    }
+
     async fn over(
         town: TownId,
         store: Flaky,
@@ -227,7 +336,9 @@ impl Bench {
         policy: Option<Policy>,
     ) -> Self {
         let (outputs, receiver) = mpsc::channel(64);
+        let tokens = Arc::new(Tokens::default());
         let runner = Runner::builder()
+            .container(tokens.clone())
             .store(Arc::new(store.clone()))
             .forge(Arc::new(Willing))
             .agents(agents.clone())
@@ -243,6 +354,7 @@ impl Bench {
         let handle = runner.open_town(&town).await.unwrap();
         Self {
             town,
+            tokens,
             store,
             agents,
             clock,
@@ -308,6 +420,7 @@ impl Bench {
         let other = Self {
             handle: self.runner.open_town(&town).await.unwrap(),
             town,
+            tokens: self.tokens.clone(),
             store: self.store.clone(),
             agents: self.agents.clone(),
             clock: self.clock.clone(),
@@ -337,14 +450,46 @@ impl Bench {
     }
 
     pub(super) async fn try_sling(&self, title: &str, rig: &str) -> Result<BeadId, RuntimeError> {
+        Self::sling_to(&self.handle, title, rig).await
+    }
+
+    pub(super) async fn sling_through(
+        handle: &TownHandle,
+        title: &str,
+    ) -> Result<BeadId, RuntimeError> {
+        Self::sling_to(handle, title, "r1").await
+    }
+
+    async fn sling_to(handle: &TownHandle, title: &str, rig: &str) -> Result<BeadId, RuntimeError> {
         let input = json!({"rig_id": rig, "title": title});
         let command = wire::command_from_tool("gt_sling", input, Caller::user("ann")).unwrap();
-        let receipt = self.handle.execute(command).await?;
+        let receipt = handle.execute(command).await?;
         Ok(BeadId::new(&receipt.made[0]).unwrap())
     }
 
     pub(super) async fn sling(&self, title: &str) -> BeadId {
         self.try_sling(title, "r1").await.unwrap()
+    }
+
+    /// Executes a command of a user, as JSON without type and caller.
+    pub(super) async fn command(&self, name: &str, mut input: Value) {
+        input["type"] = name.into();
+        input["caller"] = json!({"kind": "user", "id": "ann"});
+        let command = wire::command_from_value(input).unwrap();
+        self.handle.execute(command).await.unwrap();
+    }
+
+    pub(super) async fn bead(&self, id: &BeadId) -> Bead {
+        self.stored().await.bead(id).unwrap().clone()
+    }
+
+    /// Waits until something is true of the town as it is stored.
+    pub(super) async fn until(&self, what: &str, is_true: impl Fn(&Town) -> bool) {
+        let begin = tokio::time::Instant::now();
+        while !is_true(&self.stored().await) {
+            assert!(begin.elapsed() < PATIENCE, "never: {what}");
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub(super) async fn close_bead(&self, bead: &BeadId) -> Result<(), RuntimeError> {
@@ -392,10 +537,22 @@ impl Bench {
     pub(super) async fn beats(&self, session: &SessionId, event: &str) {
         let heartbeat = Heartbeat {
             last_event_type: Some(event.into()),
+            last_event_at: Some(self.now()),
             ..Heartbeat::default()
         };
         self.say(session, AgentOutputKind::Heartbeat(heartbeat))
             .await;
+    }
+
+    /// A session that was asked to leave does so.
+    pub(super) async fn leaves(&self, session: &SessionId) {
+        self.agents.end(session);
+        let exit = AgentExit {
+            status: ExitStatus::Completed,
+            reason: "scripted".into(),
+            asked: true,
+        };
+        self.say(session, AgentOutputKind::Exited(exit)).await;
     }
 
     pub(super) async fn exits(&self, session: &SessionId, status: ExitStatus) {

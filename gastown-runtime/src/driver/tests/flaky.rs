@@ -22,6 +22,8 @@ struct Counts {
     reads: AtomicUsize,
     next: AtomicUsize,
     no_leases: AtomicBool,
+    /// The town whose commits never return.
+    hangs_in: std::sync::Mutex<Option<TownId>>,
 }
 
 #[derive(Clone, Default)]
@@ -56,6 +58,10 @@ impl Flaky {
         self.counts.no_leases.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn hang_in(&self, town: TownId) {
+        *self.counts.hangs_in.lock().unwrap() = Some(town);
+    }
+
     pub(super) fn hang_next_commit(&self) {
         self.counts.next.store(HANG, Ordering::Relaxed);
     }
@@ -80,6 +86,10 @@ impl Store for Flaky {
     }
 
     async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError> {
+        let hangs_in = self.counts.hangs_in.lock().unwrap().clone();
+        if hangs_in.as_ref() == Some(town) {
+            std::future::pending::<()>().await;
+        }
         match self.counts.next.swap(WELL, Ordering::Relaxed) {
             OVERTAKE => {
                 let other = Commit {
