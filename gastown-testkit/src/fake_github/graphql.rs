@@ -119,6 +119,8 @@ fn outgoing(answer: &ExecutionResponse) -> Value {
             .get("message")
             .and_then(Value::as_str)
             .unwrap_or_default();
+        // Apollo says so of every message of a field; GitHub has no such words.
+        let message = message.strip_prefix("resolver error: ").unwrap_or(message);
         if let Some((kind, message)) = message.split_once(tree::TYPE_MARK) {
             let (kind, message) = (kind.to_owned(), message.to_owned());
             if let Some(members) = error.as_object_mut() {
