@@ -21,6 +21,21 @@ pub enum BreakerState {
     HalfOpen,
 }
 
+impl BreakerState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// The legal transitions: tripped, probed, and by what came of the probe reset or open again.
+    #[must_use]
+    pub const fn may_become(self, to: Self) -> bool {
+        match self {
+            Self::Closed => matches!(to, Self::Open),
+            Self::Open => matches!(to, Self::HalfOpen),
+            Self::HalfOpen => matches!(to, Self::Closed | Self::Open),
+        }
+    }
+}
+
 /// A dispatch that was rejected or never reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,4 +86,22 @@ pub struct Breaker {
     pub probe_started: bool,
     /// A person asked for one probe more.
     pub probe_asked: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BreakerState;
+
+    #[test]
+    fn transitions_over_all_pairs() {
+        let mut legal = alloc::vec::Vec::new();
+        for from in BreakerState::ALL {
+            for to in BreakerState::ALL {
+                if from.may_become(to) {
+                    legal.push(alloc::format!("{from:?}→{to:?}"));
+                }
+            }
+        }
+        insta::assert_snapshot!(legal.join(" "), @"Closed→Open Open→HalfOpen HalfOpen→Closed HalfOpen→Open");
+    }
 }

@@ -93,6 +93,16 @@ pub enum ConditionSubject {
     Rig(RigId),
 }
 
+impl ConditionSubject {
+    /// Whether it is about a rig, or about the work of no rig.
+    pub(crate) fn covers(&self, rig: Option<&RigId>) -> bool {
+        match self {
+            ConditionSubject::Town => true,
+            ConditionSubject::Rig(id) => Some(id) == rig,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for ConditionSubject {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]

@@ -355,6 +355,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether a count of attempts is at the cap.
+    pub(crate) fn attempts_spent(&self, attempts: u32) -> bool {
+        attempts >= self.max_dispatch_attempts
+    }
+
     /// Resolves every value: rig override, else town value, else default (spec 1.9).
     #[must_use]
     pub fn resolve(town: &TownConfig, rig: Option<&RigConfig>) -> Self {

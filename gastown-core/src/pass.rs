@@ -149,8 +149,8 @@ impl<'a> Pass<'a> {
 
     /// Whether the attempts of a bead are at the cap of its rig, or of the town without one.
     pub(crate) fn attempts_spent(&self, bead: &Bead) -> bool {
-        let cap = self.settings(bead.rig_id.as_ref()).max_dispatch_attempts;
-        bead.dispatch_attempts >= cap
+        let settings = self.settings(bead.rig_id.as_ref());
+        settings.attempts_spent(bead.dispatch_attempts)
     }
 
     // ---- the plan of this pass ----

@@ -122,7 +122,17 @@ impl Performing<'_> {
         }
     }
 
+    fn breaker_may_become(&self, to: BreakerState) -> Result<(), ApplyError> {
+        let from = self.town.state().breaker.state;
+        if from.may_become(to) {
+            return Ok(());
+        }
+        let legal = alloc::format!("a state that may become {to:?}");
+        Err(self.stale("breaker", legal, alloc::format!("{from:?}")))
+    }
+
     pub(super) fn trip_breaker(&mut self, _: &TripBreaker) -> Applied {
+        self.breaker_may_become(BreakerState::Open)?;
         let now = self.now;
         let breaker = &mut self.town.state_mut().breaker;
         // A probe that came to nothing opens it again; its probes go on counting.
@@ -140,10 +150,7 @@ impl Performing<'_> {
         if self.town.bead(&action.bead_id).is_none() {
             return Err(self.missing(&action.bead_id));
         }
-        let state = self.town.state().breaker.state;
-        if state != BreakerState::Open {
-            return Err(self.stale("breaker", "open", alloc::format!("{state:?}")));
-        }
+        self.breaker_may_become(BreakerState::HalfOpen)?;
         let now = self.now;
         let breaker = &mut self.town.state_mut().breaker;
         breaker.state = BreakerState::HalfOpen;
@@ -160,6 +167,7 @@ impl Performing<'_> {
     }
 
     pub(super) fn reset_breaker(&mut self) -> Applied {
+        self.breaker_may_become(BreakerState::Closed)?;
         self.town.state_mut().breaker = crate::breaker::Breaker::default();
         Ok(Vec::new())
     }
@@ -287,15 +295,10 @@ impl crate::town::Town {
     /// a drain ended was withdrawn, or went down with the old container: that says nothing of
     /// whether starts work.
     fn start_failure_is_explained(&self, agent: &Agent) -> bool {
-        let by_condition = self.conditions().any(|condition| {
-            condition.holds()
-                && match &condition.subject {
-                    crate::condition::ConditionSubject::Town => true,
-                    crate::condition::ConditionSubject::Rig(id) => {
-                        Some(id) == agent.rig_id.as_ref()
-                    }
-                }
-        });
+        let rig = agent.rig_id.as_ref();
+        let by_condition = self
+            .conditions()
+            .any(|condition| condition.holds() && condition.subject.covers(rig));
         let drained_until = self.state().container.drained_until;
         by_condition
             || self.is_draining()

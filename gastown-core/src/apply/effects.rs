@@ -38,23 +38,7 @@ impl Performing<'_> {
             return Err(self.missing(&action.bead_id));
         };
         let now = self.now;
-        let is_probe = self.town.state().breaker.state == BreakerState::HalfOpen
-            && self
-                .town
-                .state()
-                .breaker
-                .probe
-                .as_ref()
-                .is_some_and(|p| p.bead_id == action.bead_id);
-        if is_probe {
-            let breaker = &mut self.town.state_mut().breaker;
-            // The rig that shows whether starts work is the agent's.
-            breaker.probed_rigs.insert(action.rig_id.clone(), now);
-            if let Some(probe) = &mut breaker.probe {
-                probe.agent_id = Some(action.agent_id.clone());
-                probe.session = Some(action.session);
-            }
-        }
+        let is_probe = self.note_probe(action);
         // A probe costs the bead and its lineage nothing: probes have a limit of their own.
         let cost = u32::from(!is_probe);
         if !is_probe {
@@ -102,6 +86,24 @@ impl Performing<'_> {
                 attempt: action.attempt,
             },
         )])
+    }
+
+    /// Whether a dispatch is the probe of the half-open breaker, which then takes note of it.
+    fn note_probe(&mut self, action: &action::DispatchAgent) -> bool {
+        let now = self.now;
+        let breaker = &self.town.state().breaker;
+        let probed = breaker.probe.as_ref().map(|probe| &probe.bead_id);
+        if breaker.state != BreakerState::HalfOpen || probed != Some(&action.bead_id) {
+            return false;
+        }
+        let breaker = &mut self.town.state_mut().breaker;
+        // The rig that shows whether starts work is the agent's.
+        breaker.probed_rigs.insert(action.rig_id.clone(), now);
+        if let Some(probe) = &mut breaker.probe {
+            probe.agent_id = Some(action.agent_id.clone());
+            probe.session = Some(action.session);
+        }
+        true
     }
 
     pub(super) fn stop_agent(&mut self, action: &action::StopAgent) -> Applied {

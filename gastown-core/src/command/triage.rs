@@ -198,8 +198,8 @@ impl Town {
         let Some(bead) = self.bead(&case.bead) else {
             return String::new();
         };
-        let cap = self.settings(bead.rig_id.as_ref()).max_dispatch_attempts;
-        let at_cap = bead.dispatch_attempts >= cap;
+        let settings = self.settings(bead.rig_id.as_ref());
+        let at_cap = settings.attempts_spent(bead.dispatch_attempts);
         self.unhook(&case.agent);
         if at_cap {
             let message = format!("every attempt was made; triage said: {notes}");

@@ -17,10 +17,7 @@ impl Town {
             .map(|rig| rig.id.clone());
         self.conditions()
             .filter(|condition| condition.holds())
-            .filter(move |condition| match &condition.subject {
-                ConditionSubject::Town => true,
-                ConditionSubject::Rig(id) => Some(id) == rig.as_ref(),
-            })
+            .filter(move |condition| condition.subject.covers(rig.as_ref()))
     }
 
     /// Whether a condition that holds keeps a review from being merged.
@@ -32,12 +29,7 @@ impl Town {
     /// The live pull requests that a condition is about, by priority, age and id.
     pub(crate) fn pull_requests_under(&self, subject: &ConditionSubject) -> Vec<&Bead> {
         self.live_pull_requests()
-            .filter(|mr| match subject {
-                ConditionSubject::Town => true,
-                ConditionSubject::Rig(id) => {
-                    self.rig_of_review(mr).is_some_and(|rig| rig.id == *id)
-                }
-            })
+            .filter(|mr| subject.covers(self.rig_of_review(mr).map(|rig| &rig.id)))
             .collect()
     }
 

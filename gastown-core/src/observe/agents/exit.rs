@@ -93,8 +93,8 @@ impl Town {
         else {
             return;
         };
-        let cap = self.settings(bead.rig_id.as_ref()).max_dispatch_attempts;
-        let at_cap = bead.dispatch_attempts >= cap;
+        let settings = self.settings(bead.rig_id.as_ref());
+        let at_cap = settings.attempts_spent(bead.dispatch_attempts);
         if status == ExitStatus::Failed && at_cap {
             let message = format!("agent {agent} failed, and every attempt was made");
             self.fail_and_tell(hook, ReasonCode::AgentFailed, &message, "agent_exited", now);

@@ -195,6 +195,7 @@ impl Town {
     /// The engine's merge was refused, in the forge's own words; too often, a person is told and
     /// the engine keeps its hands off this head (spec 4.5).
     pub(super) fn merge_was_refused(&mut self, id: &BeadId, words: &str, now: Timestamp) {
+        self.merge_was_stopped(id, words);
         let limit = self.policy().merge_refusal_limit;
         let Some(refusals) = self.bead(id).and_then(|mr| mr.review()).map(|review| {
             let refusals = review.auto_merge.refusals;
@@ -204,11 +205,9 @@ impl Town {
         };
         let spent = refusals >= limit;
         self.edit_review(id, |review| {
-            stop_clock(review);
             let head = review.head_sha.clone();
             let auto = &mut review.auto_merge;
             auto.refusals = refusals;
-            auto.last_refusal = Some(words.into());
             if spent {
                 let unseen = || crate::review::OFF_UNSEEN.to_string();
                 auto.off_for_head = Some(head.unwrap_or_else(unseen));
@@ -221,6 +220,14 @@ impl Town {
             );
             self.tell_once(id, ReasonCode::MergeRefused, message, now);
         }
+    }
+
+    /// A merge came to nothing: its clock starts anew with the next green look.
+    pub(super) fn merge_was_stopped(&mut self, id: &BeadId, words: &str) {
+        self.edit_review(id, |review| {
+            stop_clock(review);
+            review.auto_merge.last_refusal = Some(words.into());
+        });
     }
 }
 

@@ -71,8 +71,14 @@ impl Town {
             }
             MergeOutcome::Refused { status, message } => {
                 let words = format!("{status}: {}", crate::ids::shown(message, 300));
-                self.merge_was_refused(id, &words, now);
-                if says_no_method(*status, message) {
+                let no_method = says_no_method(*status, message);
+                // What is known already costs this review nothing (spec 1.8).
+                if no_method && self.no_method_is_known(id) {
+                    self.merge_was_stopped(id, &words);
+                } else {
+                    self.merge_was_refused(id, &words, now);
+                }
+                if no_method {
                     self.no_method_is_allowed(id, &words, now);
                 }
                 format!("the merge of {id} was refused: {words}")
@@ -88,6 +94,12 @@ impl Town {
                 format!("whether {id} was merged is not known: {words}")
             }
         }
+    }
+
+    /// Whether the condition that no method is allowed holds for the rig of a review.
+    fn no_method_is_known(&self, id: &BeadId) -> bool {
+        self.conditions_of(id)
+            .any(|condition| condition.kind == ConditionKind::MergeMethodImpossible)
     }
 
     fn no_method_is_allowed(&mut self, id: &BeadId, words: &str, now: Timestamp) {
@@ -200,6 +212,19 @@ mod tests {
             r#"{"kind": "refused", "status": 405, "message": "Squash merges are not allowed on this repository."}"#,
         );
         assert!(after.contains("merge_method_impossible"), "{after}");
+        assert!(after.contains("refusals: 0 → 1"), "{after}");
+    }
+
+    /// A second pull request of the rig spends nothing on what is known already.
+    #[test]
+    fn merge_refused_for_its_method_under_its_condition_is_no_refusal() {
+        let known = r#"town conditions=[{"kind":"merge_method_impossible","subject":{"kind":"rig","id":"r1"},"since":"2026-04-04T11:00:00Z"}] config"#;
+        let after = outcome(
+            &town().replace("town config", known),
+            r#"{"kind": "refused", "status": 405, "message": "Squash merges are not allowed on this repository."}"#,
+        );
+        assert!(after.contains("pending: true → false"), "{after}");
+        assert!(!after.contains("refusals"), "{after}");
     }
 
     #[test]

@@ -33,11 +33,10 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 /// Whether an agent's own attempts are at the cap of its rig.
 pub(super) fn is_at_cap(pass: &Pass<'_>, agent: &Agent) -> bool {
-    let cap = pass
-        .settings(agent.rig_id.as_ref())
-        .max_dispatch_attempts
-        .max(1);
-    is_worker(agent) && agent.dispatch_attempts >= cap
+    // A cap of none is no crash: it needs one dispatch at least.
+    let attempts = agent.dispatch_attempts;
+    let settings = pass.settings(agent.rig_id.as_ref());
+    is_worker(agent) && attempts > 0 && settings.attempts_spent(attempts)
 }
 
 #[cfg(test)]

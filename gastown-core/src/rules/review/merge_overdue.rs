@@ -32,9 +32,9 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     let trouble = pass
         .town
         .conditions_of(&mr.id)
-        .find(|condition| condition.kind.holds_polls());
+        .find(|condition| condition.kind.holds_merges());
     if let Some(condition) = trouble {
-        let text = "whether it was merged can't be asked";
+        let text = "nothing can be merged meanwhile";
         return Verdict::wait(condition_wait(condition, text));
     }
     let due = pass.stale(attempt.at, pass.policy().merge_outcome_timeout);
@@ -91,6 +91,16 @@ mod tests {
     #[test]
     fn review_merge_overdue_at_the_threshold_waits() {
         assert_eq!(acts(TOWN, "0s"), "nothing");
+    }
+
+    #[test]
+    fn review_merge_overdue_under_a_condition_waits() {
+        for kind in ["merge_method_impossible", "credentials_rejected"] {
+            let town = std::format!(
+                r#"town conditions=[{{"kind":"{kind}","subject":{{"kind":"rig","id":"r1"}},"since":"2026-04-04T11:00:00Z","told_at":"2026-04-04T11:00:00Z","next_probe_at":"2026-04-04T13:00:00Z"}}]{TOWN}"#
+            );
+            assert_eq!(acts(&town, "1ms"), "nothing", "{kind}");
+        }
     }
 
     #[test]
