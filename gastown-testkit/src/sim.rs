@@ -14,7 +14,7 @@
 //! depends on the seed and the name alone. The same seed gives the same run to the byte, and a
 //! failing run is made small by letting fewer and fewer things happen ([`minimize`]).
 //!
-//! ```
+//! ```no_run
 //! use gastown_store_memory::MemoryStore;
 //! use gastown_testkit::sim::{Rates, Settings, simulate};
 //!
