@@ -7,6 +7,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{AgentStatus, Role};
+use crate::apply::{ESCALATION_TOPIC, WAITING_TOPIC};
 use crate::bead::{Bead, BeadStatus};
 use crate::condition::{ConditionKind, ConditionSubject};
 use crate::edge::EdgeKind;
@@ -474,6 +475,16 @@ pub(crate) enum Subject {
 }
 
 impl ActionKind {
+    /// The bead that a notice stamps with the time at which its mayor was told.
+    pub(crate) fn stamped_bead(&self) -> Option<BeadId> {
+        let ActionKind::NotifyMayor(notice) = self else {
+            return None;
+        };
+        [ESCALATION_TOPIC, WAITING_TOPIC]
+            .iter()
+            .find_map(|prefix| BeadId::new(notice.topic.strip_prefix(prefix)?).ok())
+    }
+
     /// What the action changes.
     pub(crate) fn subjects(&self) -> alloc::vec::Vec<Subject> {
         use ActionKind as A;

@@ -67,7 +67,7 @@ pub(crate) fn issue_obstacles<'a>(pass: &Pass<'a>, bead: &'a Bead) -> Vec<Obstac
         Obstacle::MoleculeStep,
     );
     note(
-        crate::rules::triage::is_idle_batch(town, bead),
+        crate::rules::triage::is_idle_batch(pass, bead),
         Obstacle::NothingToJudge,
     );
     note(bead.held, Obstacle::Held);

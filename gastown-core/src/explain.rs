@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
-use crate::action::{Action, Subject};
+use crate::action::{Action, ActionKind, Subject};
 use crate::bead::{Bead, BeadKind};
 use crate::green::{GreenCondition, green};
 use crate::ids::{AgentId, BeadId};
@@ -22,6 +22,7 @@ use crate::time::Timestamp;
 use crate::town::Town;
 use crate::verdict::{Verdict, Wait, WaitFor};
 use crate::wakeup::next_decision;
+use crate::work::Work;
 
 /// How many passes ahead the next rule is looked for, however large the town.
 const PASSES_AHEAD_MIN: usize = 64;
@@ -126,7 +127,7 @@ pub fn explain(town: &Town, now: Timestamp, bead_id: &BeadId) -> Option<Explanat
     }
     let own = own_subjects(town, bead);
     let due = decide(&Pass::new(town, now));
-    if let Some(action) = due.iter().find(|action| touches(action, &own)) {
+    if let Some(action) = due.iter().find(|action| touches(town, action, &own)) {
         explanation.next_rule = Some(NextRule {
             rule: action.rule.to_string(),
             at: now,
@@ -178,12 +179,25 @@ fn own_subjects(town: &Town, bead: &Bead) -> BTreeSet<Subject> {
         .collect()
 }
 
-fn touches(action: &Action, watched: &BTreeSet<Subject>) -> bool {
-    action
-        .kind
-        .subjects()
-        .iter()
-        .any(|subject| watched.contains(subject))
+fn touches(town: &Town, action: &Action, watched: &BTreeSet<Subject>) -> bool {
+    let names = |subject: &Subject| watched.contains(subject);
+    let stamped = action.kind.stamped_bead().map(Subject::Bead);
+    action.kind.subjects().iter().any(names)
+        || stamped.as_ref().is_some_and(names)
+        || carries_requests(&action.kind) && watched.iter().any(|it| is_triage_request(town, it))
+}
+
+/// A batch for the triage agent carries every open request.
+fn carries_requests(action: &ActionKind) -> bool {
+    matches!(action, ActionKind::CreateBead(made) if Town::is_patrol_batch(&made.bead))
+}
+
+fn is_triage_request(town: &Town, subject: &Subject) -> bool {
+    let Subject::Bead(id) = subject else {
+        return false;
+    };
+    town.bead(id)
+        .is_some_and(|bead| matches!(bead.work(), Some(Work::TriageRequest(_))))
 }
 
 fn subjects_of(wait: &ExplainedWait) -> Option<Subject> {
@@ -273,7 +287,7 @@ fn next_rule(town: &Town, now: Timestamp, watched: &BTreeSet<Subject>) -> Option
     for _ in 0..passes_ahead(town) {
         let (next, due) = next_decision(&ahead, at)?;
         at = next;
-        if let Some(action) = due.iter().find(|action| touches(action, watched)) {
+        if let Some(action) = due.iter().find(|action| touches(&ahead, action, watched)) {
             return Some(NextRule {
                 rule: action.rule.to_string(),
                 at,

@@ -14,7 +14,7 @@ pub use self::stall::no_silent_stall;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gastown_core::{
-    Action, ActionKind, BeadId, Cause, Effect, Timestamp, Town, Violation, check, check_step,
+    Action, ActionKind, Bead, BeadId, Cause, Effect, Timestamp, Town, Violation, check, check_step,
     explain, next_wakeup, reconcile, settle,
 };
 
@@ -186,8 +186,8 @@ pub fn is_healed(before: &Town, settled: &Town, now: Timestamp) -> Result<(), St
         .into_iter()
         .filter(|violation| {
             if violation.invariant == "I3" {
-                // A merge under verification is left alone (spec 3.4).
-                return !was.contains(violation);
+                // Merges under verification are left alone (spec 3.4), whatever waits with them.
+                return !violation.subjects.iter().all(|id| is_verified(settled, id));
             }
             let same = |old: &Violation| {
                 old.invariant == violation.invariant && old.subjects == violation.subjects
@@ -196,6 +196,14 @@ pub fn is_healed(before: &Town, settled: &Town, now: Timestamp) -> Result<(), St
         })
         .collect();
     none(&left, "a settled town")
+}
+
+fn is_verified(town: &Town, id: &str) -> bool {
+    id.parse()
+        .ok()
+        .and_then(|id| town.bead(&id))
+        .and_then(Bead::review)
+        .is_some_and(|review| review.verify.is_some())
 }
 
 /// P5 and P6 of a settled town: nothing is due before the next wake-up, at `share` of the way and

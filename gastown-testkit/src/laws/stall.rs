@@ -139,10 +139,10 @@ fn knows(town: &Town, bead: &Bead) -> bool {
         BeadKind::Convoy(convoy) => convoy.staged,
         BeadKind::Issue(_) | BeadKind::Molecule | BeadKind::Message(_) => false,
     };
+    // A convoy is started by a person's command, and ends before its branch by one only.
     let staged = town
         .convoy_of(&bead.id)
-        .and_then(Bead::convoy)
-        .is_some_and(|convoy| convoy.staged);
+        .is_some_and(|of| !of.is_live() || of.convoy().is_some_and(|convoy| convoy.staged));
     // The source of a review waits with it.
     let source_held = town
         .source_of(bead)

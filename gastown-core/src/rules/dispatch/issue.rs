@@ -226,6 +226,24 @@ mod tests {
         );
     }
 
+    /// The review that the request is about ends in the same pass.
+    #[test]
+    fn dispatch_issue_sends_nobody_to_a_batch_whose_requests_end_with_a_review() {
+        let town = r#"
+            rig r1
+            agent a1 refinery idle rig_id=r1 hook=m1 exited_at=-1h
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request in_progress rig_id=r1 review.source=b1 dispatch_attempts=5 updated_at=0s
+            edge m1 tracks b1
+            bead q1 issue open labels=["gt:triage-request"] metadata.hooked_bead_id=m1
+            bead t1 issue open rig_id=r1 created_by=patrol labels=["gt:triage"]
+        "#;
+        let settled = settled(town, "0s");
+        assert!(settled.contains("transition_bead bead_id=m1"), "{settled}");
+        assert!(settled.contains("transition_bead bead_id=t1"), "{settled}");
+        assert!(!settled.contains("dispatch_agent"), "{settled}");
+    }
+
     #[test]
     fn dispatch_issue_sends_nobody_to_a_batch_whose_requests_become_moot() {
         let town = r#"

@@ -126,12 +126,9 @@ fn anywhere(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         };
     }
     let since = mr.in_status_since();
-    let wait = Wait::on(
-        WaitFor::Person,
-        "no rig is known for it and no refinery is idle",
-    );
+    let text = "no rig is known for it and no refinery is idle";
     if mr.told.contains_key(&ReasonCode::MrWithoutRig) {
-        return Verdict::wait(wait.since(since));
+        return Verdict::wait(Wait::on(WaitFor::Person, text).since(since));
     }
     match pass.stale(since, pass.policy().stuck_review) {
         Due::Now => Verdict::Act(pass.tell_once(
@@ -139,7 +136,8 @@ fn anywhere(pass: &Pass<'_>, mr: &Bead) -> Verdict {
             ReasonCode::MrWithoutRig,
             "no rig is known for this review, and no refinery of the town is idle",
         )),
-        Due::At(until) => Verdict::wait(wait.since(since).not_before(until)),
+        // Nobody was told yet, so it is no person's turn.
+        Due::At(until) => Verdict::wait(Wait::until(until, text).since(since)),
     }
 }
 
