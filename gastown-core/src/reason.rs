@@ -62,6 +62,8 @@ reason_codes! {
     NoRig = "no_rig",
     /// The review's rig can't be told and no refinery is idle.
     MrWithoutRig = "mr_without_rig",
+    /// A molecule, or a step of one, belongs to no bead.
+    MoleculeAlone = "molecule_alone",
     /// Every review of the issue has ended, one of them merged.
     ReviewMerged = "review_merged",
     /// Every review of the issue has ended, none merged.

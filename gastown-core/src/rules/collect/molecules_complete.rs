@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::action::TransitionBead;
 use crate::bead::{Bead, BeadKind, BeadStatus};
-use crate::pass::Pass;
+use crate::pass::{Due, Pass};
 use crate::reason::{Reason, ReasonCode};
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
@@ -13,7 +13,8 @@ use crate::work::Work;
 pub(super) const RULE: Rule = Rule {
     id: "molecules/complete",
     text: "A molecule whose steps are all closed, or whose bead has ended: closed. So is a step \
-           whose molecule has ended.",
+           whose molecule has ended. One that belongs to no bead for stuck_review: a person is \
+           told.",
     on: On::LiveBead(evaluate),
 };
 
@@ -41,12 +42,23 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
     for_its_parent(pass, bead, "is worked on through its bead")
 }
 
-/// Waits for the bead that this one was made for; without one only a person can help.
+/// Waits for the bead that this one was made for; without one only a person can help, who is told.
 fn for_its_parent(pass: &Pass<'_>, bead: &Bead, text: &str) -> Verdict {
-    Verdict::wait(match pass.town.parent_of(bead) {
-        Some(parent) => Wait::on(WaitFor::Bead, text).id(parent.as_str()),
-        None => Wait::on(WaitFor::Person, "belongs to no bead; a person may close it"),
-    })
+    if let Some(parent) = pass.town.parent_of(bead) {
+        return Verdict::wait(Wait::on(WaitFor::Bead, text).id(parent.as_str()));
+    }
+    let (code, alone) = (
+        ReasonCode::MoleculeAlone,
+        "belongs to no bead; a person may close it",
+    );
+    let since = bead.in_status_since();
+    if bead.told.contains_key(&code) {
+        return Verdict::wait(Wait::on(WaitFor::Person, alone).since(since));
+    }
+    match pass.stale(since, pass.policy().stuck_review) {
+        Due::Now => Verdict::Act(pass.tell_once(bead, code, alone)),
+        Due::At(until) => Verdict::wait(Wait::until(until, alone).since(since)),
+    }
 }
 
 /// The issues of a molecule.
@@ -104,13 +116,16 @@ mod tests {
         let unowned = TOWN
             .replace("s2 issue closed", "s2 issue open")
             .replace("open parent_id=b1", "open");
+        let unowned = unowned.replace("molecule open", "molecule open status_changed_at=-30m");
         assert_eq!(acts(&unowned, "0s"), "nothing");
+        // Nobody works on it, so a person hears of it.
+        assert!(acts(&unowned, "1ms").contains("tell bead_id=o1 category=molecule_alone"));
     }
 
     #[test]
-    fn molecules_complete_waits_for_its_bead_or_for_a_person() {
+    fn molecules_complete_waits_until_a_person_is_told() {
         let town = town(&std::format!(
-            "{TOWN}\nbead s3 issue open labels=[\"gt:molecule-step\"]"
+            "{TOWN}\nbead s3 issue open labels=[\"gt:molecule-step\"] status_changed_at=-1s"
         ));
         let waits = |id: &str| {
             let bead = BeadId::new(id).unwrap();
@@ -123,7 +138,7 @@ mod tests {
         let (kind, text) = waits("s3").unwrap();
         assert_eq!(
             (kind, &*text),
-            (WaitFor::Person, "belongs to no bead; a person may close it")
+            (WaitFor::Time, "belongs to no bead; a person may close it")
         );
     }
 

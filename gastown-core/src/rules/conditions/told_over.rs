@@ -65,6 +65,9 @@ const LASTING: &[(ReasonCode, Lasts)] = &[
     (ReasonCode::MrWithoutRig, |pass, bead| {
         pass.town.rig_of_review(bead).is_none()
     }),
+    (ReasonCode::MoleculeAlone, |pass, bead| {
+        pass.town.parent_of(bead).is_none()
+    }),
     (ReasonCode::ConvoyEmpty, |pass, bead| {
         pass.town.issues_of(&bead.id).is_empty()
     }),
