@@ -42,7 +42,7 @@ fn everything(snapshot: Value) -> String {
 }
 
 proptest! {
-    #![proptest_config(cases(96))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn p1_determinism(seed in all_seeds(), order in any::<u64>()) {
@@ -112,6 +112,12 @@ proptest! {
         let by = Duration::from_secs(by);
         held(laws::jump_back_is_quiet(&town, now(), by), &seed.snapshot())?;
         held(laws::jump_forward_is_covered(&town, now(), by), &seed.snapshot())?;
+    }
+
+    /// Nobody answers, for days: what is tried again is paid for, until a person has to act.
+    #[test]
+    fn p15_every_cycle_costs(seed in seeds(0..=12)) {
+        held(laws::every_cycle_costs(&seed.town(), now(), 100), &seed.snapshot())?;
     }
 
     #[test]
