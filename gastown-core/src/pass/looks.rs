@@ -82,17 +82,26 @@ fn probe_of(town: &Town, subject: &ConditionSubject) -> Option<BeadId> {
 /// Of pull requests that share a budget, those for which too little of it is left: those nearest
 /// a decision go first.
 fn held_back(mut sharing: Vec<&Bead>) -> BTreeMap<BeadId, HeldBack> {
-    let latest: Option<&Seen> = sharing
+    let latest: Option<(&Bead, &Seen)> = sharing
         .iter()
-        .filter_map(|mr| mr.review()?.observation.as_ref())
-        .filter(|seen| seen.observation.api_budget.is_some())
-        .max_by_key(|seen| seen.at);
-    let Some((seen, budget)) = latest.and_then(|seen| Some((seen, seen.observation.api_budget?)))
-    else {
+        .filter_map(|mr| Some((*mr, mr.review()?.observation.as_ref()?)))
+        .filter(|(_, seen)| seen.observation.api_budget.is_some())
+        .max_by_key(|(_, seen)| seen.at);
+    let Some((reporter, seen)) = latest else {
+        return BTreeMap::new();
+    };
+    let Some(budget) = seen.observation.api_budget else {
         return BTreeMap::new();
     };
     let looks_left = budget.remaining.checked_div(REQUESTS_PER_LOOK).unwrap_or(0);
-    let looks_left = usize::try_from(looks_left).unwrap_or(usize::MAX);
+    // Looks since the report are taken off it, else the next pull requests would have them again.
+    let spent = sharing
+        .iter()
+        .filter(|mr| looked_at_since(mr, seen.at, mr.id == reporter.id))
+        .count();
+    let looks_left = usize::try_from(looks_left)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(spent);
     let held = HeldBack {
         since: seen.at,
         until: budget.resets_at.min(seen.at.plus(BUDGET_MAX)),
@@ -100,6 +109,12 @@ fn held_back(mut sharing: Vec<&Bead>) -> BTreeMap<BeadId, HeldBack> {
     sharing.sort_by_key(|mr| nearness(mr));
     let ids: BTreeSet<&BeadId> = sharing.iter().skip(looks_left).map(|mr| &mr.id).collect();
     ids.into_iter().map(|id| (id.clone(), held)).collect()
+}
+
+/// Whether a look was asked for after a report of the budget; the report's own came before it.
+fn looked_at_since(mr: &Bead, report: Timestamp, is_reporter: bool) -> bool {
+    let last = mr.review().and_then(|review| review.poll.last_at);
+    last.is_some_and(|last| last > report || last == report && !is_reporter)
 }
 
 /// How near a pull request is to a decision; the least is nearest.

@@ -26,7 +26,8 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
         return Verdict::wait(wait("has no issues; a person was told"));
     }
     match pass.stale(since, pass.policy().stuck_review) {
-        Due::At(until) => Verdict::wait(wait("has no issues yet").not_before(until)),
+        // Nobody was told yet, so it is no person's turn.
+        Due::At(until) => Verdict::wait(Wait::until(until, "has no issues yet").since(since)),
         Due::Now => Verdict::Act(pass.tell_once(
             bead,
             ReasonCode::ConvoyEmpty,

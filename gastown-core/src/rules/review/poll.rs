@@ -304,6 +304,9 @@ mod tests {
             decided.contains("bead_id=m2") && !decided.contains("bead_id=m1"),
             "{decided}"
         );
+        // The look that was made is taken off what is left, at once.
+        let looks = settled(&town, "0s").matches("poll_pr").count();
+        assert_eq!(looks, 1);
         let enough = town.replace(r#""remaining":9"#, r#""remaining":16"#);
         assert!(acts(&enough, "0s").contains("bead_id=m1"));
         assert!(acts(&town, "20m").contains("bead_id=m1"));
