@@ -16,7 +16,7 @@ use crate::work::{TriageType, Work};
 pub(crate) struct Plan {
     claimed: BTreeSet<Subject>,
     polecats: BTreeMap<RigId, u32>,
-    direct_merges: BTreeSet<RigId>,
+    direct_merges: BTreeMap<RigId, BeadId>,
     repairs_in_progress: BTreeSet<BeadId>,
     ended: BTreeSet<BeadId>,
     new_refineries: BTreeSet<RigId>,
@@ -60,7 +60,9 @@ impl Plan {
         if bead.review().is_some_and(|review| review.pr_url.is_none())
             && let Some(rig) = town.rig_of_review(bead)
         {
-            self.direct_merges.insert(rig.id.clone());
+            self.direct_merges
+                .entry(rig.id.clone())
+                .or_insert_with(|| bead.id.clone());
         }
     }
 
@@ -151,9 +153,9 @@ impl Plan {
         self.polecats.get(rig).copied().unwrap_or(0)
     }
 
-    /// Whether a direct merge of the rig is under way, or will be.
-    pub(crate) fn merges_directly(&self, rig: &RigId) -> bool {
-        self.direct_merges.contains(rig)
+    /// The direct merge of the rig that is under way, or will be.
+    pub(crate) fn direct_merge_of(&self, rig: &RigId) -> Option<&BeadId> {
+        self.direct_merges.get(rig)
     }
 
     /// Whether a repair of the MR bead is in progress, or will be.

@@ -11,6 +11,7 @@ use crate::pass::{Due, Pass, Plan};
 use crate::reason::ReasonCode;
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
+use crate::work::Work;
 
 pub(super) const RULE: Rule = Rule {
     id: "dispatch/review",
@@ -45,6 +46,13 @@ fn is_mine(pass: &Pass<'_>, mr: &Bead) -> bool {
 
 fn obstacles(pass: &Pass<'_>, mr: &Bead) -> Vec<Wait> {
     let mut waits = blocker_waits(pass.town, mr);
+    // A step or a request is not worked on by itself: a review of one came from outside, and ends
+    // with it (`review/source-gone`), perhaps in the same settlement.
+    let source = pass.town.source_of(mr).and_then(|id| pass.town.bead(id));
+    if let Some(source) = source.filter(|source| is_no_work_of_its_own(source)) {
+        let text = "its source is a step or a request, which is not worked on by itself";
+        waits.push(Wait::on(WaitFor::Bead, text).id(source.id.as_str()));
+    }
     if mr.held {
         waits.push(Wait::on(
             WaitFor::Person,
@@ -52,6 +60,13 @@ fn obstacles(pass: &Pass<'_>, mr: &Bead) -> Vec<Wait> {
         ));
     }
     waits
+}
+
+fn is_no_work_of_its_own(bead: &Bead) -> bool {
+    matches!(
+        bead.work(),
+        Some(Work::MoleculeStep | Work::TriageRequest(_))
+    )
 }
 
 /// Which budget of a review is spent.
@@ -83,13 +98,14 @@ pub(super) fn judge(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 fn in_rig(pass: &Pass<'_>, mr: &Bead, rig: RigId) -> Verdict {
     let is_direct = mr.review().is_some_and(|review| review.pr_url.is_none());
-    if is_direct && pass.planned(|plan: &Plan| plan.merges_directly(&rig)) {
+    let other = pass.planned(|plan: &Plan| plan.direct_merge_of(&rig).cloned());
+    if let Some(other) = other.filter(|_| is_direct) {
         return Verdict::wait(
             Wait::on(
                 WaitFor::Bead,
                 "another direct merge of the rig is under way",
             )
-            .id(rig.as_str()),
+            .id(other.as_str()),
         );
     }
     let free = longest_idle(pass, Role::Refinery, Some(&rig));
@@ -165,6 +181,15 @@ mod tests {
         dispatch/review: transition_agent agent_id=t1-a1 from=idle reason=dispatched to=working
         dispatch/review: dispatch_agent agent_id=t1-a1 attempt=1 bead_id=m1 rig_id=r1 session=1
         ");
+    }
+
+    #[test]
+    fn dispatch_review_of_a_step_waits_for_the_step() {
+        let town = std::format!("rig r1\n{MR}").replace(
+            "issue in_review rig_id=r1",
+            r#"issue in_review rig_id=r1 parent_id=o1 labels=["gt:molecule-step"]"#,
+        );
+        assert!(!acts(&town, "0s").contains("dispatch_agent"));
     }
 
     #[test]
