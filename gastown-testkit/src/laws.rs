@@ -192,7 +192,9 @@ pub fn is_healed(before: &Town, settled: &Town, now: Timestamp) -> Result<(), St
                 return !violation.subjects.iter().all(|id| is_verified(settled, id));
             }
             let same = |old: &Violation| {
-                old.invariant == violation.invariant && old.subjects == violation.subjects
+                // Of what was there before, some may have ended meanwhile.
+                let all = |id| old.subjects.contains(id);
+                old.invariant == violation.invariant && violation.subjects.iter().all(all)
             };
             violation.heals() || !was.iter().any(same)
         })

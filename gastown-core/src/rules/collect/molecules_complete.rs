@@ -44,7 +44,8 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 /// Waits for the bead that this one was made for; without one only a person can help, who is told.
 fn for_its_parent(pass: &Pass<'_>, bead: &Bead, text: &str) -> Verdict {
-    if let Some(parent) = pass.town.parent_of(bead) {
+    // One that names itself, as only a town from outside can, has none.
+    if let Some(parent) = pass.town.parent_of(bead).filter(|id| **id != bead.id) {
         return Verdict::wait(Wait::on(WaitFor::Bead, text).id(parent.as_str()));
     }
     let (code, alone) = (

@@ -66,7 +66,8 @@ const LASTING: &[(ReasonCode, Lasts)] = &[
         pass.town.rig_of_review(bead).is_none()
     }),
     (ReasonCode::MoleculeAlone, |pass, bead| {
-        pass.town.parent_of(bead).is_none()
+        let parent = pass.town.parent_of(bead);
+        parent.is_none_or(|parent| *parent == bead.id)
     }),
     (ReasonCode::ConvoyEmpty, |pass, bead| {
         pass.town.issues_of(&bead.id).is_empty()
