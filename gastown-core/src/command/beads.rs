@@ -16,6 +16,7 @@ use crate::edge::{Edge, EdgeKind};
 use crate::ids::{AgentId, BeadId, RigId};
 use crate::reason::{Reason, ReasonCode};
 use crate::review::ReviewOutcome;
+use crate::rig::Repository;
 use crate::town::Town;
 use crate::work::{Work, label};
 
@@ -99,7 +100,34 @@ impl Town {
                 "can change only while the bead is open and no agent is hooked to it",
             ));
         }
-        Ok(())
+        self.check_same_repository(bead, rig)
+    }
+
+    /// A pull request stays where it is, and a landing belongs to its rig's part of the convoy
+    /// (invariant I14).
+    fn check_same_repository(&self, bead: &Bead, rig: Option<&RigId>) -> Result<(), CommandError> {
+        let (Some(review), Some(rig)) = (bead.review(), rig.and_then(|rig| self.rig(rig))) else {
+            return Ok(());
+        };
+        let elsewhere = review.pr_url.as_ref().filter(|url| {
+            Repository::of_pr_url(url).map(|(repository, _)| repository) != rig.repository()
+        });
+        if let Some(url) = elsewhere {
+            return Err(CommandError::conflict(
+                "rig_id",
+                format!(
+                    "its pull request {url} is not in the repository of rig {}",
+                    rig.id
+                ),
+            ));
+        }
+        match &review.landing_rig {
+            Some(landing) if *landing != rig.id => Err(CommandError::conflict(
+                "rig_id",
+                format!("it lands the convoy's branch of rig {landing}"),
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn move_to_rig(&mut self, id: &BeadId, rig: Option<RigId>, actor: &Actor) {
@@ -432,6 +460,32 @@ mod tests {
         refused NotFound: rig_id: there is no rig "r3"
         refused Conflict: bead_id: bead "b4" is closed, which is final
         unreadable: metadata: expected a JSON object, found a string: pass the object itself, not JSON inside a string
+        "#);
+    }
+
+    #[test]
+    fn update_leaves_a_pull_request_in_its_repository_and_a_landing_in_its_rig() {
+        let town = "
+            rig r1
+            rig r2
+            bead b1 issue in_review rig_id=r1
+            bead c1 convoy open
+            bead m1 merge_request open review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1
+            bead m2 merge_request open rig_id=r1 review.source=c1 review.landing_rig=r1
+            bead m3 merge_request open review.source=b1
+        ";
+        insta::assert_snapshot!(executes(town, r#"
+            {"type": "update_bead", "caller": {"kind": "mayor"}, "bead_id": "m1", "rig_id": "r2"}
+            {"type": "update_bead", "caller": {"kind": "mayor"}, "bead_id": "m2", "rig_id": "r2"}
+            {"type": "update_bead", "caller": {"kind": "mayor"}, "bead_id": "m1", "rig_id": "r1"}
+            {"type": "update_bead", "caller": {"kind": "mayor"}, "bead_id": "m3", "rig_id": "r2"}
+        "#), @r#"
+        refused Conflict: rig_id: its pull request https://github.com/acme/r1/pull/1 is not in the repository of rig r2
+        refused Conflict: rig_id: it lands the convoy's branch of rig r1
+        update_bead []: m1 is updated
+          m1.rig_id: - → "r1"
+        update_bead []: m3 is updated
+          m3.rig_id: - → "r2"
         "#);
     }
 

@@ -138,7 +138,7 @@ fn explain_a_forge_that_is_unreachable_while_a_merge_is_pending() {
     m1 waits for:
     - the forge: the forge is asked again before a person is, since 2026-04-04T11:59:55.000Z, until 2026-04-04T12:00:55.000Z (conditions/tell)
     - condition forge_unreachable: the forge can't be asked: forge_unreachable, since 2026-04-04T11:59:55.000Z, until 2026-04-04T12:00:55.000Z (review/poll)
-    - condition forge_unreachable: nothing can be seen to change: forge_unreachable, since 2026-04-04T11:59:55.000Z (review/waiting)
+    - condition forge_unreachable: nothing can be seen to change: forge_unreachable, since 2026-04-04T11:59:55.000Z, until 2026-04-04T12:00:55.000Z (review/waiting)
     The engine looks again at 2026-04-04T12:00:55.000Z.
     Next, if no event comes: review/poll at 2026-04-04T12:00:55.000Z.
     ");

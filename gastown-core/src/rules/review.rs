@@ -52,9 +52,11 @@ fn live_pull_request(mr: &Bead) -> Option<(&Review, &str)> {
 /// Waits for a condition of the world.
 fn condition_wait(condition: &Condition, text: &str) -> Wait {
     let kind = condition.kind.as_str();
-    Wait::on(WaitFor::Condition, alloc::format!("{text}: {kind}"))
+    let mut wait = Wait::on(WaitFor::Condition, alloc::format!("{text}: {kind}"))
         .id(kind)
-        .since(condition.since)
+        .since(condition.since);
+    wait.until = condition.until.or(condition.next_probe_at);
+    wait
 }
 
 /// The review of a direct merge that a refinery has in hand: in progress, without a pull request.

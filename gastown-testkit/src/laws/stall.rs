@@ -96,6 +96,7 @@ fn is_sound(
         WaitFor::Person => demand(knows(town, bead), "a person whom nobody told"),
         WaitFor::Condition => demand(
             goes_on
+                || wait.until.is_some_and(|until| until > now)
                 || town
                     .conditions()
                     .any(|condition| condition.told_at.is_some()),

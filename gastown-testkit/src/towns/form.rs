@@ -1,5 +1,7 @@
 //! A seed, written as a snapshot.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gastown_core::{Timestamp, wire};
 use serde_json::{Map, Value, json};
 
@@ -44,6 +46,64 @@ pub(super) fn pick_some(prefix: &str, choice: u16, count: usize) -> Value {
     } else {
         picked
     }
+}
+
+/// Edges so far, in which nothing waits for itself: `blocks` stays acyclic, counting a source as
+/// waiting for its reviews and a convoy for its issues (spec 1.7).
+#[derive(Default)]
+struct Edges {
+    written: Vec<Value>,
+    seen: BTreeSet<String>,
+    waits: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Edges {
+    /// Adds an edge, once, unless something would wait for itself.
+    fn add(&mut self, from: &Value, to: &Value, kind: &str) {
+        let edge = json!({"bead_id": from, "depends_on": to, "type": kind});
+        let sound = match kind {
+            "blocks" => self.waits(from, to),
+            "tracks" => self.waits(to, from),
+            _ => from != to,
+        };
+        if sound && self.seen.insert(edge.to_string()) {
+            self.written.push(edge);
+        }
+    }
+
+    /// Lets one wait for the other; not where the other waits for the one already.
+    fn waits(&mut self, one: &Value, other: &Value) -> bool {
+        let (one, other) = (name(one), name(other));
+        let closes = self.reaches(&other, &one);
+        if !closes {
+            self.waits.entry(one).or_default().insert(other);
+        }
+        !closes
+    }
+
+    fn reaches(&self, from: &str, to: &str) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut left = vec![from];
+        while let Some(next) = left.pop() {
+            if next == to {
+                return true;
+            }
+            if seen.insert(next) {
+                left.extend(
+                    self.waits
+                        .get(next)
+                        .into_iter()
+                        .flatten()
+                        .map(String::as_str),
+                );
+            }
+        }
+        false
+    }
+}
+
+fn name(id: &Value) -> String {
+    id.as_str().unwrap_or_default().into()
 }
 
 impl TownSeed {
@@ -222,44 +282,38 @@ impl TownSeed {
 
     fn edges(&self, shapes: &[Shape]) -> Vec<Value> {
         let count = self.beads.len();
-        let mut seen = std::collections::BTreeSet::new();
-        let mut out = Vec::new();
-        let mut add = |from: Value, to: Value, kind: &str| {
-            if from != to && seen.insert(format!("{from} {kind} {to}")) {
-                out.push(json!({"bead_id": from, "depends_on": to, "type": kind}));
-            }
-        };
-        for (n, shape) in shapes.iter().enumerate() {
+        let mut edges = Edges::default();
+        for (n, (shape, seed)) in shapes.iter().zip(&self.beads).enumerate() {
             let id = Value::from(format!("b{n}"));
-            let Some(seed) = self.beads.get(n) else {
-                continue;
-            };
-            if shape.is_review() && (self.is_coherent() || !flag(seed.flags, 9)) {
-                add(id.clone(), shape.other.clone(), "tracks");
-            }
-            // What repairs a review blocks it.
-            if shape.is_repair() && !shape.other.is_null() && !flag(seed.flags, 9) {
-                add(shape.other.clone(), id.clone(), "blocks");
-            }
-            if shape.is_step() && !shape.other.is_null() {
-                add(id.clone(), shape.other.clone(), "parent-child");
+            if shape.is_review() {
+                edges.waits(&shape.other, &id);
+                if self.is_coherent() || !flag(seed.flags, 9) {
+                    edges.add(&id, &shape.other, "tracks");
+                }
             }
             if let Some(convoy) = &shape.convoy {
-                add(id, convoy.clone(), "tracks");
+                edges.add(&id, convoy, "tracks");
+            }
+            if shape.is_step() && !shape.other.is_null() {
+                edges.add(&id, &shape.other, "parent-child");
+            }
+        }
+        for (n, (shape, seed)) in shapes.iter().zip(&self.beads).enumerate() {
+            // What repairs a review blocks it.
+            if shape.is_repair() && !shape.other.is_null() && !flag(seed.flags, 9) {
+                edges.add(&shape.other, &format!("b{n}").into(), "blocks");
             }
         }
         for (from, to, kind) in &self.edges {
             let (from, to) = (pick_some("b", *from, count), pick_some("b", *to, count));
-            let coherent = self.is_coherent();
-            // Blocks lead from a later bead to an earlier one, so that they stay acyclic.
             match kind {
-                0..=2 if number(&from) > number(&to) => add(from, to, "blocks"),
-                3 | 4 if !coherent => add(from, to, "tracks"),
-                5 if !coherent => add(from, to, "parent-child"),
+                0..=2 => edges.add(&from, &to, "blocks"),
+                3 | 4 if !self.is_coherent() => edges.add(&from, &to, "tracks"),
+                5 if !self.is_coherent() => edges.add(&from, &to, "parent-child"),
                 _ => {}
             }
         }
-        out
+        edges.written
     }
 
     fn agent(&self, n: usize, seed: &AgentSeed, shapes: &[Shape]) -> Value {
@@ -359,11 +413,4 @@ fn container(dice: &mut Dice) -> Value {
         "last_llm_check_at": when(dice.one_in(2), time(90_000)),
         "last_idle_stop_at": when(dice.one_in(3), time(60)),
     })
-}
-
-/// The number in an entity's name.
-fn number(name: &Value) -> usize {
-    name.as_str()
-        .and_then(|text| text.get(1..)?.parse().ok())
-        .unwrap_or(0)
 }

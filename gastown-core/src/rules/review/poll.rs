@@ -98,17 +98,14 @@ fn under_condition(pass: &Pass<'_>, mr: &Bead) -> UnderCondition {
     for condition in holding {
         let text = "the forge can't be asked";
         if condition.kind == ConditionKind::RateLimited {
-            let mut wait = condition_wait(condition, text);
-            wait.until = condition.until;
-            return UnderCondition::Waits(wait);
+            return UnderCondition::Waits(condition_wait(condition, text));
         }
         if !pass
             .looks()
             .probes(&mr.id, condition.kind, &condition.subject)
         {
-            let mut wait = condition_wait(condition, "another pull request probes the forge");
-            wait.until = condition.next_probe_at;
-            return UnderCondition::Waits(wait);
+            let text = "another pull request probes the forge";
+            return UnderCondition::Waits(condition_wait(condition, text));
         }
         let Some(at) = condition.next_probe_at else {
             continue;
