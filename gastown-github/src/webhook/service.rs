@@ -42,7 +42,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use secrecy::{ExposeSecret, SecretString};
 use tower_service::Service;
 
-use super::verify::BODY_BYTES_MAX;
+use super::verify::{BODY_BYTES_MAX, signature};
 use super::{Hint, WebhookFault, interpret, verify};
 use crate::error::Error;
 
@@ -101,6 +101,11 @@ impl WebhookService {
             return StatusCode::METHOD_NOT_ALLOWED;
         }
         let (head, body) = request.into_parts();
+        // Whoever can't sign shall not make us hold megabytes, either.
+        if let Err(why) = signature(&head.headers) {
+            tracing::warn!(%why, "a webhook was refused");
+            return refusal(&Error::VerifyWebhook { why });
+        }
         let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return StatusCode::PAYLOAD_TOO_LARGE,

@@ -27,24 +27,25 @@ fn check(secret: &[u8], headers: &HeaderMap, body: &[u8]) -> Result<(), WebhookF
     if body.len() > BODY_BYTES_MAX {
         return Err(WebhookFault::TooLong);
     }
-    let given = headers
-        .get("x-hub-signature-256")
-        .ok_or(WebhookFault::NotSigned)?;
-    let given = given
-        .to_str()
-        .map_err(|_| WebhookFault::SignatureMalformed)?;
-    // Two headers could be read differently by two readers.
-    if headers.get_all("x-hub-signature-256").iter().count() > 1 {
-        return Err(WebhookFault::SignatureMalformed);
-    }
-    let digits = given
-        .strip_prefix("sha256=")
-        .ok_or(WebhookFault::SignatureMalformed)?;
-    let signature = bytes_of_hex(digits).ok_or(WebhookFault::SignatureMalformed)?;
+    let signature = signature(headers)?;
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| WebhookFault::NoSecret)?;
     mac.update(body);
     mac.verify_slice(&signature)
         .map_err(|_| WebhookFault::SignatureWrong)
+}
+
+/// The signature that a webhook claims to have; a service looks for it before it takes a body in.
+pub(super) fn signature(headers: &HeaderMap) -> Result<[u8; 32], WebhookFault> {
+    let mut given = headers.get_all("x-hub-signature-256").iter();
+    let first = given.next().ok_or(WebhookFault::NotSigned)?;
+    // Two headers could be read differently by two readers.
+    if given.next().is_some() {
+        return Err(WebhookFault::SignatureMalformed);
+    }
+    let text = first.to_str().ok();
+    text.and_then(|it| it.strip_prefix("sha256="))
+        .and_then(bytes_of_hex)
+        .ok_or(WebhookFault::SignatureMalformed)
 }
 
 /// The event's name, if the request says one.

@@ -1,6 +1,8 @@
 //! The webhook service behind a real server, asked by a real client.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,10 +11,12 @@ use gastown_github::webhook::service::{HintSink, NotTaken, WebhookService};
 use gastown_github::webhook::{Hint, Subject};
 use gastown_testkit::fake_github::Webhook;
 use http::{Request, StatusCode};
+use hyper::body::{Body, Frame};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tower_service::Service;
 
 use crate::double::double;
 
@@ -68,6 +72,34 @@ fn webhooks() -> Vec<Webhook> {
         it.push("work", &[("more.txt", "more\n")]).unwrap();
     });
     double.fake.edit(|world| world.take_webhooks())
+}
+
+/// A body that must not be touched.
+struct Untouchable;
+
+impl Body for Untouchable {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        panic!("the body of an unsigned webhook is read")
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_signed_is_refused_before_its_body_is_read() {
+    let mut service = WebhookService::new(SECRET, Arc::new(Kept::default()));
+    for signature in [None, Some("sha256=00"), Some("sha1=00")] {
+        let mut request = Request::builder().method("POST");
+        if let Some(signature) = signature {
+            request = request.header("x-hub-signature-256", signature);
+        }
+        let answer = service.call(request.body(Untouchable).unwrap()).await;
+        assert_eq!(answer.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
 }
 
 #[tokio::test]
