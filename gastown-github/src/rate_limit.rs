@@ -13,7 +13,7 @@ use http::HeaderMap;
 use crate::observation::ApiBudget;
 
 /// The first pause after a secondary limit that names no time; it doubles from here.
-const SECONDARY_PAUSE_FIRST: TimeDelta = TimeDelta::seconds(60);
+pub(crate) const SECONDARY_PAUSE_FIRST: TimeDelta = TimeDelta::seconds(60);
 /// The longest pause after secondary limits.
 const SECONDARY_PAUSE_MAX: TimeDelta = TimeDelta::hours(1);
 /// The longest pause that is believed, whatever a header says. A broken header must not stop a
@@ -45,8 +45,10 @@ pub enum Admission {
 pub enum LimitVerdict {
     /// Nothing: a 403 without any sign of a limit is a missing permission.
     NotLimited,
-    /// Wait until then: `Retry-After`, or the reset of an exhausted budget.
+    /// Wait until then with everything: `Retry-After`.
     Until(DateTime<Utc>),
+    /// The budget of this resource is used up until then; others are not.
+    Exhausted(DateTime<Utc>),
     /// A secondary limit that names no time.
     Secondary,
 }
@@ -166,6 +168,13 @@ impl RateLimits {
                 None
             }
             LimitVerdict::Until(until) => Some(owner.block(until)),
+            LimitVerdict::Exhausted(until) => {
+                owner.exhaust(resource, until);
+                if let Some(named) = header(answer.headers, "x-ratelimit-resource") {
+                    owner.exhaust(named, until);
+                }
+                Some(until)
+            }
             LimitVerdict::Secondary => Some(owner.pause(now)),
         }
     }
@@ -217,6 +226,17 @@ impl Owner {
         until
     }
 
+    /// Nothing is left of one resource until then.
+    fn exhaust(&mut self, resource: &str, until: DateTime<Utc>) {
+        let limit = self.buckets.get(resource).map_or(0, |it| it.limit);
+        let empty = Bucket {
+            limit,
+            remaining: 0,
+            resets_at: until,
+        };
+        self.buckets.insert(resource.to_owned(), empty);
+    }
+
     fn pause(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
         // Requests that were under way together meet the same limit; it counts once.
         if let Some(until) = self.blocked_until.filter(|it| now < *it) {
@@ -259,7 +279,7 @@ pub fn verdict(answer: &LimitedAnswer<'_>, now: DateTime<Utc>) -> LimitVerdict {
     }
     if let Some(bucket) = bucket(answer.headers, now).filter(|it| it.remaining == 0) {
         // One second more, because the header is cut to whole seconds.
-        return LimitVerdict::Until(later(bucket.resets_at, TimeDelta::seconds(1)));
+        return LimitVerdict::Exhausted(later(bucket.resets_at, TimeDelta::seconds(1)));
     }
     if answer.speaks_of_limit || answer.headers.contains_key("gh-limited-by") {
         return LimitVerdict::Secondary;
@@ -392,7 +412,7 @@ mod tests {
         let all = budget_headers("0", 600);
         assert_eq!(
             verdict(&refused(&all, true), at(0)),
-            LimitVerdict::Until(at(601))
+            LimitVerdict::Exhausted(at(601))
         );
     }
 
@@ -434,7 +454,7 @@ mod tests {
         let all = budget_headers("0", 400_000_000);
         assert_eq!(
             verdict(&refused(&all, true), at(0)),
-            LimitVerdict::Until(at(7201))
+            LimitVerdict::Exhausted(at(7201))
         );
     }
 
@@ -451,10 +471,11 @@ mod tests {
             assert_eq!(admission, Admission::NotBefore(at(601)));
             assert_eq!(limits.admit("u", "core", urgency, at(601)), Admission::Now);
         }
-        assert_eq!(
-            limits.admit("other", "core", Urgency::Watch, at(0)),
-            Admission::Now
-        );
+        // Neither another owner nor another resource of this one waits for it.
+        for (owner, resource) in [("other", "core"), ("u", "graphql")] {
+            let admission = limits.admit(owner, resource, Urgency::Watch, at(0));
+            assert_eq!(admission, Admission::Now, "{owner} {resource}");
+        }
     }
 
     #[test]

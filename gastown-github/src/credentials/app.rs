@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::error_body::ErrorBody;
 use crate::observation::ForgeError;
-use crate::rate_limit::server_date;
+use crate::rate_limit::{LimitVerdict, LimitedAnswer, SECONDARY_PAUSE_FIRST, server_date, verdict};
 use crate::redirect::{Redirect, redirect};
 use crate::request;
 use crate::transport::Transport;
@@ -206,7 +206,7 @@ impl InstallationTokens {
         match answer.status().as_u16() {
             200 => decode::<FoundInstallation>(&answer, "installation").map(|it| Some(it.id)),
             404 => Ok(None),
-            _ => Err(refusal(&answer)),
+            _ => Err(refusal(&answer, self.clock.now())),
         }
     }
 
@@ -216,7 +216,7 @@ impl InstallationTokens {
         match answer.status().as_u16() {
             201 | 200 => decode(&answer, "installation token").map(Some),
             404 => Ok(None),
-            _ => Err(refusal(&answer)),
+            _ => Err(refusal(&answer, self.clock.now())),
         }
     }
 
@@ -323,9 +323,22 @@ fn decode<T: serde::de::DeserializeOwned>(
     })
 }
 
-fn refusal(answer: &Response<Bytes>) -> ForgeError {
+/// What a refusal means: a limit first, in the documented order, and only else a permission.
+fn refusal(answer: &Response<Bytes>, now: DateTime<Utc>) -> ForgeError {
     let body = ErrorBody::read(answer.body());
-    classify::forge_error(answer.status(), answer.headers(), &body, None)
+    let status = answer.status();
+    let limited = LimitedAnswer {
+        headers: answer.headers(),
+        may_be_limit: classify::may_be_limit(status),
+        speaks_of_limit: classify::speaks_of_limit(status, &body),
+        succeeded: false,
+    };
+    let until = match verdict(&limited, now) {
+        LimitVerdict::NotLimited => None,
+        LimitVerdict::Until(until) | LimitVerdict::Exhausted(until) => Some(until),
+        LimitVerdict::Secondary => now.checked_add_signed(SECONDARY_PAUSE_FIRST),
+    };
+    classify::forge_error(status, answer.headers(), &body, until)
 }
 
 fn cannot_ask(error: &Error) -> ForgeError {
@@ -475,6 +488,26 @@ mod tests {
             .await
             .unwrap()
             .map(|it| it.expose().to_owned())
+    }
+
+    #[test]
+    fn a_limit_at_the_token_endpoint_is_no_missing_permission() {
+        let answered = |status: u16, header: Option<(&str, &str)>, message: &str| {
+            let mut answer = Response::builder().status(status);
+            if let Some((name, value)) = header {
+                answer = answer.header(name, value);
+            }
+            let body = serde_json::json!({ "message": message }).to_string();
+            refusal(&answer.body(Bytes::from(body)).unwrap(), at(0))
+        };
+        let until = |seconds| ForgeError::RateLimited { until: at(seconds) };
+        assert_eq!(
+            answered(403, Some(("retry-after", "7")), "slow down"),
+            until(7)
+        );
+        assert_eq!(answered(429, None, "too many"), until(60));
+        let suspended = answered(403, None, "This installation has been suspended");
+        assert!(matches!(suspended, ForgeError::Forbidden { .. }));
     }
 
     #[test]

@@ -352,7 +352,7 @@ fn filled_in(text: &str) -> String {
 #[test]
 fn recorded_limits_are_recognised() {
     for (file, expected) in [
-        ("rate-limit-primary-403", "until"),
+        ("rate-limit-primary-403", "exhausted"),
         ("rate-limit-secondary-403-gh-limited-by", "secondary"),
         ("rate-limit-secondary-403-no-header", "secondary"),
         ("rate-limit-secondary-403-retry-after", "until"),
@@ -376,6 +376,7 @@ fn recorded_limits_are_recognised() {
             };
             let found = match verdict(&answer, at(0)) {
                 LimitVerdict::Until(_) => "until",
+                LimitVerdict::Exhausted(_) => "exhausted",
                 LimitVerdict::Secondary => "secondary",
                 LimitVerdict::NotLimited => "none",
             };
