@@ -58,6 +58,31 @@ pub enum MergeQueue {
     Queued,
 }
 
+/// What took a pull request out of a merge queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DequeueCause {
+    /// A person's hand.
+    Person,
+    /// The queue merged it; the look that says so comes a moment later.
+    Merge,
+    /// The queue gave it up, or nobody says why.
+    Other,
+}
+
+/// How the head left a merge queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dequeued {
+    /// When.
+    pub at: Timestamp,
+    /// What took it out.
+    pub cause: DequeueCause,
+    /// The forge's own word for it.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
 /// All checks of one head, taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -161,6 +186,10 @@ pub struct Observation {
     /// How it stands to a merge queue.
     #[serde(default)]
     pub merge_queue: MergeQueue,
+    /// How this very head left a merge queue: by a person's hand if it ever did, else the last
+    /// time; none as well when the forge does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dequeued: Option<Dequeued>,
     /// What reviewers and checks say; none when it was not asked for.
     #[serde(default)]
     pub feedback: Option<Feedback>,

@@ -207,8 +207,9 @@ pub mod events {
 /// What forges are asked and answer (spec 4.2, 4.5).
 pub mod forges {
     pub use crate::forge::{
-        ApiBudget, Checks, ChecksState, CommentRequest, CreateBranchRequest, Decision, Feedback,
-        MergeQueue, MergeRequest, Mergeable, ObserveRequest, PrState, RepositoryRef, VerifyRequest,
+        ApiBudget, Checks, ChecksState, CommentRequest, CreateBranchRequest, Decision,
+        DequeueCause, Dequeued, Feedback, MergeQueue, MergeRequest, Mergeable, ObserveRequest,
+        PrState, RepositoryRef, VerifyRequest,
     };
 }
 

@@ -154,7 +154,7 @@ reason_codes! {
     RepairRoundsSpent = "repair_rounds_spent",
     /// The merge was refused too often.
     MergeRefused = "merge_refused",
-    /// The pull request left the merge queue unmerged.
+    /// A person took the pull request out of the merge queue.
     Dequeued = "dequeued",
     /// The merge is not on the target branch.
     NotLanded = "not_landed",

@@ -1,6 +1,6 @@
 //! The adapter itself: configuration, shared state, and the way from an address to a pull request.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::credentials::{Asker, CredentialChain, TokenScope};
 use crate::error::Error;
 use crate::etag::EtagLimits;
+use crate::graphql::MergeQueueSupport;
 use crate::observation::{ApiBudget, ForgeError};
 use crate::rate_limit::{MergeFloor, Urgency};
 use crate::settings::SettingsCache;
@@ -62,8 +63,8 @@ pub struct GitHub {
     pub(crate) config: Arc<GitHubConfig>,
     pub(crate) client: Arc<Client>,
     pub(crate) settings: Arc<Mutex<SettingsCache>>,
-    /// Web names of hosts that turned out to lack the fields about merge queues.
-    without_queue_fields: Arc<Mutex<BTreeSet<String>>>,
+    /// What hosts, by web name, turned out to know of merge queues where it is not all.
+    queue_support: Arc<Mutex<BTreeMap<String, MergeQueueSupport>>>,
     asker: Asker,
 }
 
@@ -94,7 +95,7 @@ impl GitHub {
             config: Arc::new(config),
             client: Arc::new(client),
             settings: Arc::default(),
-            without_queue_fields: Arc::default(),
+            queue_support: Arc::default(),
             asker: Asker::default(),
         }
     }
@@ -178,12 +179,13 @@ impl GitHub {
         self.client.session(scope, urgency)
     }
 
-    pub(crate) fn knows_queue_fields(&self, host: &ForgeHost) -> bool {
-        !lock(&self.without_queue_fields).contains(host.web())
+    pub(crate) fn queue_support(&self, host: &ForgeHost) -> MergeQueueSupport {
+        let known = lock(&self.queue_support).get(host.web()).copied();
+        known.unwrap_or(MergeQueueSupport::Present)
     }
 
-    pub(crate) fn lacks_queue_fields(&self, host: &ForgeHost) {
-        lock(&self.without_queue_fields).insert(host.web().to_owned());
+    pub(crate) fn has_less_queue_support(&self, host: &ForgeHost, support: MergeQueueSupport) {
+        lock(&self.queue_support).insert(host.web().to_owned(), support);
     }
 }
 

@@ -116,6 +116,28 @@ pub struct ApiBudget {
     pub resets_at: DateTime<Utc>,
 }
 
+/// What took a pull request out of a merge queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DequeueCause {
+    /// A person's hand.
+    Person,
+    /// The queue merged it; the pull request says so a moment later.
+    Merge,
+    /// The queue gave it up, or nobody says why.
+    Other,
+}
+
+/// How a head left a merge queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dequeued {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What took it out.
+    pub cause: DequeueCause,
+    /// The forge's own word for it.
+    pub reason: Option<String>,
+}
+
 /// One look at one pull request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
@@ -137,6 +159,9 @@ pub struct Observation {
     pub mergeable: Mergeable,
     /// The part that a merge queue plays.
     pub merge_queue: MergeQueue,
+    /// How this very head left the merge queue: by a person's hand if it ever did, else the last
+    /// time; none as well when the forge does not tell.
+    pub dequeued: Option<Dequeued>,
     /// What reviewers and machines say; none when it was not asked for, or matters no more.
     pub feedback: Option<Feedback>,
     /// What is left of the rate limit; none when the forge does not limit.

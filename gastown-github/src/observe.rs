@@ -162,16 +162,18 @@ impl GitHub {
     async fn feed(&self, session: &Session<'_>, number: u64) -> Result<Feed, ForgeError> {
         let variables = variables(session, number, None);
         let host = &session.scope.host;
-        if self.knows_queue_fields(host) {
-            let document = Document::Observation(MergeQueueSupport::Present);
+        let mut support = self.queue_support(host);
+        loop {
+            let document = Document::Observation(support);
             let envelope = query(session, document, &variables).await?;
-            if !envelope.misses_a_field() {
-                return feed(&envelope, true);
+            match support.less().filter(|_| envelope.misses_a_field()) {
+                Some(less) => {
+                    self.has_less_queue_support(host, less);
+                    support = less;
+                }
+                None => return feed(&envelope, support != MergeQueueSupport::Absent),
             }
-            self.lacks_queue_fields(host);
         }
-        let document = Document::Observation(MergeQueueSupport::Absent);
-        feed(&query(session, document, &variables).await?, false)
     }
 
     /// Reads every list of the feed to its end. A list of another head, or one longer than the

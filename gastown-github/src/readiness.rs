@@ -1,7 +1,8 @@
 //! Why a pull request should not be merged now (spec 4.4(6), the part that a forge can tell). Pure.
 
 use crate::observation::{
-    ChecksState, Decision, Feedback, MergeQueue, Mergeable, Observation, PullRequestState,
+    ChecksState, Decision, DequeueCause, Feedback, MergeQueue, Mergeable, Observation,
+    PullRequestState,
 };
 use crate::url::RepositoryName;
 
@@ -22,6 +23,8 @@ pub struct MergeConditions {
     pub stale_approval: StaleApproval,
     /// Whether one that is part of a stack may be merged, and what is below it with it.
     pub stack: Stack,
+    /// Whether a head that a person took out of the merge queue may be put in again.
+    pub taken_out: TakenOut,
 }
 
 impl MergeConditions {
@@ -35,6 +38,7 @@ impl MergeConditions {
             without_checks: WithoutChecks::Allowed,
             stale_approval: StaleApproval::Refused,
             stack: Stack::Refused,
+            taken_out: TakenOut::Refused,
         }
     }
 }
@@ -64,6 +68,15 @@ pub enum Stack {
     Refused,
     /// The caller evaluated all of them.
     MergedWithAllBelow,
+}
+
+/// See [`MergeConditions::taken_out`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenOut {
+    /// It waits for that person, or for another head.
+    Refused,
+    /// A person said so.
+    MayEnterAgain,
 }
 
 /// One reason against merging now.
@@ -111,6 +124,9 @@ pub enum Blocker {
     /// The merge queue has it already.
     #[error("it is in the merge queue")]
     Queued,
+    /// A person took this head out of the merge queue.
+    #[error("a person took it out of the merge queue")]
+    TakenOutOfQueue,
     /// Threads, checks and reviews were not looked at.
     #[error("its feedback was not looked at")]
     FeedbackUnknown,
@@ -171,6 +187,9 @@ pub fn blockers(seen: &Observation, conditions: &MergeConditions) -> Vec<Blocker
     }
     match seen.merge_queue {
         MergeQueue::Queued => found.push(Blocker::Queued),
+        MergeQueue::None | MergeQueue::Required if stays_out(seen, conditions) => {
+            found.push(Blocker::TakenOutOfQueue);
+        }
         MergeQueue::None | MergeQueue::Required => {}
     }
     found.extend(mergeability(seen));
@@ -183,6 +202,11 @@ pub fn blockers(seen: &Observation, conditions: &MergeConditions) -> Vec<Blocker
         }
     }
     found
+}
+
+fn stays_out(seen: &Observation, conditions: &MergeConditions) -> bool {
+    let cause = seen.dequeued.as_ref().map(|it| it.cause);
+    cause == Some(DequeueCause::Person) && conditions.taken_out == TakenOut::Refused
 }
 
 fn identity(seen: &Observation, conditions: &MergeConditions, found: &mut Vec<Blocker>) {
@@ -290,6 +314,7 @@ mod tests {
             stacked: false,
             mergeable: Mergeable::Clean,
             merge_queue: MergeQueue::None,
+            dequeued: None,
             feedback: Some(Feedback {
                 unresolved_threads: 0,
                 threads_complete: true,

@@ -5,6 +5,7 @@ mod errors;
 mod good;
 mod merge;
 mod merged;
+mod queue;
 mod repairs;
 mod verify;
 mod webhook;

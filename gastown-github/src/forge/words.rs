@@ -44,11 +44,24 @@ pub(super) fn observation(seen: ours::Observation) -> Observation {
             ours::MergeQueue::Required => core::MergeQueue::Required,
             ours::MergeQueue::Queued => core::MergeQueue::Queued,
         },
+        dequeued: seen.dequeued.map(dequeued),
         feedback: seen.feedback.map(feedback),
         api_budget: seen.api_budget.map(|it| core::ApiBudget {
             remaining: it.remaining,
             resets_at: Timestamp::from(it.resets_at),
         }),
+    }
+}
+
+fn dequeued(left: ours::Dequeued) -> core::Dequeued {
+    core::Dequeued {
+        at: Timestamp::from(left.at),
+        cause: match left.cause {
+            ours::DequeueCause::Person => core::DequeueCause::Person,
+            ours::DequeueCause::Merge => core::DequeueCause::Merge,
+            ours::DequeueCause::Other => core::DequeueCause::Other,
+        },
+        reason: left.reason,
     }
 }
 

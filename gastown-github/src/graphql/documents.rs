@@ -6,8 +6,22 @@
 pub enum MergeQueueSupport {
     /// It does.
     Present,
+    /// It does, except how a pull request left its queue.
+    Untold,
     /// It does not.
     Absent,
+}
+
+impl MergeQueueSupport {
+    /// What may be asked of a server that lacks some of it; none when nothing is left to leave out.
+    #[must_use]
+    pub fn less(self) -> Option<Self> {
+        match self {
+            Self::Present => Some(Self::Untold),
+            Self::Untold => Some(Self::Absent),
+            Self::Absent => None,
+        }
+    }
 }
 
 /// What is sent to GraphQL.
@@ -32,6 +46,7 @@ const THREAD_PAGE: &str = include_str!("documents/thread_page.graphql");
 const REVIEW_PAGE: &str = include_str!("documents/review_page.graphql");
 const CONTEXT_PAGE: &str = include_str!("documents/context_page.graphql");
 const QUEUE_FIELDS: &str = include_str!("documents/merge_queue_fields.graphql");
+const QUEUE_FIELDS_UNTOLD: &str = include_str!("documents/merge_queue_fields_untold.graphql");
 const QUEUE_FIELDS_ABSENT: &str = include_str!("documents/merge_queue_fields_absent.graphql");
 const MORE_THREADS: &str = include_str!("documents/more_threads.graphql");
 const MORE_REVIEWS: &str = include_str!("documents/more_reviews.graphql");
@@ -41,8 +56,9 @@ const ENQUEUE: &str = include_str!("documents/enqueue.graphql");
 
 impl Document {
     /// Every document that this crate can send.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Observation(MergeQueueSupport::Present),
+        Self::Observation(MergeQueueSupport::Untold),
         Self::Observation(MergeQueueSupport::Absent),
         Self::MoreThreads,
         Self::MoreReviews,
@@ -59,6 +75,7 @@ impl Document {
             Self::Observation(support) => {
                 let queue = match support {
                     MergeQueueSupport::Present => QUEUE_FIELDS,
+                    MergeQueueSupport::Untold => QUEUE_FIELDS_UNTOLD,
                     MergeQueueSupport::Absent => QUEUE_FIELDS_ABSENT,
                 };
                 [OBSERVATION, queue].into_iter().chain(pages).collect()

@@ -70,11 +70,18 @@ impl Envelope {
         self.errors.iter().any(limited)
     }
 
-    /// Whether the server does not know a field that was asked for.
+    /// Whether the server does not know a field, a type or a word that was asked for.
     #[must_use]
     pub fn misses_a_field(&self) -> bool {
         let missing = |it: &GraphqlError| {
-            it.code == "undefinedField" || it.message.contains("doesn't exist on type")
+            let codes = [
+                "undefinedField",
+                "undefinedType",
+                "argumentLiteralsIncompatible",
+            ];
+            codes.contains(&it.code.as_str())
+                || it.message.contains("doesn't exist on type")
+                || it.message.starts_with("No such type ")
         };
         self.errors.iter().any(missing)
     }

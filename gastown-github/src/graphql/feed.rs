@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::envelope::{Envelope, Place};
 use crate::checks::{CheckRun, Conclusion, Context, RunIdentity, Status, StatusWord};
-use crate::observation::{Decision, ForgeError};
+use crate::observation::{Decision, DequeueCause, Dequeued, ForgeError};
 
 /// A part of a list, with where it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub(crate) struct Feed {
     pub(crate) decision: Known<Option<Decision>>,
     pub(crate) in_queue: Known<bool>,
     pub(crate) queue_enabled: Known<bool>,
+    /// How the head left the queue, where the server tells.
+    pub(crate) dequeued: Option<Dequeued>,
     pub(crate) branch_rule: Known<BranchRule>,
     pub(crate) threads: Page<Thread>,
     pub(crate) reviews: Page<Review>,
@@ -114,6 +116,7 @@ pub(crate) fn feed(envelope: &Envelope, has_queue_fields: bool) -> Result<Feed, 
         decision: decision(&found.at("reviewDecision")),
         in_queue: flag("isInMergeQueue"),
         queue_enabled: flag("isMergeQueueEnabled"),
+        dequeued: left_queue(&found.at("timelineItems")),
         branch_rule: branch_rule(&found.at("baseRef")),
         threads: page(&found.at("reviewThreads"), None, thread),
         reviews: page(&found.at("latestOpinionatedReviews"), None, review),
@@ -156,6 +159,49 @@ pub(crate) fn merge_commit(envelope: &Envelope) -> Result<Option<String>, ForgeE
     Ok(text(
         &pull_request(envelope)?.along(&["mergeCommit", "oid"]),
     ))
+}
+
+/// How the head left the queue; none as well where the server does not tell.
+fn left_queue(timeline: &Place<'_>) -> Option<Dequeued> {
+    let items = timeline.at("nodes").items()?;
+    let name = |it: &Place<'_>| it.json().at("__typename").text().map(str::to_owned);
+    let is_push = |it: &Place<'_>| {
+        matches!(
+            name(it).as_deref(),
+            Some("PullRequestCommit" | "HeadRefForcePushedEvent")
+        )
+    };
+    let of_head = items.iter().rev().take_while(|it| !is_push(it));
+    let mut left: Vec<Dequeued> = of_head
+        .filter(|it| name(it).as_deref() == Some("RemovedFromMergeQueueEvent"))
+        .filter_map(dequeued)
+        .collect();
+    // A hand that took it out is not forgotten because the queue threw it out once more; only a
+    // merge is the end of it. So every look of one head says the same, however many were missed.
+    let is_merged = left
+        .first()
+        .is_some_and(|it| it.cause == DequeueCause::Merge);
+    let by_hand = left.iter().position(|it| it.cause == DequeueCause::Person);
+    let index = by_hand.filter(|_| !is_merged).unwrap_or_default();
+    (index < left.len()).then(|| left.swap_remove(index))
+}
+
+fn dequeued(event: &Place<'_>) -> Option<Dequeued> {
+    let json = event.json();
+    let reason = json.at("reason").word();
+    let by_user = json.along(&["actor", "__typename"]).text() == Some("User");
+    let cause = match reason.map(str::to_ascii_lowercase).as_deref() {
+        Some("manual") => DequeueCause::Person,
+        Some("merge" | "merged" | "already_merged") => DequeueCause::Merge,
+        // Without a word there is only the hand that did it.
+        None if by_user => DequeueCause::Person,
+        Some(_) | None => DequeueCause::Other,
+    };
+    Some(Dequeued {
+        at: json.at("createdAt").time()?,
+        cause,
+        reason: reason.map(str::to_owned),
+    })
 }
 
 fn pull_request(envelope: &Envelope) -> Result<Place<'_>, ForgeError> {

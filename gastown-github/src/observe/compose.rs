@@ -22,6 +22,8 @@ pub(crate) fn observation(
         // queue: unknown mergeability stops every decision.
         seen.mergeable = Mergeable::Unknown;
     }
+    let same_head = feed.head.as_ref() == Some(&rest.head_sha);
+    seen.dequeued = feed.dequeued.clone().filter(|_| same_head);
     seen.feedback = Some(feedback(rest, feed, settings, config));
     seen
 }
@@ -42,6 +44,7 @@ pub(crate) fn without_feedback(
         stacked: rest.stacked,
         mergeable: rest.mergeability(),
         merge_queue,
+        dequeued: None,
         feedback: None,
         api_budget: None,
     }
@@ -172,6 +175,7 @@ mod tests {
             decision: Some(None),
             in_queue: Some(false),
             queue_enabled: Some(false),
+            dequeued: None,
             branch_rule: Some(BranchRule::default()),
             threads: page(vec![Thread { is_resolved: true }]),
             reviews: page(Vec::new()),

@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 use crate::data;
 use crate::double::{TOKEN, double};
 
+/// Issued and good around the time at which the fake begins.
+const JWT: &str =
+    "eyJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3NjcyMjU1NDAsImV4cCI6MTc2NzIyNjEwMCwiaXNzIjoiMSJ9.c2ln";
+
 /// Sends a request to a fake: status and body of its answer.
 pub(crate) fn send(fake: &FakeGitHub, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = if body.is_null() {
@@ -20,11 +24,17 @@ pub(crate) fn send(fake: &FakeGitHub, method: &str, path: &str, body: &Value) ->
     } else {
         Bytes::from(body.to_string())
     };
+    // An App's own endpoints want its JSON Web Token.
+    let token = if path.contains("/installation") {
+        JWT
+    } else {
+        TOKEN
+    };
     let request = Request::builder()
         .method(method)
         .uri(format!("{}{path}", fake.rest()))
         .header("user-agent", "test")
-        .header("authorization", format!("Bearer {TOKEN}"))
+        .header("authorization", format!("Bearer {token}"))
         .body(body)
         .unwrap();
     let answer = fake.answer(&request).unwrap();

@@ -24,7 +24,7 @@ use http::{Request, Response};
 pub(crate) const TOKEN: &str = "ghp_double";
 
 /// Asks the fake without a socket: the same requests, thousands of them.
-struct Direct(FakeGitHub);
+pub(crate) struct Direct(pub(crate) FakeGitHub);
 
 #[async_trait]
 impl Transport for Direct {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_github::observation::{
-    ChecksState, Decision, ForgeError, MergeOutcome, MergeQueue, Mergeable, PullRequestState,
+    ChecksState, Decision, DequeueCause, ForgeError, MergeOutcome, MergeQueue, Mergeable,
+    PullRequestState,
 };
+use gastown_github::readiness::{Blocker, MergeConditions, blockers};
 use gastown_github::transport::{ReqwestTransport, Transport, TransportLimits};
 use gastown_github::url::Product;
 use gastown_testkit::fake_github::{
@@ -199,6 +201,65 @@ async fn trap_27_a_queue_takes_it_and_merges_it_later() {
     ));
 }
 
+/// A fake whose base branch has a queue that pull request 1 is in.
+async fn queued() -> Double {
+    let double = double();
+    let rules = Rules {
+        merge_queue: true,
+        ..Rules::default()
+    };
+    double.edit(|it| it.rules.insert("main".to_owned(), rules));
+    assert_eq!(double.merge(1).await, MergeOutcome::Queued);
+    double
+}
+
+#[tokio::test]
+async fn trap_20_what_a_person_took_out_of_the_queue_is_not_put_in_again() {
+    let double = queued().await;
+    double.edit(|it| it.dequeue(1, "MANUAL").unwrap());
+    let seen = double.look(1).await.unwrap();
+    let left = seen.dequeued.clone().unwrap();
+    assert_eq!(
+        (left.cause, left.reason.as_deref()),
+        (DequeueCause::Person, Some("manual"))
+    );
+    let head = double.head(1);
+    let said = blockers(&seen, &MergeConditions::for_head(&head));
+    assert_eq!(said, [Blocker::TakenOutOfQueue]);
+    let outcome = double.merge(1).await;
+    assert!(
+        matches!(outcome, MergeOutcome::NotReady { .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(double.edit(|it| it.pull(1).unwrap().queued_at), None);
+    // In by hand again, and thrown out by the queue: it is still that person's.
+    double.edit(|it| {
+        it.enqueue(1, None, "ann").unwrap().unwrap();
+        it.dequeue(1, "CI_FAILURE").unwrap();
+    });
+    let left = double.look(1).await.unwrap().dequeued.unwrap();
+    assert_eq!(left.cause, DequeueCause::Person);
+    // Another head is nobody's.
+    double.edit(|it| drop(it.push("work", &[("more.txt", "more\n")]).unwrap()));
+    assert_eq!(double.look(1).await.unwrap().dequeued, None);
+    assert_eq!(double.merge(1).await, MergeOutcome::Queued);
+}
+
+#[tokio::test]
+async fn trap_20_what_the_queue_threw_out_may_enter_again() {
+    for (reason, cause) in [
+        ("CI_FAILURE", DequeueCause::Other),
+        ("MERGE_CONFLICT", DequeueCause::Other),
+        ("MERGE", DequeueCause::Merge),
+    ] {
+        let double = queued().await;
+        double.edit(|it| it.dequeue(1, reason).unwrap());
+        let left = double.look(1).await.unwrap().dequeued.unwrap();
+        assert_eq!(left.cause, cause);
+        assert_eq!(double.merge(1).await, MergeOutcome::Queued);
+    }
+}
+
 #[tokio::test]
 async fn trap_29_a_token_that_may_bypass_rules_does_not() {
     let double = double();
@@ -383,6 +444,53 @@ async fn the_same_over_a_socket_with_slow_cut_and_lost_answers() {
     drop(server);
     let error = double.look(1).await.unwrap_err();
     assert!(matches!(error, ForgeError::Network { .. }), "{error}");
+}
+
+/// The fake's answers carry its own time over a socket, too: limits are measured from it.
+#[tokio::test]
+async fn limits_over_a_socket_end_by_the_fakes_clock() {
+    let double = double();
+    let _server = double.fake.serve().await.unwrap();
+    let transport = ReqwestTransport::new(TransportLimits::default()).unwrap();
+    let double = Double {
+        github: adapter(&double.fake, Product::Dotcom, Arc::new(transport)),
+        ..double
+    };
+    let limit = Fault::SecondaryLimit(Secondary::Date(300));
+    double
+        .fake
+        .fault(Requests::to("GET", "/pulls/1").nth(1), limit);
+    let until = double.fake.clock().now() + chrono::TimeDelta::seconds(300);
+    assert_eq!(
+        double.look(1).await.unwrap_err(),
+        ForgeError::RateLimited { until }
+    );
+    double.fake.clock().advance(Duration::from_secs(300));
+    let budget = double.look(1).await.unwrap().api_budget.unwrap();
+    assert!(budget.resets_at > until, "{budget:?}");
+}
+
+#[tokio::test]
+async fn the_queue_tells_of_its_groups() {
+    let double = queued().await;
+    double.edit(|it| it.dequeue(1, "CI_FAILURE").unwrap());
+    let all = double.fake.edit(|world| world.take_webhooks());
+    let told: Vec<String> = all
+        .iter()
+        .filter(|it| it.event == "merge_group" || it.payload.get("reason").is_some())
+        .map(|it| {
+            let word = |key: &str| it.payload[key].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {}", it.event, word("action"), word("reason"))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "merge_group checks_requested ",
+            "pull_request dequeued CI_FAILURE",
+            "merge_group destroyed invalidated"
+        ]
+    );
 }
 
 /// Every refusal of the table that depends on state, asked of the fake itself.

@@ -28,10 +28,11 @@ struct Watched {
 
 impl Watched {
     /// A town whose polecat has just opened pull request 1.
-    fn begin() -> Self {
+    fn begin(merge_queue: bool) -> Self {
         let double = double();
         let rules = Rules {
             approvals: 1,
+            merge_queue,
             ..Rules::default()
         };
         double.edit(|it| it.rules.insert("main".to_owned(), rules));
@@ -266,9 +267,12 @@ enum Deed {
     Ready,
     MoveBase,
     Conflict,
+    Enqueue,
+    TakeOut,
+    ThrowOut,
 }
 
-const DEEDS: [Deed; 11] = [
+const DEEDS: [Deed; 14] = [
     Deed::Push,
     Deed::Pass,
     Deed::Fail,
@@ -280,6 +284,9 @@ const DEEDS: [Deed; 11] = [
     Deed::Ready,
     Deed::MoveBase,
     Deed::Conflict,
+    Deed::Enqueue,
+    Deed::TakeOut,
+    Deed::ThrowOut,
 ];
 
 fn perform(double: &Double, number: usize, deed: Deed) {
@@ -301,6 +308,14 @@ fn perform(double: &Double, number: usize, deed: Deed) {
         Deed::Draft => it.set_draft(1, true).unwrap(),
         Deed::Ready => it.set_draft(1, false).unwrap(),
         Deed::MoveBase => drop(it.push("main", &[("base.txt", text.as_str())]).unwrap()),
+        Deed::Enqueue => drop(it.enqueue(1, None, "ann").unwrap()),
+        Deed::TakeOut | Deed::ThrowOut => {
+            let by_hand = matches!(deed, Deed::TakeOut);
+            if it.pull(1).unwrap().queued_at.is_some() {
+                let reason = if by_hand { "MANUAL" } else { "CI_FAILURE" };
+                it.dequeue(1, reason).unwrap();
+            }
+        }
         Deed::Conflict => drop(it.push("main", &[("new.txt", text.as_str())]).unwrap()),
     });
 }
@@ -308,8 +323,8 @@ fn perform(double: &Double, number: usize, deed: Deed) {
 /// What becomes of a webhook: how often it arrives, and how many minutes late.
 type Fate = (u8, u8);
 
-async fn decided(deeds: &[Deed], fates: Option<&[Fate]>) -> String {
-    let mut watched = Watched::begin();
+async fn decided(deeds: &[Deed], fates: Option<&[Fate]>, queue: bool) -> String {
+    let mut watched = Watched::begin(queue);
     let minute = Duration::from_secs(60);
     let mut under_way: Vec<(usize, Webhook)> = Vec::new();
     let mut sent = 0;
@@ -334,7 +349,9 @@ async fn decided(deeds: &[Deed], fates: Option<&[Fate]>) -> String {
         }
         watched.pass(minute).await;
     }
-    watched.pass(minute * 240).await;
+    watched.pass(minute * 120).await;
+    watched.double.edit(|it| drop(it.run_queue().unwrap()));
+    watched.pass(minute * 120).await;
     watched.decided()
 }
 
@@ -345,10 +362,11 @@ proptest! {
     fn any_order_loss_and_duplication_of_webhooks_ends_in_the_decisions_of_polling(
         deeds in prop::collection::vec(prop::sample::select(DEEDS.as_slice()), 1..12),
         fates in prop::collection::vec((0_u8..3, 0_u8..5), 1..8),
+        queue in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let by_polling = runtime.block_on(decided(&deeds, None));
-        let with_webhooks = runtime.block_on(decided(&deeds, Some(&fates)));
+        let by_polling = runtime.block_on(decided(&deeds, None, queue));
+        let with_webhooks = runtime.block_on(decided(&deeds, Some(&fates), queue));
         prop_assert_eq!(by_polling, with_webhooks);
     }
 }
@@ -357,16 +375,37 @@ proptest! {
 async fn an_approved_pull_request_is_merged_either_way_and_a_refused_one_is_not() {
     let fates: &[Fate] = &[(1, 0)];
     for fates in [None, Some(fates)] {
-        let merged = decided(&[Deed::Pass, Deed::Approve], fates).await;
+        let merged = decided(&[Deed::Pass, Deed::Approve], fates, false).await;
         assert!(merged.ends_with("merged: true"), "{merged}");
-        let refused = decided(&[Deed::Approve, Deed::Refuse], fates).await;
+        let refused = decided(&[Deed::Approve, Deed::Refuse], fates, false).await;
         assert!(refused.ends_with("merged: false"), "{refused}");
+    }
+}
+
+/// Between two looks, too: only a webhook could have told at once, and polling ends the same.
+#[tokio::test]
+async fn trap_20_what_a_person_took_out_of_the_queue_waits_for_a_person_either_way() {
+    use Deed::{Approve, Enqueue, Push, TakeOut, ThrowOut};
+    let fates: &[Fate] = &[(1, 0)];
+    for fates in [None, Some(fates)] {
+        for (deeds, is_merged) in [
+            (&[Approve, Enqueue][..], true),
+            (&[Approve, Enqueue, ThrowOut], true),
+            (&[Approve, Enqueue, TakeOut], false),
+            (&[Approve, Enqueue, TakeOut, Enqueue, ThrowOut], false),
+            (&[Approve, Enqueue, TakeOut, Enqueue], true),
+            (&[Approve, Enqueue, TakeOut, Push, Approve], true),
+        ] {
+            let found = decided(deeds, fates, true).await;
+            let expected = format!("merged: {is_merged}");
+            assert!(found.ends_with(&expected), "{deeds:?} {fates:?}: {found}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_webhook_makes_a_pull_request_due_at_once() {
-    let mut watched = Watched::begin();
+    let mut watched = Watched::begin(false);
     watched.rest().await;
     watched.webhooks();
     watched.double.fake.take_received();

@@ -11,6 +11,8 @@
 )]
 
 mod answers;
+#[cfg(feature = "app")]
+mod app;
 mod branches;
 mod data;
 mod double;

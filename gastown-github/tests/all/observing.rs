@@ -284,28 +284,39 @@ async fn trap_18_merged_is_final_whoever_did_it() {
 
 #[tokio::test]
 async fn trap_22_an_old_server_is_asked_without_the_fields_it_lacks() {
-    let world = world();
-    let text = "Field 'isInMergeQueue' doesn't exist on type 'PullRequest'";
-    let code = json!({"code": "undefinedField"});
-    let lacking = json!({"errors": [{"message": text, "extensions": code}]});
-    let without = feed_with("/isInMergeQueue", Value::Null);
-    world
-        .script
-        .on(FEED, [answer(200, lacking), answer(200, without)]);
-    let found = seen(&world).await;
-    assert_eq!(
-        (found.mergeable, found.merge_queue),
-        (Mergeable::Clean, MergeQueue::None)
-    );
-    assert_eq!(world.script.count(FEED), 2);
-    seen(&world).await;
-    assert_eq!(world.script.count(FEED), 3);
-    assert!(
-        !world.script.seen().last().unwrap().body["query"]
-            .as_str()
-            .unwrap()
-            .contains("isInMergeQueue")
-    );
+    let lacks = |text: &str, code: &str| {
+        let code = json!({"code": code});
+        answer(
+            200,
+            json!({"errors": [{"message": text, "extensions": code}]}),
+        )
+    };
+    let event = "No such type RemovedFromMergeQueueEvent, so it can't be a fragment condition";
+    let queue = "Field 'isInMergeQueue' doesn't exist on type 'PullRequest'";
+    for (lacks_queues, tries) in [(false, 1), (true, 2)] {
+        let world = world();
+        let mut answers = vec![lacks(event, "undefinedType")];
+        if lacks_queues {
+            answers.push(lacks(queue, "undefinedField"));
+            answers.push(answer(200, feed_with("/isInMergeQueue", Value::Null)));
+        } else {
+            answers.push(answer(200, feed()));
+        }
+        world.script.on(FEED, answers);
+        let found = seen(&world).await;
+        assert_eq!(
+            (found.mergeable, found.merge_queue, found.dequeued),
+            (Mergeable::Clean, MergeQueue::None, None)
+        );
+        assert_eq!(world.script.count(FEED), tries + 1);
+        seen(&world).await;
+        // From now on that is known of the server.
+        assert_eq!(world.script.count(FEED), tries + 2);
+        let sent = world.script.seen();
+        let query = sent.last().unwrap().body["query"].as_str().unwrap();
+        assert_eq!(query.contains("isInMergeQueue"), !lacks_queues);
+        assert!(!query.contains("RemovedFromMergeQueueEvent"));
+    }
 }
 
 #[tokio::test]

@@ -2,9 +2,15 @@
 
 use super::FakeError;
 use super::git::{self, Merged};
-use super::pull_request::{CheckRun, PullRequest, PullState, Verdict};
+use super::pull_request::{
+    CheckRun, Happened, MergeGroup, PullRequest, PullState, TimelineItem, Verdict,
+};
 use super::repository::Repository;
 use super::rules::{Method, Rules};
+use super::webhooks;
+
+/// Who merges what is in a queue, and throws it out.
+const QUEUE_BOT: &str = "github-merge-queue[bot]";
 
 /// GitHub's own summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,9 +309,12 @@ impl Repository {
             return Ok(None);
         };
         let now = self.now();
+        // The queue lets go of it a moment before the pull request says that it is merged.
+        if self.need_pull(number)?.queued_at.is_some() {
+            self.dequeue(number, "MERGE")?;
+        }
         let pull = self.need_pull(number)?;
         pull.state = PullState::Merged;
-        pull.queued_at = None;
         pull.merge_commit = Some(commit.clone());
         pull.merged_by = Some(login.to_owned());
         pull.merged_at = Some(now);
@@ -317,11 +326,15 @@ impl Repository {
         Ok(Some(commit))
     }
 
-    /// Puts a pull request into the merge queue.
-    pub(super) fn enqueue(
+    /// Puts a pull request into the merge queue, by the hand of `login`.
+    ///
+    /// # Errors
+    /// [`FakeError`] if there is none, or git can't be run.
+    pub fn enqueue(
         &mut self,
         number: u64,
         expected: Option<&str>,
+        login: &str,
     ) -> Result<Result<(), Refusal>, FakeError> {
         let pull = self.need_pull(number)?.clone();
         let rules = self.rules_of(&pull.base_branch);
@@ -335,20 +348,61 @@ impl Repository {
         if self.missing(&pull, &rules).is_some() || self.conflicts(&pull)? {
             return refused("The pull request does not meet the requirements of its base branch");
         }
-        let now = self.now();
-        self.change(number, "enqueued", |it| it.queued_at = Some(now))?;
+        let (base, head) = (&pull.base_sha, &pull.head_sha);
+        let Merged::Tree(tree) = git::merge_heads(&mut *self.git, base, head)? else {
+            return refused("The pull request cannot be merged");
+        };
+        let message = format!("Merge pull request #{number}");
+        let group = MergeGroup {
+            head_sha: self.git.commit(&tree, &[base, head], &message)?,
+            base_sha: base.clone(),
+        };
+        let at = self.now();
+        let by = login.to_owned();
+        self.change(number, "enqueued", |it| {
+            it.queued_at = Some(at);
+            it.merge_group = Some(group);
+            it.timeline.push(TimelineItem {
+                at,
+                what: Happened::Enqueued { by },
+            });
+        })?;
+        self.tell(webhooks::merge_group(self, number, None));
         Ok(Ok(()))
     }
 
     /// Takes a pull request out of the queue unmerged; `reason` is GitHub's word, `MANUAL` say.
     ///
     /// # Errors
-    /// [`FakeError`] if there is none.
+    /// [`FakeError`] if there is none, or it is not in the queue.
     pub fn dequeue(&mut self, number: u64, reason: &str) -> Result<(), FakeError> {
-        self.change(number, "dequeued", |it| it.queued_at = None)?;
+        // The queue, the webhook of the group and the timeline have words of their own.
+        let (by, group_word, timeline_word) = match reason {
+            "MANUAL" => ("octocat", "dequeued", "manual".to_owned()),
+            "MERGE" => (QUEUE_BOT, "merged", "merged".to_owned()),
+            "CI_FAILURE" => (QUEUE_BOT, "invalidated", "failed_checks".to_owned()),
+            other => (QUEUE_BOT, "invalidated", other.to_ascii_lowercase()),
+        };
+        if self.need_pull(number)?.queued_at.is_none() {
+            return Err(FakeError::new(format!("{number} is not in a merge queue")));
+        }
+        let destroyed = webhooks::merge_group(self, number, Some(group_word));
+        let at = self.now();
+        self.change(number, "dequeued", |it| {
+            it.queued_at = None;
+            it.merge_group = None;
+            it.timeline.push(TimelineItem {
+                at,
+                what: Happened::Dequeued {
+                    by: by.to_owned(),
+                    reason: timeline_word,
+                },
+            });
+        })?;
         if let Some(webhook) = self.webhooks.last_mut() {
             webhook.set("reason", reason);
         }
+        self.tell(destroyed);
         Ok(())
     }
 
@@ -365,10 +419,7 @@ impl Repository {
         queued.sort_unstable();
         let mut merged = Vec::new();
         for (_, number) in queued {
-            if self
-                .merge_now(number, Method::Squash, "github-merge-queue[bot]")?
-                .is_some()
-            {
+            if self.merge_now(number, Method::Squash, QUEUE_BOT)?.is_some() {
                 merged.push(number);
             } else {
                 self.dequeue(number, "MERGE_CONFLICT")?;

@@ -35,6 +35,7 @@ mod clock;
 mod faults;
 mod git;
 mod graphql;
+mod jwt;
 mod limits;
 mod merging;
 mod pull_request;
@@ -64,8 +65,8 @@ use self::limits::Budgets;
 pub use self::limits::Limits;
 pub use self::merging::{MergeState, Refusal};
 pub use self::pull_request::{
-    CheckRun, Comment, CommitStatus, Conclusion, Fork, PullRequest, PullState, Review, StatusState,
-    Thread, Verdict,
+    CheckRun, Comment, CommitStatus, Conclusion, Fork, Happened, MergeGroup, PullRequest,
+    PullState, Review, StatusState, Thread, TimelineItem, Verdict,
 };
 pub use self::repository::{ACTIONS_APP, DEFAULT_BRANCH, Opening, Repository, Settings};
 pub use self::rules::{Method, RequiredCheck, Rules, Written};
@@ -310,7 +311,7 @@ impl FakeGitHub {
             path,
             points,
         });
-        (response(&reply), delivery)
+        (response(&reply, self.shared.clock.now()), delivery)
     }
 }
 
@@ -384,9 +385,11 @@ impl State {
         let Some(token) = token else {
             return Err(Reply::error(401, "Requires authentication"));
         };
-        // An App proves who it is by a JSON Web Token, which is not checked here.
-        if token.starts_with("eyJ") && token.split('.').count() == 3 {
-            return Ok(Grant::of("gastown[app]"));
+        if jwt::is_for(asked.path) {
+            let claims = jwt::claims(token, now);
+            return claims
+                .map(|()| Grant::of("gastown[app]"))
+                .map_err(|why| Reply::error(401, why));
         }
         let grant = self.world.grants.get(token);
         grant
@@ -514,11 +517,14 @@ fn secondary(how: &Secondary, now: DateTime<Utc>) -> Reply {
         Secondary::Date(seconds) => {
             let span = chrono::TimeDelta::seconds(i64::try_from(*seconds).unwrap_or(60));
             let until = now.checked_add_signed(span).unwrap_or(now);
-            let date = until.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-            body(429).with("retry-after", date)
+            body(429).with("retry-after", http_date(until))
         }
         Secondary::BodyOnly => body(403),
     }
+}
+
+fn http_date(at: DateTime<Utc>) -> String {
+    at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 fn rate_headers(budget: &limits::Budget, resource: &str) -> [(&'static str, String); 5] {
@@ -550,7 +556,7 @@ fn etag(asked: &Asked<'_>, reply: &Reply) -> Option<String> {
     Some(format!("W/\"{digits}\""))
 }
 
-fn response(reply: &Reply) -> Response<Bytes> {
+fn response(reply: &Reply, now: DateTime<Utc>) -> Response<Bytes> {
     let body = if reply.body.is_null() {
         Bytes::new()
     } else {
@@ -558,6 +564,8 @@ fn response(reply: &Reply) -> Response<Bytes> {
     };
     let mut response = Response::builder()
         .status(reply.status)
+        // The fake's own time: limits and dates are measured from here.
+        .header("date", http_date(now))
         .header("content-type", "application/json; charset=utf-8")
         .header("cache-control", "private, max-age=60, s-maxage=60")
         .header("x-github-request-id", "FAKE:0");

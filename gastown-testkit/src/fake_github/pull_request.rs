@@ -48,6 +48,10 @@ pub struct PullRequest {
     pub merged_at: Option<DateTime<Utc>>,
     /// Since when it is in the merge queue.
     pub queued_at: Option<DateTime<Utc>>,
+    /// The commit that the queue tests.
+    pub merge_group: Option<MergeGroup>,
+    /// What became of its head and the merge queue, oldest first.
+    pub timeline: Vec<TimelineItem>,
     /// Reviews, oldest first.
     pub reviews: Vec<Review>,
     /// Threads of review comments, oldest first.
@@ -60,6 +64,48 @@ pub struct PullRequest {
     pub created_at: DateTime<Utc>,
     /// When anything about it last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// What a merge queue makes of a pull request, on a branch of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeGroup {
+    /// The commit that would be merged.
+    pub head_sha: String,
+    /// The commit of the base branch that it is made on.
+    pub base_sha: String,
+}
+
+/// One thing that happened to the head of a pull request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelineItem {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub what: Happened,
+}
+
+/// See [`TimelineItem`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// Commits came on top.
+    Pushed {
+        /// The newest.
+        commit: String,
+    },
+    /// Commits were replaced.
+    ForcePushed,
+    /// It went into the merge queue.
+    Enqueued {
+        /// By this hand.
+        by: String,
+    },
+    /// It left the merge queue.
+    Dequeued {
+        /// By this hand.
+        by: String,
+        /// The word of the timeline, `manual` say, which is another than the webhook's.
+        reason: String,
+    },
 }
 
 /// Where the work of a pull request from a fork is.

@@ -13,8 +13,8 @@ use super::FakeError;
 use super::clock::FakeClock;
 use super::git::{self, Git};
 use super::pull_request::{
-    CheckRun, Comment, CommitStatus, Conclusion, Fork, PullRequest, PullState, Review, StatusState,
-    Thread, Verdict,
+    CheckRun, Comment, CommitStatus, Conclusion, Fork, Happened, PullRequest, PullState, Review,
+    StatusState, Thread, TimelineItem, Verdict,
 };
 use super::rules::Rules;
 use super::webhooks::{self, Webhook};
@@ -277,6 +277,9 @@ impl Repository {
             )));
         }
         let now = self.now();
+        let pushed = Happened::Pushed {
+            commit: head_sha.clone(),
+        };
         let number = self.pulls.keys().max().map_or(1, |it| it.saturating_add(1));
         let pull = PullRequest {
             number,
@@ -295,6 +298,11 @@ impl Repository {
             merged_by: None,
             merged_at: None,
             queued_at: None,
+            merge_group: None,
+            timeline: vec![TimelineItem {
+                at: now,
+                what: pushed,
+            }],
             reviews: Vec::new(),
             threads: Vec::new(),
             comments: Vec::new(),
@@ -632,11 +640,24 @@ impl Repository {
         let lag = self.settings.mergeability_lag_reads;
         let base = self.need_pull(number)?.base_branch.clone();
         let dismisses = self.rules.get(&base).is_some_and(|it| it.dismiss_stale);
+        let pull = self.need_pull(number)?;
+        let (before, is_queued) = (pull.head_sha.clone(), pull.queued_at.is_some());
+        // A changed head leaves the queue.
+        if is_queued {
+            self.dequeue(number, "UNKNOWN_REMOVAL_REASON")?;
+        }
+        let what = if git::contains(&*self.git, head, &before)? {
+            Happened::Pushed {
+                commit: head.to_owned(),
+            }
+        } else {
+            Happened::ForcePushed
+        };
+        let at = self.now();
         self.change(number, "synchronize", |it| {
+            it.timeline.push(TimelineItem { at, what });
             it.head_sha = head.to_owned();
             it.reads_until_known = lag;
-            // A changed head leaves the queue.
-            it.queued_at = None;
             for thread in &mut it.threads {
                 thread.outdated = true;
             }

@@ -12,7 +12,7 @@ use super::call::{Call, Reply};
 use super::render;
 use super::repository::Repository;
 use super::rules::{Rules, Written};
-use super::world::{Grant, Permission, World};
+use super::world::{Grant, MINTED, Permission, World};
 
 /// What an endpoint says: an answer, or one that ends its work early.
 type Answer = Result<Reply, Stop>;
@@ -113,7 +113,7 @@ fn of_repository(found: Option<&mut Repository>, call: &Call<'_>, below: &[&str]
 /// A token of the App's installation, good for an hour.
 fn mint(world: &mut World) -> Reply {
     world.minted = world.minted.saturating_add(1);
-    let token = format!("ghs_1_fake.installation.token-{:030}", world.minted);
+    let token = format!("{MINTED}{:030}", world.minted);
     let now = world.now();
     let expires_at = now.checked_add_signed(TimeDelta::hours(1)).unwrap_or(now);
     let grant = Grant {

@@ -133,6 +133,25 @@ pub(super) fn status(repository: &Repository, id: u64) -> Option<Webhook> {
     made(repository, "status", payload)
 }
 
+/// The group of a queued pull request: made, or gone for a reason.
+pub(super) fn merge_group(
+    repository: &Repository,
+    number: u64,
+    gone: Option<&str>,
+) -> Option<Webhook> {
+    let pull = repository.pull(number)?;
+    let group = pull.merge_group.as_ref()?;
+    let (base, base_sha) = (&pull.base_branch, &group.base_sha);
+    let name = format!("refs/heads/gh-readonly-queue/{base}/pr-{number}-{base_sha}");
+    let mut payload = json!({"action": if gone.is_some() { "destroyed" } else { "checks_requested" },
+        "merge_group": {"head_sha": group.head_sha, "head_ref": name, "base_sha": base_sha,
+                        "base_ref": format!("refs/heads/{base}")}});
+    if let (Some(reason), Some(members)) = (gone, payload.as_object_mut()) {
+        members.insert("reason".to_owned(), reason.into());
+    }
+    made(repository, "merge_group", payload)
+}
+
 pub(super) fn push(
     repository: &Repository,
     branch: &str,

@@ -88,6 +88,9 @@ impl Grant {
     }
 }
 
+/// How tokens begin that are made for an installation.
+pub(super) const MINTED: &str = "ghs_1_fake.installation.token-";
+
 /// All that the fake knows.
 #[derive(Debug)]
 pub struct World {
@@ -187,6 +190,11 @@ impl World {
     /// Makes a token void.
     pub fn revoke(&mut self, token: &str) {
         self.grants.remove(token);
+    }
+
+    /// Makes every token void that was made for an installation.
+    pub fn revoke_minted(&mut self) {
+        self.grants.retain(|token, _| !token.starts_with(MINTED));
     }
 
     /// Takes the webhooks that GitHub would have sent, oldest first of each repository.

@@ -616,6 +616,7 @@ fn look(state: &State, url: &str) -> Result<Observation, ForgeError> {
         stacked: false,
         mergeable: Mergeable::Clean,
         merge_queue: MergeQueue::None,
+        dequeued: None,
         feedback: Some(Feedback {
             unresolved_threads: 0,
             threads_complete: true,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use gastown_core::forges::{
-    Checks, ChecksState, Decision, Feedback, MergeQueue, Mergeable, PrState,
+    Checks, ChecksState, Decision, Dequeued, Feedback, MergeQueue, Mergeable, PrState,
 };
 use gastown_core::{ForgeError, MergeOutcome, Observation, Timestamp, VerifyOutcome};
 
@@ -31,6 +31,8 @@ pub(crate) struct Pr {
     pub(crate) decision_head: Option<String>,
     pub(crate) draft: bool,
     pub(crate) queue: MergeQueue,
+    /// How this head left the queue.
+    pub(crate) dequeued: Option<Dequeued>,
     pub(crate) heads: u64,
     /// Merges that the engine asked for and that were done.
     pub(crate) merges: u32,
@@ -99,6 +101,7 @@ impl Forge {
             decision_head: None,
             draft: false,
             queue: MergeQueue::None,
+            dequeued: None,
             heads: 0,
             merges: 0,
         };
@@ -237,6 +240,7 @@ impl Forge {
             match dice.below(5, "how a merge fails", url, n) {
                 0 => {
                     pr.queue = MergeQueue::Queued;
+                    pr.dequeued = None;
                     return MergeOutcome::Queued;
                 }
                 1 => {
@@ -306,6 +310,7 @@ pub(crate) fn looks_green(look: &Observation) -> bool {
         && !look.stacked
         && mergeable
         && look.merge_queue != MergeQueue::Queued
+        && look.dequeued.is_none()
         && feedback.threads_complete
         && feedback.unresolved_threads == 0
         && feedback.checks_complete
@@ -335,6 +340,7 @@ impl Pr {
         };
         self.conflict = false;
         self.behind = false;
+        self.dequeued = None;
         self.threads = 0;
         if self.decision == Some(Decision::ChangesRequested) {
             self.decision = Some(Decision::Approved);
@@ -387,6 +393,7 @@ impl Pr {
                 _ => Mergeable::Clean,
             },
             merge_queue: self.queue,
+            dequeued: self.dequeued.clone(),
             feedback: with_feedback.then_some(feedback),
             api_budget: None,
         }

@@ -1,7 +1,7 @@
 //! People of the forge: they push, comment, approve, object, draft, merge and close.
 
 use gastown_core::events::Webhook;
-use gastown_core::forges::{Decision, MergeQueue, PrState};
+use gastown_core::forges::{Decision, DequeueCause, Dequeued, MergeQueue, PrState};
 
 use super::{Next, Simulation};
 
@@ -71,6 +71,7 @@ impl Simulation {
     /// The merge queue is through with a pull request.
     pub(super) fn leaves_queue(&mut self, url: &str) {
         let n = self.next_of("queue");
+        let wall = self.wall();
         let Some(pr) = self.forge.prs.get_mut(url) else {
             return;
         };
@@ -80,6 +81,12 @@ impl Simulation {
         pr.queue = MergeQueue::None;
         if self.dice.below(3, "the queue drops it", url, n) != 0 {
             self.forge.merged(url, &mut self.dice, &self.rates.clone());
+        } else if self.dice.below(2, "somebody takes it out", url, n) == 0 {
+            pr.dequeued = Some(Dequeued {
+                at: wall,
+                cause: DequeueCause::Person,
+                reason: Some("manual".into()),
+            });
         }
         self.hook(url);
     }

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use super::queue::still_queued;
 use crate::certificate::age_max;
 use crate::config::AutoMergeDelay;
 use crate::forge::{MergeQueue, Mergeable, Observation, PrState};
@@ -29,6 +30,8 @@ impl Town {
         now: Timestamp,
     ) -> String {
         self.forge_answered(id, now);
+        let known = self.bead(id).and_then(|mr| mr.review());
+        let seen = &known.map_or_else(|| seen.clone(), |review| still_queued(review, seen));
         let Some(before) = self.take_note_of(id, seen, taken_at, now) else {
             return "the review is gone".to_string();
         };
@@ -46,10 +49,7 @@ impl Town {
             PrState::Open => {}
         }
         self.judge_identity(id, now);
-        if before.was_queued && before.same_head && seen.merge_queue != MergeQueue::Queued {
-            let words = "it left the merge queue without a merge";
-            self.merge_was_refused(id, words, now);
-        }
+        self.judge_queue(id, seen, before.was_queued && before.same_head, now);
         if seen.mergeable == Mergeable::Unknown {
             self.edit_review(id, |review| review.auto_merge.pending = false);
             return format!("{id}: whether it can be merged is not known yet");
@@ -232,7 +232,7 @@ impl Town {
 }
 
 /// The head that was known before this look.
-fn last_head(review: &Review) -> Option<&String> {
+pub(super) fn last_head(review: &Review) -> Option<&String> {
     let seen = review.observation.as_ref();
     let seen = seen.map(|seen| &seen.observation.head_sha);
     let noted = review.head_sha.as_ref();
@@ -724,20 +724,6 @@ mod tests {
         );
         assert!(!look(&awaited, "0s", &required).contains("awaiting_since"));
         assert!(look(&awaited, "0s", &green("h1")).contains("awaiting_since"));
-    }
-
-    #[test]
-    fn good_leaving_the_merge_queue_is_a_refusal() {
-        let queued = GREEN.replace(
-            r#""base_branch":"main""#,
-            r#""base_branch":"main","merge_queue":"queued""#,
-        );
-        let after = look(&queued, "0s", &green("h1"));
-        assert!(
-            after.contains("m1.review.auto_merge.refusals: 0 → 1"),
-            "{after}"
-        );
-        assert!(!look(&queued, "0s", &green("h2")).contains("refusals"));
     }
 
     #[test]

@@ -147,6 +147,23 @@ fn a_queue_that_throws_it_out_again_and_again_ends_with_a_person() {
 }
 
 #[test]
+fn trap_20_what_a_person_took_out_of_the_queue_is_not_put_in_again() {
+    let (town, counts) = live(NEW, "2h", |effect, now| {
+        let mut seen = look("clean", "passing");
+        if now > at("10m") {
+            seen["observation"]["dequeued"] =
+                json!({"at": at("10m"), "cause": "person", "reason": "manual"});
+        }
+        answers(effect, seen, Some(json!({"kind": "queued"})))
+    });
+    assert_eq!(counts.get("review/merge merge_pr"), Some(&1));
+    let told = town
+        .live_beads()
+        .filter(|bead| bead.title.starts_with("dequeued: "));
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
 fn a_forge_that_never_answers_is_told_once_and_probed_slowly() {
     let network = json!({"type": "pr_observed", "bead_id": "m1", "error": {"kind": "network"}});
     let (_, counts) = live(NEW, "1d", |effect, _| {

@@ -105,6 +105,9 @@ const LASTING: &[(ReasonCode, Lasts)] = &[
     (ReasonCode::MergeRefused, |_, bead| {
         reviewed(bead, |review| review.auto_merge.off_for_head.is_some())
     }),
+    (ReasonCode::Dequeued, |_, bead| {
+        reviewed(bead, |review| review.auto_merge.off_for_head.is_some())
+    }),
     (ReasonCode::PrUnreachable, |_, bead| {
         reviewed(bead, |review| review.poll.transient_errors > 0)
     }),

@@ -79,18 +79,22 @@ impl<'w> Mutations<'w> {
         match name {
             "enqueuePullRequest" => {
                 self.needs(Permission::WriteContents)?;
+                let login = &self.grant.login;
                 self.with_pull(need("pullRequestId"), |repository, number| {
-                    let queued = repository.enqueue(number, text("expectedHeadOid"));
+                    let queued = repository.enqueue(number, text("expectedHeadOid"), login);
                     match queued.map_err(|it| failure(it.to_string()))? {
                         Ok(()) => Ok(()),
                         Err(refusal) => Err(typed("UNPROCESSABLE", &refusal.message)),
                     }
                 })
             }
-            "dequeuePullRequest" => self.with_pull(need("id"), |repository, number| {
-                let left = repository.dequeue(number, "MANUAL");
-                left.map_err(|it| failure(it.to_string()))
-            }),
+            "dequeuePullRequest" => {
+                self.needs(Permission::WriteContents)?;
+                self.with_pull(need("id"), |repository, number| {
+                    let left = repository.dequeue(number, "MANUAL");
+                    left.map_err(|it| failure(it.to_string()))
+                })
+            }
             // Not pull_requests: settling a thread needs contents.
             "resolveReviewThread" | "unresolveReviewThread" => {
                 self.needs(Permission::WriteContents)?;

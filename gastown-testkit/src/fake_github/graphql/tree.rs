@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use crate::fake_github::FakeError;
 use crate::fake_github::git::{self, Merged};
 use crate::fake_github::merging::{MergeState, latest_opinions, opinions};
-use crate::fake_github::pull_request::{CheckRun, CommitStatus, PullRequest, PullState, Verdict};
+use crate::fake_github::pull_request::{
+    CheckRun, CommitStatus, Happened, PullRequest, PullState, TimelineItem, Verdict,
+};
 use crate::fake_github::render::{self, time};
 use crate::fake_github::repository::Repository;
 use crate::fake_github::rules::Rules;
@@ -109,8 +111,12 @@ fn connection(
              exceeds the `first` limit of 100 records."
         )));
     }
+    let items = of_types(members, arguments);
+    let size = usize::try_from(size).unwrap_or(100);
     let after = arguments.get("after").and_then(JsonValue::as_str);
     let start = match after {
+        // The last ones, unless the first ones are asked for.
+        None if number("first").is_none() => items.len().saturating_sub(size),
         None => 0,
         Some(cursor) => cursor
             .strip_prefix("cursor:")
@@ -118,12 +124,7 @@ fn connection(
             .ok_or_else(|| failure(format!("`{cursor}` does not appear to be a valid cursor.")))?,
     };
     let name = members.get("__typename").cloned().unwrap_or_default();
-    let items = members.get("__connection").and_then(Value::as_array);
-    let items = items.map(Vec::as_slice).unwrap_or_default();
-    let end = usize::try_from(size)
-        .unwrap_or(100)
-        .saturating_add(start)
-        .min(items.len());
+    let end = size.saturating_add(start).min(items.len());
     let page = items.get(start..end).unwrap_or_default();
     let more = end < items.len();
     Ok(
@@ -131,6 +132,33 @@ fn connection(
         "pageInfo": {"__typename": "PageInfo", "hasNextPage": more,
                      "endCursor": (!page.is_empty()).then(|| format!("cursor:{end}"))}}),
     )
+}
+
+/// The items of a list, of these types only where `itemTypes` names some.
+fn of_types(members: &Map<String, Value>, arguments: &JsonMap) -> Vec<Value> {
+    let items = members.get("__connection").and_then(Value::as_array);
+    let items = items.cloned().unwrap_or_default();
+    let Some(wanted) = arguments.get("itemTypes").and_then(JsonValue::as_array) else {
+        return items;
+    };
+    let is_wanted = |item: &Value| {
+        let name = item.get("__typename").and_then(Value::as_str);
+        let word = shouted(name.unwrap_or_default());
+        wanted.iter().any(|it| it.as_str() == Some(word.as_str()))
+    };
+    items.into_iter().filter(is_wanted).collect()
+}
+
+/// `AddedToMergeQueueEvent` as the word of an enum: `ADDED_TO_MERGE_QUEUE_EVENT`.
+fn shouted(name: &str) -> String {
+    let mut word = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !word.is_empty() {
+            word.push('_');
+        }
+        word.push(letter.to_ascii_uppercase());
+    }
+    word
 }
 
 fn list(name: &str, items: Vec<Value>) -> Value {
@@ -295,9 +323,34 @@ fn pull_tree(repository: &mut Repository, grant: &Grant, number: u64) -> Result<
         "mergeCommit": merge_commit, "potentialMergeCommit": test_merge,
         "baseRef": {"__typename": "Ref", "name": pull.base_branch, "refUpdateRule": shown(&rules)},
         "reviewThreads": list("PullRequestReviewThreadConnection", threads.collect()),
+        "timelineItems": list("PullRequestTimelineItemsConnection",
+                              pull.timeline.iter().map(timeline_item).collect()),
         "latestOpinionatedReviews": list("PullRequestReviewConnection", opinions.collect()),
         "statusCheckRollup": rollup(repository, grant, &pull.head_sha, &rules)}),
     )
+}
+
+fn timeline_item(item: &TimelineItem) -> Value {
+    let at = time(item.at);
+    let actor = |name: &str| {
+        let kind = if name.ends_with("[bot]") {
+            "Bot"
+        } else {
+            "User"
+        };
+        json!({"__typename": kind, "login": name.trim_end_matches("[bot]")})
+    };
+    match &item.what {
+        Happened::Pushed { commit } => json!({"__typename": "PullRequestCommit",
+            "commit": {"__typename": "Commit", "oid": commit}}),
+        Happened::ForcePushed => {
+            json!({"__typename": "HeadRefForcePushedEvent", "createdAt": at})
+        }
+        Happened::Enqueued { by } => json!({"__typename": "AddedToMergeQueueEvent",
+            "createdAt": at, "actor": actor(by)}),
+        Happened::Dequeued { by, reason } => json!({"__typename": "RemovedFromMergeQueueEvent",
+            "createdAt": at, "actor": actor(by), "reason": reason}),
+    }
 }
 
 /// What everyone may see of a branch's demands; null where it has none.
