@@ -240,7 +240,7 @@ impl Session<'_> {
                 what: it.to_string(),
             })
         })?;
-        let mut walk = self.client.credentials.walk();
+        let mut walk = self.client.credentials.walk(&self.scope.asker);
         loop {
             let token = walk.next(&self.scope).await.map_err(Failure::harmless)?;
             let answer = self.send_as(&token, request.clone(), effect).await?;

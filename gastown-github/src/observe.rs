@@ -16,7 +16,7 @@ use crate::rate_limit::Urgency;
 use crate::request;
 use crate::response::{self, PullRequest, RestState};
 use crate::settings::BranchSettings;
-use crate::url::PullRequestUrl;
+use crate::url::{PullRequestUrl, RepositoryName};
 
 /// How often the two APIs are asked again when they show different heads.
 const HEAD_TRIES_MAX: usize = 2;
@@ -112,7 +112,10 @@ impl GitHub {
             .read(request::pull_request(host, repository, number))
             .await
         {
-            Ok(answer) => response::pull_request(answer.body()),
+            Ok(answer) => {
+                let found = response::pull_request(answer.body())?;
+                Ok(as_asked(found, &session.scope.repository))
+            }
             Err(ForgeError::NotFound { .. }) => Err(self.not_found(session).await),
             Err(error) => Err(error),
         }
@@ -198,6 +201,16 @@ impl GitHub {
         rest.read(&mut feed.contexts, Document::MoreContexts, more_contexts)
             .await
     }
+}
+
+/// A repository that was renamed answers by its new name: what is in it is still in the one that
+/// was asked for (trap 16).
+fn as_asked(mut found: PullRequest, asked: &RepositoryName) -> PullRequest {
+    let is_own = found.base_repository.is_some() && found.head_repository == found.base_repository;
+    if is_own {
+        found.head_repository = Some(asked.clone());
+    }
+    found
 }
 
 /// The pages after the first.

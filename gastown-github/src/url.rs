@@ -596,6 +596,14 @@ mod tests {
                 foreign("github.com.evil.example"),
             ),
             ("https://github.com./o/r/pull/1", foreign("github.com.")),
+            // Look-alikes: a Cyrillic letter, and the same as the wire has it.
+            ("https://g\u{456}thub.com/o/r/pull/1", F::Malformed),
+            (
+                "https://xn--gthub-n4a.com/o/r/pull/1",
+                foreign("xn--gthub-n4a.com"),
+            ),
+            ("https://github%2ecom/o/r/pull/1", F::Malformed),
+            ("https://github.com:/o/r/pull/1", F::Port),
             (
                 "https://evil.example/github.com/o/r/pull/1",
                 foreign("evil.example"),

@@ -5,6 +5,8 @@ mod token;
 
 #[cfg(feature = "app")]
 pub mod app;
+#[cfg(feature = "forge")]
+pub mod town;
 
 use std::sync::Arc;
 
@@ -99,33 +101,58 @@ impl CredentialSource for KnownToken {
     }
 }
 
+/// Which sources are asked on whose behalf, in which order.
+pub trait CredentialOrder: Send + Sync {
+    /// The sources, the first first. A source that keeps tokens is the same one each time.
+    fn sources(&self, asker: &Asker) -> Vec<Arc<dyn CredentialSource>>;
+}
+
+/// The same sources for everyone.
+impl CredentialOrder for Vec<Arc<dyn CredentialSource>> {
+    fn sources(&self, _: &Asker) -> Vec<Arc<dyn CredentialSource>> {
+        self.clone()
+    }
+}
+
 /// Sources in the order in which they are asked, `token_order` of spec 4.7.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct CredentialChain {
-    sources: Vec<Arc<dyn CredentialSource>>,
+    order: Arc<dyn CredentialOrder>,
+}
+
+impl Default for CredentialChain {
+    /// Nothing to ask.
+    fn default() -> Self {
+        Self::new([])
+    }
 }
 
 impl std::fmt::Debug for CredentialChain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let anyones = self.order.sources(&Asker::default());
         f.debug_list()
-            .entries(self.sources.iter().map(|it| it.name().to_owned()))
+            .entries(anyones.iter().map(|it| it.name().to_owned()))
             .finish()
     }
 }
 
 impl CredentialChain {
-    /// Asks them in this order.
+    /// Asks them in this order, on whoever's behalf.
     pub fn new(sources: impl IntoIterator<Item = Arc<dyn CredentialSource>>) -> Self {
-        Self {
-            sources: sources.into_iter().collect(),
-        }
+        let sources: Vec<_> = sources.into_iter().collect();
+        Self::ordered_by(Arc::new(sources))
+    }
+
+    /// Asks in an order that may be another for each asker.
+    pub fn ordered_by(order: Arc<dyn CredentialOrder>) -> Self {
+        Self { order }
     }
 
     /// Begins one walk along the chain, for one request.
     #[must_use]
-    pub fn walk(&self) -> ChainWalk<'_> {
+    pub fn walk(&self, asker: &Asker) -> ChainWalk {
         ChainWalk {
-            rest: self.sources.iter(),
+            rest: self.order.sources(asker).into_iter(),
             current: None,
             misses: Misses::default(),
         }
@@ -153,13 +180,13 @@ impl Misses {
 }
 
 /// One walk along the chain: each step gives the next token to try.
-pub struct ChainWalk<'a> {
-    rest: std::slice::Iter<'a, Arc<dyn CredentialSource>>,
-    current: Option<(&'a Arc<dyn CredentialSource>, Token, bool)>,
+pub struct ChainWalk {
+    rest: std::vec::IntoIter<Arc<dyn CredentialSource>>,
+    current: Option<(Arc<dyn CredentialSource>, Token, bool)>,
     misses: Misses,
 }
 
-impl std::fmt::Debug for ChainWalk<'_> {
+impl std::fmt::Debug for ChainWalk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ChainWalk")
             .field("misses", &self.misses)
@@ -167,7 +194,7 @@ impl std::fmt::Debug for ChainWalk<'_> {
     }
 }
 
-impl ChainWalk<'_> {
+impl ChainWalk {
     /// The next token. Being called again means that the forge did not accept the last one.
     ///
     /// # Errors
@@ -182,14 +209,14 @@ impl ChainWalk<'_> {
             let rejection = source.rejected(scope, &token).await;
             if first
                 && rejection == Rejection::AskAgain
-                && let Some(fresh) = self.ask(source, scope).await
+                && let Some(fresh) = self.ask(&source, scope).await
             {
                 self.current = Some((source, fresh.clone(), false));
                 return Ok(fresh);
             }
         }
         while let Some(source) = self.rest.next() {
-            if let Some(token) = self.ask(source, scope).await {
+            if let Some(token) = self.ask(&source, scope).await {
                 self.current = Some((source, token.clone(), true));
                 return Ok(token);
             }
@@ -274,7 +301,7 @@ mod tests {
 
     /// The texts of all tokens that a walk yields if each is refused, and how it ends.
     async fn walked(chain: &CredentialChain) -> (Vec<String>, ForgeError) {
-        let mut walk = chain.walk();
+        let mut walk = chain.walk(&scope().asker);
         let mut texts = Vec::new();
         loop {
             match walk.next(&scope()).await {

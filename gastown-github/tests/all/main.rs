@@ -24,6 +24,7 @@ mod fuzz_corpus;
 mod hooks;
 mod hour;
 mod limits;
+mod logs;
 mod merging;
 mod observing;
 mod payloads;
