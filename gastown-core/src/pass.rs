@@ -52,6 +52,9 @@ pub(crate) struct Pass<'a> {
     pub(crate) now: Timestamp,
     settings: BTreeMap<RigId, Settings>,
     town_settings: Settings,
+    /// The live beads and the agents in order: every rule walks over them.
+    live_beads: Vec<&'a Bead>,
+    agents: Vec<&'a Agent>,
     deadlines: RefCell<BTreeSet<Timestamp>>,
     plan: RefCell<Plan>,
     looks: OnceCell<looks::Looks>,
@@ -68,6 +71,8 @@ impl<'a> Pass<'a> {
                 .map(|rig| (rig.id.clone(), town.settings(Some(&rig.id))))
                 .collect(),
             town_settings: town.settings(None),
+            live_beads: town.live_beads().collect(),
+            agents: town.agents_by_age().collect(),
             deadlines: RefCell::default(),
             plan: RefCell::new(Plan::of(town)),
             looks: OnceCell::new(),
@@ -77,6 +82,16 @@ impl<'a> Pass<'a> {
 
     pub(crate) fn policy(&self) -> &'a Policy {
         self.town.policy()
+    }
+
+    /// Live beads in the order in which rules see them.
+    pub(crate) fn live_beads(&self) -> impl Iterator<Item = &'a Bead> {
+        self.live_beads.iter().copied()
+    }
+
+    /// Agents in the order in which rules see them.
+    pub(crate) fn agents_by_age(&self) -> impl Iterator<Item = &'a Agent> {
+        self.agents.iter().copied()
     }
 
     /// The values in force for a rig; a bead without one uses the town's.

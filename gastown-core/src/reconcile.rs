@@ -71,18 +71,18 @@ pub(crate) fn each_verdict<'a>(
     match rule.on {
         On::Town(judge) => see(None, judge(pass)),
         On::LiveBead(judge) => {
-            town.live_beads()
+            pass.live_beads()
                 .for_each(|bead| see(None, judge(pass, bead)));
         }
         On::RepairsFirst(judge) => {
-            let repairs = town.live_beads().filter(is_repair);
-            let others = town.live_beads().filter(|bead| !is_repair(bead));
+            let repairs = pass.live_beads().filter(is_repair);
+            let others = pass.live_beads().filter(|bead| !is_repair(bead));
             repairs
                 .chain(others)
                 .for_each(|bead| see(None, judge(pass, bead)));
         }
         On::Agent(judge) => {
-            town.agents_by_age()
+            pass.agents_by_age()
                 .for_each(|agent| see(None, judge(pass, agent)));
         }
         On::Condition(judge) => town

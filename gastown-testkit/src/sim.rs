@@ -270,6 +270,7 @@ impl Simulation {
         self.figures.happened = self.dice.count();
         if let Some(town) = &self.host.town {
             self.figures.waiting = liveness::live_reviews(town).count() as u64;
+            self.figures.merged = self.oracle.merged();
         }
         Run {
             figures: self.figures,
@@ -284,7 +285,10 @@ impl Simulation {
     fn until(&mut self, ends: u64) -> Held {
         loop {
             let planned = self.queue.first_key_value().map(|((at, _), _)| *at);
-            let due = self.wakes_at();
+            let due = match (self.wakes_at(), self.attends_at()) {
+                (Some(wakes), Some(attends)) => Some(wakes.min(attends)),
+                (one, other) => one.or(other),
+            };
             let next = match (planned, due) {
                 (Some(a), Some(b)) => a.min(b),
                 (Some(at), None) | (None, Some(at)) => at,
@@ -300,7 +304,10 @@ impl Simulation {
             {
                 self.happens_now(next)?;
             }
-            self.tick()?;
+            let attends = self.attends_at().is_some_and(|at| at <= self.now);
+            if attends || self.wakes_at().is_some_and(|at| at <= self.now) {
+                self.tick()?;
+            }
         }
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Host {
     pub(crate) wakeup: Option<Timestamp>,
     /// Whether the inbox may hold something.
     news: bool,
+    /// When the host turns to what came in; it takes together what came until then.
+    attends: Option<u64>,
     /// Whether the town was just loaded, so that a tick looks for what is due.
     loaded: bool,
     /// Grows with every crash: what was handed to an earlier life never comes back.
@@ -47,6 +49,7 @@ impl Host {
             commands: Vec::new(),
             wakeup: None,
             news: false,
+            attends: None,
             loaded: true,
             life: 0,
             under_way: BTreeSet::new(),
@@ -55,6 +58,10 @@ impl Host {
 
     pub(crate) fn is_up(&self) -> bool {
         self.store.is_some()
+    }
+
+    fn has_input(&self) -> bool {
+        self.news || !self.local.is_empty() || !self.commands.is_empty()
     }
 
     fn parts(&self) -> Result<(&dyn Store, &TownId), String> {
@@ -187,6 +194,22 @@ impl Simulation {
         }
     }
 
+    /// When the host turns to what came in: at once, or, in other towns, when more has come.
+    pub(super) fn attends_at(&mut self) -> Option<u64> {
+        if !self.host.is_up() || !self.host.has_input() {
+            return None;
+        }
+        if self.host.attends.is_none() {
+            let n = self.next_of("turns to the inbox");
+            let patience = 1_500 * self.dice.below(3, "how patient the host is", "host", 0);
+            let after = self
+                .dice
+                .span(patience, "the host turns to its inbox", "host", n);
+            self.host.attends = Some(self.now + after);
+        }
+        self.host.attends
+    }
+
     /// One tick, if there is anything to tick for.
     pub(super) fn tick(&mut self) -> Held {
         if !self.host.is_up() {
@@ -195,10 +218,11 @@ impl Simulation {
         let now = self.wall();
         let due = self.host.wakeup.is_some_and(|wakeup| wakeup <= now);
         let host = &mut self.host;
-        let asked = host.news || !host.local.is_empty() || !host.commands.is_empty();
+        let asked = host.has_input();
         if !due && !asked {
             return Ok(());
         }
+        host.attends = None;
         let stored = match host.news {
             true => {
                 let (store, id) = host.parts()?;
@@ -246,7 +270,7 @@ impl Simulation {
                     observed.why
                 )
             });
-            self.oracle.observed(event, observed.changed, now);
+            self.oracle.observed(event, observed.changed, town, now);
             facts.judge(town, event, observed.changed)?;
         }
         self.oracle.input(town)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gastown_core::{Bead, Policy, Town, WaitFor, explain};
+use gastown_core::{Bead, Policy, Town, WaitFor, explain, waits_for};
 
 use super::trouble::SKEW_MAX;
 use super::{Held, Simulation};
@@ -46,7 +46,7 @@ impl Simulation {
         };
         let now = self.wall();
         let stuck = live_reviews(town).filter_map(|mr| {
-            let waits = explain(town, now, &mr.id)?.waits_for;
+            let waits = waits_for(town, now, &mr.id);
             let person = waits.iter().any(|wait| wait.kind == WaitFor::Person);
             let why: Vec<String> = waits
                 .iter()
@@ -64,8 +64,10 @@ impl Simulation {
         };
         let now = self.wall();
         for bead in town.live_beads() {
-            let explanation = explain(town, now, &bead.id);
-            if explanation.is_some_and(|e| e.waits_for.is_empty() && e.next_rule.is_none()) {
+            // What comes next is looked for only where nothing is waited for: it costs many passes.
+            if waits_for(town, now, &bead.id).is_empty()
+                && explain(town, now, &bead.id).is_some_and(|said| said.next_rule.is_none())
+            {
                 return Err(format!(
                     "P7: {} ({}) waits for nothing",
                     bead.id, bead.title

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use gastown_core::actions::{DispatchAgent, MergePr, VerifyMerge};
 use gastown_core::events::DispatchOutcome;
+use gastown_core::forges::{Mergeable, PrState};
+use gastown_core::reviews::ReviewOutcome;
 use gastown_core::{
     Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, EdgeKind,
     Event, EventKind, FailedBlocker, ForgeError, MergeOutcome, Observation, ReasonCode, Repository,
@@ -29,6 +31,8 @@ pub(crate) struct Oracle {
     start_failures: u32,
     /// Errors of each review's own pull request since it was last seen well.
     own_errors: BTreeMap<BeadId, u32>,
+    /// Review beads that ended as merged.
+    merged: u64,
     /// The town as it was last committed.
     committed: Option<Town>,
 }
@@ -37,6 +41,8 @@ pub(crate) struct Oracle {
 struct Seen {
     look: Observation,
     green_since: Option<Timestamp>,
+    /// When it last looked green.
+    green_at: Option<Timestamp>,
     /// For how long it had looked green when it was last seen.
     green_for: Option<Duration>,
 }
@@ -47,10 +53,11 @@ impl Oracle {
     }
 
     /// An event was observed.
-    pub(crate) fn observed(&mut self, event: &Event, changed: bool, now: Timestamp) {
+    pub(crate) fn observed(&mut self, event: &Event, changed: bool, town: &Town, now: Timestamp) {
+        let gap_max = town.policy().pr_poll_interval.saturating_mul(2);
         match &event.kind {
             EventKind::PrObserved(seen) if changed => match &seen.observation {
-                Some(look) => self.looked(&seen.bead_id, look, now),
+                Some(look) => self.looked(&seen.bead_id, look, gap_max, now),
                 None => {
                     if seen.error.as_ref().is_some_and(is_of_the_pull_request) {
                         *self.own_errors.entry(seen.bead_id.clone()).or_default() += 1;
@@ -64,30 +71,41 @@ impl Oracle {
                 if let Some(seen) = self.seen.get_mut(&attempt.bead_id) {
                     // Whatever came of it, it was green no longer for the whole delay.
                     seen.green_since = None;
+                    seen.green_at = None;
                     seen.green_for = None;
                 }
                 if let MergeOutcome::NotReady { observation } = &attempt.outcome {
-                    self.looked(&attempt.bead_id, observation, now);
+                    self.looked(&attempt.bead_id, observation, gap_max, now);
                 }
             }
             _ => {}
         }
     }
 
-    fn looked(&mut self, mr: &BeadId, look: &Observation, now: Timestamp) {
+    /// Green runs on from the last green look unless that is too long ago, or another look between
+    /// them said something else; that nobody knows yet whether it can be merged says nothing
+    /// (spec 4.4, 4).
+    fn looked(&mut self, mr: &BeadId, look: &Observation, gap_max: Duration, now: Timestamp) {
         self.own_errors.remove(mr);
         let before = self
             .seen
-            .get(mr)
+            .remove(mr)
             .filter(|seen| seen.look.head_sha == look.head_sha);
-        let green_since = looks_green(look).then(|| {
-            before
-                .and_then(|seen| seen.green_since)
-                .map_or(now, |since| since.min(now))
-        });
+        let (since, last) = before.map_or((None, None), |seen| (seen.green_since, seen.green_at));
+        let says_nothing = look.mergeable == Mergeable::Unknown && look.state == PrState::Open;
+        let (green_since, green_at) = if looks_green(look) {
+            let unbroken = last.is_some_and(|last| now.since(last) <= gap_max);
+            let since = since.filter(|_| unbroken).unwrap_or(now);
+            (Some(since.min(now)), Some(now))
+        } else if says_nothing {
+            (since, last)
+        } else {
+            (None, None)
+        };
         let seen = Seen {
             look: look.clone(),
             green_since,
+            green_at,
             green_for: green_since.map(|since| now.since(since)),
         };
         self.seen.insert(mr.clone(), seen);
@@ -114,6 +132,7 @@ impl Oracle {
         for bead in town.beads().filter(|bead| !bead.is_live()) {
             if !self.ended.contains_key(&bead.id) {
                 self.ended.insert(bead.id.clone(), bead.status);
+                self.merged += u64::from(is_merged(bead));
                 self.failed_rightly(town, bead)?;
             }
         }
@@ -225,6 +244,11 @@ impl Oracle {
         Ok(())
     }
 
+    /// Review beads that ended as merged.
+    pub(crate) fn merged(&self) -> u64 {
+        self.merged
+    }
+
     pub(crate) fn committed(&mut self, town: &Town) {
         self.committed = Some(town.clone());
     }
@@ -291,6 +315,11 @@ fn nothing_blocks(town: &Town, dispatch: &DispatchAgent) -> Held {
             blocker.status.as_str()
         )),
     }
+}
+
+fn is_merged(bead: &Bead) -> bool {
+    let outcome = bead.review().map(|review| review.outcome);
+    bead.status == BeadStatus::Closed && outcome == Some(Some(ReviewOutcome::Merged))
 }
 
 /// I9: where no rig is known and none can be inferred, none is named.

@@ -53,6 +53,11 @@ impl Simulation {
         let Some(rig_id) = rigs.get(rig as usize).cloned() else {
             return;
         };
+        // People wait with more work until less is under way; some are more patient than others.
+        let under_way = town.live_beads().filter(|b| b.work().is_some()).count();
+        if under_way >= self.work_max() {
+            return;
+        }
         let blockers = self.some_issue(n);
         let kind = match self.dice.below(5, "what work", "people", n) {
             0 => CommandKind::from(SlingConvoy {
@@ -80,6 +85,16 @@ impl Simulation {
         self.host
             .commands
             .push(Command::new(Caller::user("ann"), kind));
+    }
+
+    /// How much work may be under way before people bring more.
+    fn work_max(&self) -> usize {
+        match self.dice.below(4, "how much work", "people", 0) {
+            0 => 4,
+            1 => 8,
+            2 => 16,
+            _ => 32,
+        }
     }
 
     fn tasks(&self, rigs: &[RigId], n: u64) -> Vec<ConvoyTask> {
