@@ -6,7 +6,7 @@ mod effects;
 
 pub(crate) use self::effects::WAITING_TOPIC;
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 pub(crate) use self::effects::ESCALATION_TOPIC;
@@ -15,7 +15,7 @@ use crate::action::{Action, ActionKind};
 use crate::effect::Effect;
 use crate::ids::IdError;
 use crate::time::Timestamp;
-use crate::town::Town;
+use crate::town::{Cause, Town};
 
 /// Why an action could not be performed. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +99,14 @@ impl Town {
             action: action.kind.type_name(),
             now,
         };
-        performing.perform(&action.kind)
+        let applied = performing.perform(&action.kind);
+        self.end_unit(&Cause {
+            by: "engine".into(),
+            kind: "rule",
+            name: action.rule.to_string(),
+            at: now,
+        });
+        applied
     }
 }
 

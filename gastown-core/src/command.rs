@@ -36,7 +36,7 @@ use crate::ids::{AgentId, RigId, shown};
 use crate::schema::{self, Beside, schema_of};
 use crate::tagged::tagged_enum;
 use crate::time::Timestamp;
-use crate::town::Town;
+use crate::town::{Cause, Town};
 
 /// A request of a person, an agent or the host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -418,7 +418,14 @@ impl Town {
                 actor.name
             )));
         }
-        let did = self.perform(command.kind, &actor)?;
+        let did = self.perform(command.kind, &actor);
+        self.end_unit(&Cause {
+            by: actor.name,
+            kind: "command",
+            name: name.into(),
+            at: now,
+        });
+        let did = did?;
         Ok(Receipt {
             command: name,
             made: did.made,

@@ -86,8 +86,7 @@ pub(crate) fn issue_obstacles<'a>(pass: &Pass<'a>, bead: &'a Bead) -> Vec<Obstac
     );
     out.extend(convoy_obstacle(town, bead));
     if let Some(mr) = town.repaired_mr(bead)
-        // A repair of a review that this pass ends would be stopped by the next one.
-        && pass.planned(|plan: &Plan| plan.repairs(mr) || plan.ends(mr))
+        && pass.planned(|plan: &Plan| plan.repairs(mr))
     {
         out.push(Obstacle::SiblingRepair(mr));
     }

@@ -9,7 +9,16 @@ use alloc::string::{String, ToString};
 
 use crate::event::{Event, EventKind, Observed};
 use crate::time::Timestamp;
-use crate::town::Town;
+use crate::town::{Cause, Town};
+
+/// Who says so: the agent that speaks for itself, else the host that saw it.
+fn reporter(event: &EventKind) -> String {
+    match event {
+        EventKind::AgentDone(done) => done.agent_id.to_string(),
+        EventKind::MayorWaiting(waiting) => waiting.agent_id.to_string(),
+        _ => "host".into(),
+    }
+}
 
 /// What an event changed, or why it changed nothing; both for a person.
 pub(crate) type Outcome = Result<String, String>;
@@ -23,6 +32,12 @@ impl Town {
         } else {
             Err("this event was observed before".to_string())
         };
+        self.end_unit(&Cause {
+            by: reporter(&event.kind),
+            kind: "event",
+            name: event.kind.type_name().into(),
+            at: now,
+        });
         let (changed, why) = match outcome {
             Ok(what) => (true, what),
             Err(why) => (false, why),

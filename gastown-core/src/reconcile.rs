@@ -25,13 +25,13 @@ pub fn reconcile(town: &Town, now: Timestamp) -> Vec<Action> {
 
 /// One pass: recovery first, and nothing else in a pass that recovers (spec 3).
 pub(crate) fn decide(pass: &Pass<'_>) -> Vec<Action> {
-    let mut actions = Vec::new();
+    let mut decisions: Vec<Decision> = Vec::new();
     for recovers in [true, false] {
         for group in GROUPS.iter().filter(|group| group.recovers == recovers) {
             // In a pass in which a breaker rule decides, no dispatch rule does (spec 3.6).
-            let breaker_decided = actions
+            let breaker_decided = decisions
                 .iter()
-                .any(|action: &Action| action.rule.starts_with("breaker/"));
+                .any(|decision| decision.rule.id.starts_with("breaker/"));
             if group.name == "dispatch" && breaker_decided {
                 continue;
             }
@@ -40,22 +40,52 @@ pub(crate) fn decide(pass: &Pass<'_>) -> Vec<Action> {
                     if let Verdict::Act(kinds) = verdict
                         && pass.accept(&kinds)
                     {
-                        actions.extend(kinds.into_iter().map(|kind| named(rule, kind)));
+                        decisions.push(Decision { rule, kinds });
                     }
                 });
             }
         }
-        if !actions.is_empty() {
+        if !decisions.is_empty() {
             break;
         }
     }
-    actions
+    // What ends may end more in the next pass. Nobody is sent to work before that has settled: the
+    // agent would be called back at once, and sent again (property P4).
+    if decisions.iter().any(Decision::ends_a_bead) {
+        decisions.retain(|decision| !decision.sends_an_agent());
+    }
+    decisions
+        .into_iter()
+        .flat_map(Decision::into_actions)
+        .collect()
 }
 
-fn named(rule: &Rule, kind: ActionKind) -> Action {
-    Action {
-        rule: Cow::Borrowed(rule.id),
-        kind,
+/// What a rule decides about one subject.
+struct Decision {
+    rule: &'static Rule,
+    kinds: Vec<ActionKind>,
+}
+
+impl Decision {
+    fn ends_a_bead(&self) -> bool {
+        self.kinds.iter().any(|kind| match kind {
+            ActionKind::TransitionBead(moved) => moved.to.is_terminal(),
+            ActionKind::CloseConvoy(_) | ActionKind::FailConvoy(_) => true,
+            _ => false,
+        })
+    }
+
+    fn sends_an_agent(&self) -> bool {
+        let mut kinds = self.kinds.iter();
+        kinds.any(|kind| matches!(kind, ActionKind::DispatchAgent(_)))
+    }
+
+    fn into_actions(self) -> impl Iterator<Item = Action> {
+        let rule = Cow::Borrowed(self.rule.id);
+        self.kinds.into_iter().map(move |kind| Action {
+            rule: rule.clone(),
+            kind,
+        })
     }
 }
 
@@ -182,4 +212,28 @@ fn apply_all(
         settled.actions.push(action);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{acts, settled};
+
+    /// What ends in a pass may end more in the next: agents are sent once that has settled.
+    #[test]
+    fn p4_nobody_is_sent_to_work_in_a_pass_that_ends_a_bead() {
+        let town = r#"
+            rig r1
+            bead b1 issue open rig_id=r1
+            bead b2 issue closed rig_id=r1
+            bead q1 issue open rig_id=r1 labels=["gt:triage-request"] metadata.triage_type=stuck_agent metadata.hooked_bead_id=b2
+        "#;
+        let first = acts(town, "0s");
+        assert!(
+            first.contains("triage/moot") && !first.contains("dispatch/"),
+            "{first}"
+        );
+        let all = settled(town, "0s");
+        let (ended, sent) = (all.find("triage/moot"), all.find("dispatch_agent"));
+        assert!(ended < sent && ended.is_some(), "{all}");
+    }
 }

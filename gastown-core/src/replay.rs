@@ -378,18 +378,29 @@ fn commands_of(
     records: Vec<CommandRecord>,
 ) -> Result<(Vec<crate::command::Command>, Vec<Value>), ReplayError> {
     let misplaced = records.iter().any(|found| found.number != record.number);
-    if misplaced || records.len() != record.commands {
+    let accepted: Vec<(Value, Value)> = records
+        .into_iter()
+        .filter_map(|found| Some((found.command, found.receipt?)))
+        .collect();
+    if misplaced || accepted.len() != record.commands {
         let problem = format!("it had {} commands", record.commands);
         return Err(incomplete(record.number, problem));
     }
-    let read = records.into_iter().map(|found| {
-        let mut command = found.command;
+    let mut commands = Vec::new();
+    let mut receipts = Vec::new();
+    for (command, receipt) in accepted {
+        let read = wire::command_from_value(command);
+        let mut command = read.map_err(|problem| ReplayError::Unreadable {
+            kind: HistoryKind::Command.as_str(),
+            problem,
+        })?;
         if let CommandKind::UpdateConfig(update) = &mut command.kind {
             update.config = update.config.with_stand_ins();
         }
-        (command, found.receipt)
-    });
-    Ok(read.unzip())
+        commands.push(command);
+        receipts.push(receipt);
+    }
+    Ok((commands, receipts))
 }
 
 /// What came of a tick then and now.

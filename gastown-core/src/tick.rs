@@ -75,8 +75,8 @@ pub fn tick(town: &mut Town, input: &TickInput<'_>) -> Ticked {
 }
 
 impl Ticked {
-    /// What the history keeps of the tick, for people and for replay: each event and each command
-    /// that was not refused (a refused one changes nothing), then the tick with its actions.
+    /// What the history keeps of the tick, for people and for replay: each event, each command with
+    /// its receipt or why it was refused, then the tick with its actions.
     #[must_use]
     pub fn record(&self, input: &TickInput<'_>) -> Vec<HistoryEntry> {
         record::entries(self, input)

@@ -3,6 +3,7 @@
 //! Everything is read through queries and changed through the few mutators here, which keep the
 //! indexes, the list of changed rows and the history in step.
 
+mod audit;
 mod changes;
 mod conditions;
 mod edges;
@@ -23,6 +24,7 @@ pub use self::rows::is_secret_row;
 
 pub(crate) use self::index::same_pull_request;
 
+pub(crate) use self::audit::Cause;
 use self::changes::Changes;
 use self::index::Index;
 use crate::agent::Agent;
@@ -299,10 +301,10 @@ impl Town {
         edit: impl FnOnce(&mut Bead) -> R,
     ) -> Option<R> {
         let bead = self.beads.get_mut(id)?;
+        self.changes.touch_bead(id, Some(bead));
         self.index.remove_bead(bead);
         let result = edit(bead);
         self.index.insert_bead(bead);
-        self.changes.touch_bead(id);
         Some(result)
     }
 
@@ -341,11 +343,12 @@ impl Town {
     }
 
     pub(crate) fn insert_bead(&mut self, bead: Bead) {
-        if let Some(old) = self.beads.get(&bead.id) {
+        let old = self.beads.get(&bead.id);
+        if let Some(old) = old {
             self.index.remove_bead(old);
         }
+        self.changes.touch_bead(&bead.id, old);
         self.index.insert_bead(&bead);
-        self.changes.touch_bead(&bead.id);
         self.beads.insert(bead.id.clone(), bead);
     }
 
@@ -414,7 +417,7 @@ impl Town {
     pub(crate) fn remove_bead(&mut self, id: &BeadId) -> Option<Bead> {
         let bead = self.beads.remove(id)?;
         self.index.remove_bead(&bead);
-        self.changes.touch_bead(id);
+        self.changes.touch_bead(id, Some(&bead));
         for edge in self.edges_at(id) {
             self.remove_edge(&edge);
         }
@@ -464,7 +467,7 @@ impl Town {
             id,
             now,
             "status",
-            json!({"from": from, "to": to, "reason": reason, "by": source}),
+            json!({"from": from, "to": to, "reason": reason}),
         );
         true
     }
@@ -492,7 +495,15 @@ impl Town {
 
     /// Adds a line to the bead's history.
     pub(crate) fn log(&mut self, bead: &BeadId, now: Timestamp, what: &str, detail: Value) {
-        self.changes.log(bead, now, what, detail);
+        self.changes.audit.log(bead, now, what, detail);
+    }
+
+    /// Ends one event, command or action: what it did to beads gets its cause.
+    pub(crate) fn end_unit(&mut self, cause: &Cause) {
+        let (beads, edges) = (&self.beads, &self.edges);
+        self.changes
+            .audit
+            .end_unit(cause, |id| beads.get(id), |edge| edges.contains(edge));
     }
 
     /// The text of the next identifier of a kind; uses up one number of the sequence.

@@ -320,9 +320,9 @@ impl Driver {
             clock.monotonic().saturating_sub(begin),
         );
         // Until the commit is through, the store's town counts: a failure drops this one.
+        let is_recorded = !ticked.is_empty();
         let answers = std::mem::take(&mut ticked.answers);
         let report = ticked.report.clone();
-        let is_recorded = !ticked.is_empty();
         let base = self.state.base.take_if(|_| is_recorded);
         let has_base = base.is_some();
         if let Some(rows) = base {

@@ -20,9 +20,12 @@ pub(crate) struct Ticked {
 }
 
 impl Ticked {
-    /// Whether there is anything to commit.
+    /// Whether there is anything to commit. What was refused is on record, too.
     pub(crate) fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.effects.is_empty() && self.consumed.is_empty()
+        self.changes.is_empty()
+            && self.effects.is_empty()
+            && self.consumed.is_empty()
+            && self.answers.iter().all(Result::is_ok)
     }
 }
 

@@ -174,7 +174,8 @@ impl<'a> Host<'a> {
         let ticked = tick(&mut self.world.town, &input);
         let record = ticked.record(&input);
         let (mut changes, effects) = (ticked.changes, ticked.settled.effects);
-        if changes.is_empty() && effects.is_empty() && stored.is_empty() {
+        let all_accepted = ticked.answers.iter().all(Result::is_ok);
+        if changes.is_empty() && effects.is_empty() && stored.is_empty() && all_accepted {
             return Ok(false);
         }
         changes.history.extend(record);

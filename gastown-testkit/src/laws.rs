@@ -3,11 +3,13 @@
 //! Hosts can hold their own states against them; the properties of this crate do so with generated
 //! ones.
 
+mod audit;
 mod cost;
 mod sentinel;
 mod skew;
 mod stall;
 
+pub use self::audit::Told;
 pub use self::cost::every_cycle_costs;
 pub use self::sentinel::{no_sentinel, no_sentinel_in_changes};
 pub use self::skew::{SILENCE, jump_back_is_quiet, jump_forward_is_covered};

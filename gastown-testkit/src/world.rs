@@ -58,6 +58,7 @@ pub struct World {
     /// Beads about which a person commanded something.
     helped: BTreeSet<BeadId>,
     budgets: Budgets,
+    told: laws::Told,
     rows: std::collections::BTreeMap<RowKey, Row>,
     events: u64,
     /// Whether the town was loaded again: then only the store knows what was consumed.
@@ -99,6 +100,7 @@ impl World {
                 keys: BTreeSet::new(),
                 helped: BTreeSet::new(),
                 budgets: Budgets::default(),
+                told: laws::Told::default(),
                 rows: std::collections::BTreeMap::new(),
                 events: 0,
                 restarted: false,
@@ -177,6 +179,7 @@ impl World {
         self.check()?;
         let changes = self.town.take_changes();
         laws::no_sentinel_in_changes(&changes)?;
+        self.told.follows(&changes)?;
         self.store(changes);
         Ok(rested.actions)
     }

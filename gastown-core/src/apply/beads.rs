@@ -93,11 +93,7 @@ impl Performing<'_> {
                 .edit_agent(agent, |a| a.told.insert(ReasonCode::CrashLoop, now));
         }
         self.town.insert_bead((**bead).clone());
-        self.log(
-            &action.bead_id,
-            "created",
-            json!({"by": self.rule, "title": bead.title}),
-        );
+        self.log(&action.bead_id, "created", json!({"title": bead.title}));
         Ok(Vec::new())
     }
 
@@ -338,10 +334,7 @@ impl Performing<'_> {
         Ok(Vec::new())
     }
 
-    pub(super) fn log(&mut self, bead: &BeadId, what: &str, mut detail: serde_json::Value) {
-        if let Some(detail) = detail.as_object_mut() {
-            detail.insert("by".into(), self.rule.into());
-        }
+    pub(super) fn log(&mut self, bead: &BeadId, what: &str, detail: serde_json::Value) {
         self.town.log(bead, self.now, what, detail);
     }
 }

@@ -333,7 +333,12 @@ impl Town {
 
     pub(super) fn set_dependencies(&mut self, set: &SetDependencies, actor: &Actor) -> Executed {
         let id = &set.bead_id;
-        self.live_bead_for("bead_id", id, actor)?;
+        if Self::is_patrol_batch(self.live_bead_for("bead_id", id, actor)?) {
+            return Err(CommandError::invalid(
+                "bead_id",
+                "is a batch for the triage agent, which waits for nothing",
+            ));
+        }
         self.check_depends_on(&set.depends_on, actor)?;
         for blocker in &set.depends_on {
             if let Some(cycle) = self.cycle_through(id, blocker) {
@@ -649,6 +654,17 @@ mod tests {
         set_dependencies []: b1 waits for 0 beads
           b1 blocks b2.type: "blocks" → -
         "#);
+    }
+
+    #[test]
+    fn dependencies_of_a_triage_batch_are_refused() {
+        let town = alloc::format!(
+            r#"{TOWN}
+            bead t1 issue open rig_id=r1 created_by=patrol labels=["gt:triage"]"#
+        );
+        insta::assert_snapshot!(executes(&town, r#"
+            {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "t1", "depends_on": ["b1"]}
+        "#), @"refused Invalid: bead_id: is a batch for the triage agent, which waits for nothing");
     }
 
     #[test]

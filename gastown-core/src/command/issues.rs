@@ -1,7 +1,7 @@
 //! `sling`: one issue (spec 2.1).
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 use serde_json::{Map, Value, json};
 
@@ -181,11 +181,8 @@ impl Town {
         self.note(&id, actor, "created", json!({ "title": title }));
     }
 
-    /// Adds a line to a bead's history, with who did it.
-    pub(super) fn note(&mut self, id: &BeadId, actor: &Actor, what: &str, mut detail: Value) {
-        if let Some(detail) = detail.as_object_mut() {
-            detail.insert("by".to_string(), actor.name.clone().into());
-        }
+    /// Adds a line to a bead's history.
+    pub(super) fn note(&mut self, id: &BeadId, actor: &Actor, what: &str, detail: Value) {
         self.log(id, actor.now, what, detail);
     }
 }

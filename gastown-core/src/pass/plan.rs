@@ -18,7 +18,6 @@ pub(crate) struct Plan {
     polecats: BTreeMap<RigId, u32>,
     direct_merges: BTreeMap<RigId, BeadId>,
     repairs_in_progress: BTreeSet<BeadId>,
-    ended: BTreeSet<BeadId>,
     new_refineries: BTreeSet<RigId>,
     new_names: BTreeSet<String>,
     new_identities: BTreeSet<String>,
@@ -128,11 +127,6 @@ impl Plan {
             }
             self.begin(bead, town);
         }
-        if let ActionKind::TransitionBead(moved) = action
-            && moved.to.is_terminal()
-        {
-            self.ended.insert(moved.bead_id.clone());
-        }
         if let ActionKind::CreateBead(made) = action
             && is_counted_request(&made.bead)
         {
@@ -161,11 +155,6 @@ impl Plan {
     /// Whether a repair of the MR bead is in progress, or will be.
     pub(crate) fn repairs(&self, mr: &BeadId) -> bool {
         self.repairs_in_progress.contains(mr)
-    }
-
-    /// Whether this pass ends the bead.
-    pub(crate) fn ends(&self, bead: &BeadId) -> bool {
-        self.ended.contains(bead)
     }
 
     /// Whether this pass makes a refinery for the rig.

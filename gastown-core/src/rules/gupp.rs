@@ -45,12 +45,17 @@ pub(super) fn last_sent(nudge: &Nudge) -> Timestamp {
     nudge.sent_at.unwrap_or(nudge.created_at)
 }
 
-/// Whether no nudge of this tier went to the agent within nudge_repeat.
+/// Whether no nudge of this tier went to the agent within nudge_repeat; nor one of a higher tier
+/// since it fell silent, which a clock that jumped back would hide (property P11).
 fn may_nudge(pass: &Pass<'_>, agent: &Agent, tier: NudgeTier) -> Due {
+    let says_as_much = |nudge: &Nudge| match nudge.tier {
+        NudgeTier::Escalate if tier == NudgeTier::Warn => last_sent(nudge) >= inactive_since(agent),
+        other => other == tier,
+    };
     let latest = pass
         .town
         .nudges()
-        .filter(|nudge| nudge.agent_id == agent.id && nudge.tier == tier)
+        .filter(|nudge| nudge.agent_id == agent.id && says_as_much(nudge))
         .map(last_sent)
         .max();
     latest.map_or(Due::Now, |at| pass.stale(at, pass.policy().nudge_repeat))

@@ -49,17 +49,11 @@ fn is_moot(town: &Town, request: &TriageRequest) -> bool {
     about.is_some_and(|id| !town.bead(id).is_some_and(Bead::is_live))
 }
 
-/// Whether a batch has nothing to judge, or will have nothing in the next passes, because what its
-/// requests are about has ended or ends in this one: an agent that is sent to it would be stopped
-/// at once.
+/// Whether a batch has nothing to judge, because what its requests are about has ended: an agent
+/// that is sent to it would be stopped at once.
 pub(crate) fn is_idle_batch(pass: &Pass<'_>, bead: &Bead) -> bool {
-    let ends_now = |request: &TriageRequest| {
-        let about = request.hooked_bead_id.as_ref();
-        about.is_some_and(|id| pass.planned(|plan| plan.ends(id)))
-    };
-    let to_judge = |bead: &Bead| {
-        request_of(bead).is_some_and(|request| !is_moot(pass.town, request) && !ends_now(request))
-    };
+    let to_judge =
+        |bead: &Bead| request_of(bead).is_some_and(|request| !is_moot(pass.town, request));
     Town::is_patrol_batch(bead) && !pass.town.live_beads().any(to_judge)
 }
 

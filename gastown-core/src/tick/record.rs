@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{TickInput, Ticked};
 use crate::action::Action;
-use crate::command::{Command, CommandKind, Receipt};
+use crate::command::{Command, CommandError, CommandKind, Receipt};
 use crate::event::Event;
 use crate::ids::EventId;
 use crate::store::{HistoryEntry, HistoryKind, Row};
@@ -17,6 +17,9 @@ use crate::town::is_secret_row;
 
 /// The longest list of actions that a tick's record holds whole, in bytes of JSON.
 const ACTIONS_BYTES_MAX: usize = 1024 * 1024;
+/// The longest command that was refused, in bytes of JSON, whose fields are recorded: it may have
+/// been refused for its size.
+const REFUSED_BYTES_MAX: usize = 64 * 1024;
 /// How many bytes of rows one entry of a snapshot holds; a longer row has an entry of its own.
 const SNAPSHOT_ENTRY_BYTES: usize = 1024 * 1024;
 
@@ -43,8 +46,13 @@ pub(crate) struct TickRecord {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommandRecord {
     pub(crate) number: u64,
-    pub(crate) command: Command,
-    pub(crate) receipt: Value,
+    pub(crate) command: Value,
+    /// Of a command that was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) receipt: Option<Value>,
+    /// Why it was refused. A replay leaves it out: it changed nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<String>,
 }
 
 /// An event that was observed.
@@ -98,10 +106,9 @@ pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>) -> Vec<HistoryEntr
     }
     let mut accepted: usize = 0;
     for (command, answer) in input.commands.iter().zip(&ticked.answers) {
-        if let Ok(receipt) = answer {
-            accepted = accepted.saturating_add(1);
-            entries.push(command_entry(command, receipt, input));
-        }
+        accepted = accepted.saturating_add(usize::from(answer.is_ok()));
+        let record = command_record(command, answer, input.number);
+        entries.push(entry(HistoryKind::Command, input.now, &to_json(&record)));
     }
     let record = TickRecord {
         number,
@@ -124,17 +131,25 @@ pub(crate) fn effect_names(ticked: &Ticked) -> Vec<String> {
     effects.map(|effect| effect.key.to_string()).collect()
 }
 
-fn command_entry(command: &Command, receipt: &Receipt, input: &TickInput<'_>) -> HistoryEntry {
+fn command_record(
+    command: &Command,
+    answer: &Result<Receipt, CommandError>,
+    number: u64,
+) -> CommandRecord {
     let mut command = command.clone();
     if let CommandKind::UpdateConfig(update) = &mut command.kind {
         update.config = update.config.without_unchanged_secrets();
     }
-    let body = json!({
-        "number": input.number,
-        "command": to_json(&command),
-        "receipt": to_json(receipt),
-    });
-    entry(HistoryKind::Command, input.now, &body)
+    let mut shown = to_json(&command);
+    if answer.is_err() && shown.to_string().len() > REFUSED_BYTES_MAX {
+        shown = json!({"type": command.kind.type_name(), "caller": to_json(&command.caller)});
+    }
+    CommandRecord {
+        number,
+        command: shown,
+        receipt: answer.as_ref().ok().map(to_json),
+        refused: answer.as_ref().err().map(ToString::to_string),
+    }
 }
 
 /// The entries of a snapshot: a base from which a replay can begin, and before which

@@ -1,15 +1,11 @@
 //! What has changed since the last commit.
 
 use alloc::collections::BTreeSet;
-use alloc::string::ToString;
-use alloc::vec::Vec;
 
-use serde_json::{Value, json};
-
+use super::audit::Audit;
+use crate::bead::Bead;
 use crate::edge::Edge;
 use crate::ids::{AgentId, BeadId, NudgeId, RigId};
-use crate::store::{HistoryEntry, HistoryKind};
-use crate::time::Timestamp;
 
 /// Names of the entities that changed, and the history to append.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +17,7 @@ pub(super) struct Changes {
     pub(super) nudges: BTreeSet<NudgeId>,
     pub(super) lineages: BTreeSet<BeadId>,
     pub(super) edges: BTreeSet<Edge>,
-    pub(super) history: Vec<HistoryEntry>,
+    pub(super) audit: Audit,
     /// Terminal beads that the store still has in the working set.
     pub(super) working: BTreeSet<BeadId>,
 }
@@ -31,7 +27,9 @@ impl Changes {
         self.town = true;
     }
 
-    pub(super) fn touch_bead(&mut self, id: &BeadId) {
+    /// A bead is about to change, appear or go.
+    pub(super) fn touch_bead(&mut self, id: &BeadId, before: Option<&Bead>) {
+        self.audit.bead_was(id, before);
         self.beads.insert(id.clone());
     }
 
@@ -51,16 +49,9 @@ impl Changes {
         self.lineages.insert(root.clone());
     }
 
-    pub(super) fn touch_edge(&mut self, edge: &Edge) {
+    /// An edge is about to appear or to go.
+    pub(super) fn touch_edge(&mut self, edge: &Edge, before: bool) {
+        self.audit.edge_was(edge, before);
         self.edges.insert(edge.clone());
-    }
-
-    pub(super) fn log(&mut self, bead: &BeadId, at: Timestamp, what: &str, detail: Value) {
-        self.history.push(HistoryEntry {
-            kind: HistoryKind::BeadEvent,
-            subject: Some(bead.as_str().into()),
-            at,
-            body: json!({"what": what, "detail": detail}).to_string(),
-        });
     }
 }

@@ -47,15 +47,15 @@ impl Town {
             depends_on: depends_on.clone(),
             kind,
         };
+        self.changes.touch_edge(&edge, self.edges.contains(&edge));
         self.index.insert_edge(&edge);
-        self.changes.touch_edge(&edge);
         self.edges.insert(edge);
     }
 
     pub(crate) fn remove_edge(&mut self, edge: &Edge) {
         if self.edges.remove(edge) {
             self.index.remove_edge(edge);
-            self.changes.touch_edge(edge);
+            self.changes.touch_edge(edge, true);
         }
     }
 

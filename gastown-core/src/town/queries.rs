@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::Town;
 use crate::agent::{Agent, AgentStatus, Role};
-use crate::bead::{Bead, BeadStatus};
+use crate::bead::{Bead, BeadKind, BeadStatus};
 use crate::config::{ConvoyMergeMode, MergeStrategy, Settings};
 use crate::edge::EdgeKind;
 use crate::ids::{BeadId, RigId};
@@ -108,6 +108,22 @@ impl Town {
             .or(bead.parent_id.as_ref())
     }
 
+    /// The bead through which a molecule or a step of one is worked on. None where what it was made
+    /// for is no bead of that kind, as only in a town from outside: it would wait for itself there.
+    pub(crate) fn worked_on_through<'a>(&'a self, bead: &'a Bead) -> Option<&'a BeadId> {
+        let parent = self.parent_of(bead)?;
+        let is_step = |bead: &Bead| bead.work() == Some(&Work::MoleculeStep);
+        let fits = self.beads.get(parent).is_none_or(|parent| {
+            let is_molecule = matches!(parent.kind, BeadKind::Molecule);
+            if is_step(bead) {
+                is_molecule
+            } else {
+                !is_molecule && !is_step(parent)
+            }
+        });
+        fits.then_some(parent)
+    }
+
     /// The MR bead that a repair bead repairs, whether it exists or not.
     #[must_use]
     pub fn repaired_mr<'a>(&'a self, bead: &'a Bead) -> Option<&'a BeadId> {
@@ -176,7 +192,13 @@ impl Town {
     }
 
     /// The blockers of a bead that are not settled, by id: what builds on them waits (spec 1.7).
+    ///
+    /// A batch for the triage agent builds on nothing: every request waits for it, so it would
+    /// wait for itself by any request that it had to wait for.
     pub(crate) fn open_blockers(&self, bead: &BeadId) -> Vec<Blocker<'_>> {
+        if self.bead(bead).is_some_and(Self::is_patrol_batch) {
+            return Vec::new();
+        }
         self.depends_on(bead, EdgeKind::Blocks)
             .filter_map(|id| self.unsettled(id))
             .collect()

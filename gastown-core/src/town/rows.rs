@@ -76,7 +76,7 @@ impl Town {
         let working = self.referred_terminal_beads();
         let mut changes = core::mem::take(&mut self.changes);
         let mut out = ChangeSet {
-            history: changes.history,
+            history: core::mem::take(&mut changes.audit).into_history(),
             ..ChangeSet::default()
         };
         if changes.town {

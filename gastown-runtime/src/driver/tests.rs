@@ -45,13 +45,13 @@ async fn a_slung_issue_becomes_a_session_and_its_done_is_answered() {
 #[tokio::test(start_paused = true)]
 async fn refusals_name_the_field_and_change_nothing() {
     let bench = Bench::new().await;
-    let version = bench.version().await;
+    let town = bench.stored().await;
     let error = bench.try_sling("", "r1").await.unwrap_err();
     assert!(
         matches!(&error, RuntimeError::RefuseCommand(error) if error.field == "title"),
         "{error}"
     );
-    assert_eq!(bench.version().await, version);
+    assert_eq!(bench.stored().await, town);
     bench.sling("Fix it").await;
     let session = bench.next_start().await;
     let refusal = bench
@@ -385,6 +385,21 @@ async fn silence_in_a_sleep_of_the_host_means_nothing() {
     assert_eq!(agent.status, AgentStatus::Working);
     let judged: Timestamp = town.state().judge_from.unwrap();
     assert!(bench.now().since(judged) <= Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_command_is_on_record_with_its_reason() {
+    let bench = Bench::new().await;
+    let hold = json!({"type": "hold", "caller": {"kind": "mayor"}, "bead_id": "b-gone"});
+    let hold = gastown_core::wire::command_from_value(hold).unwrap();
+    assert!(bench.handle.execute(hold).await.is_err());
+    let record = bench.history(HistoryKind::Command).await.pop().unwrap();
+    assert_eq!(record["command"]["bead_id"], "b-gone");
+    assert!(
+        record["refused"].as_str().unwrap().contains("b-gone"),
+        "{record}"
+    );
+    assert!(record.get("receipt").is_none());
 }
 
 #[tokio::test(start_paused = true)]

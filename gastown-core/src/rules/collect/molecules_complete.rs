@@ -44,8 +44,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 /// Waits for the bead that this one was made for; without one only a person can help, who is told.
 fn for_its_parent(pass: &Pass<'_>, bead: &Bead, text: &str) -> Verdict {
-    // One that names itself, as only a town from outside can, has none.
-    if let Some(parent) = pass.town.parent_of(bead).filter(|id| **id != bead.id) {
+    if let Some(parent) = pass.town.worked_on_through(bead) {
         return Verdict::wait(Wait::on(WaitFor::Bead, text).id(parent.as_str()));
     }
     let (code, alone) = (
@@ -121,6 +120,27 @@ mod tests {
         assert_eq!(acts(&unowned, "0s"), "nothing");
         // Nobody works on it, so a person hears of it.
         assert!(acts(&unowned, "1ms").contains("tell bead_id=o1 category=molecule_alone"));
+    }
+
+    #[test]
+    fn molecules_complete_steps_of_each_other_belong_to_no_bead() {
+        let town = r#"
+            rig r1
+            bead s1 issue open rig_id=r1 labels=["gt:molecule-step"] status_changed_at=-30m
+            bead s2 issue open rig_id=r1 labels=["gt:molecule-step"] status_changed_at=-30m
+            edge s1 parent-child s2
+            edge s2 parent-child s1
+        "#;
+        assert_eq!(acts(town, "0s"), "nothing");
+        let told = acts(town, "1ms");
+        assert!(
+            told.contains("tell bead_id=s1 category=molecule_alone"),
+            "{told}"
+        );
+        assert!(
+            told.contains("tell bead_id=s2 category=molecule_alone"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -66,8 +66,7 @@ const LASTING: &[(ReasonCode, Lasts)] = &[
         pass.town.rig_of_review(bead).is_none()
     }),
     (ReasonCode::MoleculeAlone, |pass, bead| {
-        let parent = pass.town.parent_of(bead);
-        parent.is_none_or(|parent| *parent == bead.id)
+        pass.town.worked_on_through(bead).is_none()
     }),
     (ReasonCode::ConvoyEmpty, |pass, bead| {
         pass.town.issues_of(&bead.id).is_empty()

@@ -75,6 +75,20 @@ mod tests {
     }
 
     #[test]
+    fn gupp_warn_says_less_than_an_escalate_nudge_in_the_same_silence() {
+        let escalated = |sent: &str| {
+            acts(
+                &std::format!("{TOWN}\nnudge n1 a1 escalate created_at={sent} sent_at={sent}"),
+                "1ms",
+            )
+        };
+        // Sent by a clock that has jumped back since.
+        assert_eq!(escalated("30m"), "nothing");
+        assert_eq!(escalated("-15m"), "nothing");
+        assert!(escalated("-16m").contains("gupp/warn"));
+    }
+
+    #[test]
     fn gupp_warn_repeats_only_after_nudge_repeat() {
         let town = std::format!(
             "town policy.gupp_escalate=P1D\n{TOWN}\nnudge n1 a1 warn created_at=-2h sent_at=-60m delivered_at=-60m"

@@ -122,12 +122,7 @@ impl Town {
         mr.created_by = Some(CreatedBy::Other(agent.id.to_string()));
         self.insert_bead(mr);
         self.insert_edge(&id, &issue.id, EdgeKind::Tracks);
-        self.log(
-            &id,
-            now,
-            "created",
-            json!({"by": "done", "source": issue.id}),
-        );
+        self.log(&id, now, "created", json!({"source": issue.id}));
         id
     }
 
