@@ -8,7 +8,8 @@ use super::GreenCondition;
 use crate::bead::Bead;
 use crate::config::Settings;
 use crate::forge::{
-    Checks, ChecksState, Decision, Feedback, MergeQueue, Mergeable, Observation, PrState,
+    Checks, ChecksState, Decision, DequeueCause, Feedback, MergeQueue, Mergeable, Observation,
+    PrState,
 };
 use crate::review::{Review, Seen};
 use crate::time::Timestamp;
@@ -129,6 +130,10 @@ pub(super) fn identity_problem(town: &Town, mr: &Bead, review: &Review) -> Optio
 }
 
 fn queue(seen: &Observation) -> Fact {
+    if seen.merge_queue != MergeQueue::Queued && taken_out(seen) {
+        let value = "a person took it out of the merge queue";
+        return (false, WaitFor::Person, value.into());
+    }
     let value = match seen.merge_queue {
         MergeQueue::None => "none",
         MergeQueue::Required => "required",
@@ -139,6 +144,11 @@ fn queue(seen: &Observation) -> Fact {
         WaitFor::Forge,
         value.into(),
     )
+}
+
+fn taken_out(seen: &Observation) -> bool {
+    let cause = seen.dequeued.as_ref().map(|it| it.cause);
+    cause == Some(DequeueCause::Person)
 }
 
 fn threads(said: &Feedback) -> Fact {

@@ -12,6 +12,7 @@ use gastown_core::{
     Policy, RefineryConfig, Timestamp, Town, TownConfig, next_wakeup, settle,
 };
 use gastown_github::webhook::interpret;
+use gastown_testkit::cases::cases;
 use gastown_testkit::fake_github::{Conclusion, PullState, Rules, Verdict, WEB_HOST, Webhook};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
@@ -356,7 +357,7 @@ async fn decided(deeds: &[Deed], fates: Option<&[Fate]>, queue: bool) -> String 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+    #![proptest_config(cases(6))]
 
     #[test]
     fn any_order_loss_and_duplication_of_webhooks_ends_in_the_decisions_of_polling(

@@ -80,7 +80,7 @@ mod tests {
     use std::format;
     use std::string::String;
 
-    use crate::testing::{GREEN, observed};
+    use crate::testing::{GREEN, acts, observed};
 
     const OUT: &str = r#""state":"open","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"clean","merge_queue":"required","feedback":{"unresolved_threads":0,"threads_complete":true,"checks":{"state":"passing"},"checks_complete":true}"#;
 
@@ -142,6 +142,19 @@ mod tests {
         let again = event("h1", &by("person", "manual"))
             .replace(r#""merge_queue":"required""#, r#""merge_queue":"queued""#);
         assert!(!observed(GREEN, "0s", &again).contains("off_for_head"));
+    }
+
+    /// A state from outside that knows of the hand and holds nothing back.
+    #[test]
+    fn queue_taken_out_by_hand_is_not_green() {
+        let known = format!(
+            r#""base_branch":"main"{}"#,
+            by("person", "manual").replace(' ', "")
+        );
+        let town = GREEN.replace(r#""base_branch":"main""#, &known);
+        assert!(acts(GREEN, "0s").contains("merge_pr"));
+        let held = acts(&town, "0s");
+        assert!(!held.contains("merge_pr"), "{held}");
     }
 
     #[test]
