@@ -102,6 +102,11 @@ impl Client {
         lock(&self.etags).forget(url_prefix);
     }
 
+    /// Drops kept tokens.
+    pub(crate) fn forget_tokens(&self) {
+        self.credentials.forget();
+    }
+
     /// The budget of all owners that is nearest to its end.
     pub(crate) fn tightest_budget(&self) -> Option<ApiBudget> {
         lock(&self.limits).tightest(self.now())

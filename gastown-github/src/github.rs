@@ -19,6 +19,7 @@ use crate::transport::Transport;
 use crate::url::{
     AllowedHosts, ForgeHost, PullRequestUrl, RepositoryName, RepositoryUrl, UrlFault,
 };
+use crate::webhook::{Hint, Subject};
 
 /// How the adapter behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +152,28 @@ impl GitHub {
     #[must_use]
     pub fn api_budget(&self) -> Option<ApiBudget> {
         self.client.tightest_budget()
+    }
+
+    /// Forgets what a webhook says is no longer so: rules and flags of a repository, or what the
+    /// App's tokens may do. What it says about pull requests is the caller's to look at. Without
+    /// it rules are noticed within [`GitHubConfig::rules_age_max`], permissions within an hour.
+    pub fn heed(&self, hint: &Hint) {
+        match (&hint.subject, &hint.repository) {
+            (Subject::Settings, Some(repository)) => {
+                for host in self.config.hosts.iter() {
+                    let (host, repository) = (host.clone(), repository.clone());
+                    self.forget_repository(&RepositoryUrl { host, repository });
+                }
+            }
+            (Subject::Access, _) => self.client.forget_tokens(),
+            (
+                Subject::Settings
+                | Subject::PullRequest { .. }
+                | Subject::Head { .. }
+                | Subject::Branch { .. },
+                _,
+            ) => {}
+        }
     }
 
     /// Forgets what is kept about a repository; for the webhooks that tell of changed settings.

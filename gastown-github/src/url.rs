@@ -308,6 +308,11 @@ impl AllowedHosts {
         }
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &ForgeHost> {
+        self.hosts.iter()
+    }
+
     /// The host of that name, if it is allowed.
     #[must_use]
     pub fn find(&self, host: &str) -> Option<&ForgeHost> {

@@ -311,6 +311,10 @@ impl CredentialSource for InstallationTokens {
         }
         Rejection::AskAgain
     }
+
+    fn forget(&self) {
+        self.forget_all();
+    }
 }
 
 fn decode<T: serde::de::DeserializeOwned>(

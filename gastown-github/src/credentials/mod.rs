@@ -69,6 +69,9 @@ pub trait CredentialSource: Send + Sync {
         let _ = (scope, token);
         Rejection::MoveOn
     }
+
+    /// What kept tokens may do has changed: fetch new ones. A source that keeps none does nothing.
+    fn forget(&self) {}
 }
 
 /// A token that is simply known, for one host.
@@ -105,12 +108,19 @@ impl CredentialSource for KnownToken {
 pub trait CredentialOrder: Send + Sync {
     /// The sources, the first first. A source that keeps tokens is the same one each time.
     fn sources(&self, asker: &Asker) -> Vec<Arc<dyn CredentialSource>>;
+
+    /// Lets every source forget what it keeps.
+    fn forget(&self);
 }
 
 /// The same sources for everyone.
 impl CredentialOrder for Vec<Arc<dyn CredentialSource>> {
     fn sources(&self, _: &Asker) -> Vec<Arc<dyn CredentialSource>> {
         self.clone()
+    }
+
+    fn forget(&self) {
+        self.iter().for_each(|it| it.forget());
     }
 }
 
@@ -146,6 +156,11 @@ impl CredentialChain {
     /// Asks in an order that may be another for each asker.
     pub fn ordered_by(order: Arc<dyn CredentialOrder>) -> Self {
         Self { order }
+    }
+
+    /// Lets every source forget what it keeps, for example after the webhook `installation`.
+    pub fn forget(&self) {
+        self.order.forget();
     }
 
     /// Begins one walk along the chain, for one request.

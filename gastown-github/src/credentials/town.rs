@@ -66,6 +66,9 @@ impl TownSettings for BTreeMap<Asker, TokenSettings> {
 pub trait PlatformIntegrations: Send + Sync {
     /// The source of this `platform_integration_id`; none if there is no such integration.
     fn source(&self, id: &str) -> Option<Arc<dyn CredentialSource>>;
+
+    /// Lets every source forget what it keeps.
+    fn forget(&self);
 }
 
 /// A platform without integrations.
@@ -76,6 +79,8 @@ impl PlatformIntegrations for NoIntegrations {
     fn source(&self, _: &str) -> Option<Arc<dyn CredentialSource>> {
         None
     }
+
+    fn forget(&self) {}
 }
 
 /// Integrations that are installations of one GitHub App, by their number.
@@ -114,11 +119,6 @@ impl AppInstallations {
             known: Mutex::default(),
         }
     }
-
-    /// Drops every kept token; for the webhooks `installation` and `installation_repositories`.
-    pub fn forget_all(&self) {
-        crate::client::lock(&self.known).clear();
-    }
 }
 
 #[cfg(feature = "app")]
@@ -137,6 +137,11 @@ impl PlatformIntegrations for AppInstallations {
             ))
         });
         Some(Arc::clone(source) as Arc<dyn CredentialSource>)
+    }
+
+    fn forget(&self) {
+        let known = crate::client::lock(&self.known);
+        known.values().for_each(|it| it.forget_all());
     }
 }
 
@@ -224,6 +229,10 @@ impl CredentialOrder for TownTokens {
         };
         order.iter().flat_map(of).collect()
     }
+
+    fn forget(&self) {
+        self.integrations.forget();
+    }
 }
 
 #[cfg(test)]
@@ -254,6 +263,8 @@ mod tests {
         fn source(&self, id: &str) -> Option<Arc<dyn CredentialSource>> {
             (id != "gone").then(|| Arc::new(Integration(id.to_owned())) as Arc<_>)
         }
+
+        fn forget(&self) {}
     }
 
     fn town(json: &str) -> TownConfig {

@@ -8,7 +8,7 @@ impl Hint {
     /// The event that makes the pull requests due that this hint names by number or by head
     /// (spec 2.2); none for a branch, settings or access. What a push to a base branch changes is
     /// seen by polling, spread over time; settings and access are the adapter's own:
-    /// [`crate::GitHub::forget_repository`].
+    /// [`crate::GitHub::heed`].
     #[must_use]
     pub fn event(&self) -> Option<Webhook> {
         let (pr_number, head_sha) = match &self.subject {

@@ -42,9 +42,9 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
-    /// The settings of the repository: rules, methods, name.
+    /// The settings of the repository: rules, methods, name. See [`crate::GitHub::heed`].
     Settings,
-    /// What the App may see: drop kept tokens.
+    /// What the App may see: drop kept tokens. See [`crate::GitHub::heed`].
     Access,
 }
 

@@ -6,24 +6,28 @@
 //! use std::sync::Arc;
 //!
 //! use async_trait::async_trait;
+//! use gastown_github::GitHub;
 //! use gastown_github::webhook::Hint;
 //! use gastown_github::webhook::service::{HintSink, NotTaken, WebhookService};
 //!
-//! struct Queue;
+//! struct Queue(GitHub);
 //!
 //! #[async_trait]
 //! impl HintSink for Queue {
 //!     async fn take(&self, hints: Vec<Hint>) -> Result<(), NotTaken> {
 //!         for hint in hints {
+//!             self.0.heed(&hint);
 //!             println!("look at {:?}", hint.subject);
 //!         }
 //!         Ok(())
 //!     }
 //! }
 //!
-//! let service = WebhookService::new("the hook's secret", Arc::new(Queue));
+//! # fn serve(github: GitHub) {
+//! let service = WebhookService::new("the hook's secret", Arc::new(Queue(github)));
 //! // axum: Router::new().route_service("/webhooks/github", service)
 //! # let _ = service;
+//! # }
 //! ```
 
 use std::convert::Infallible;

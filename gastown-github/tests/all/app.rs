@@ -1,5 +1,6 @@
 //! An App with the fake: its identity, its tokens, and a clock that is off.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gastown_github::clock::Clock;
 use gastown_github::credentials::app::{AppIdentity, Installation, InstallationTokens};
-use gastown_github::credentials::{CredentialChain, CredentialSource};
+use gastown_github::credentials::town::{AppInstallations, TokenSettings, TownTokens};
+use gastown_github::credentials::{Asker, CredentialChain, CredentialSource};
 use gastown_github::observation::{ForgeError, MergeOutcome};
 use gastown_github::url::{AllowedHosts, ForgeHost, Product};
+use gastown_github::webhook::interpret;
 use gastown_github::{GitHub, GitHubConfig};
 use gastown_testkit::fake_github::{FakeClock, Fault, Requests, WEB_HOST};
 use serde_json::json;
@@ -83,6 +86,72 @@ async fn one_token_serves_until_it_ends_or_is_refused() {
         matches!(outcome, MergeOutcome::Merged { .. }),
         "{outcome:?}"
     );
+}
+
+#[tokio::test]
+async fn a_webhook_about_the_installation_lets_tokens_be_made_anew() {
+    let double = app(TimeDelta::zero());
+    double.look(1).await.unwrap();
+    assert_eq!(minted(&double), [201]);
+    let hints = |event: &'static str, body: &serde_json::Value| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("x-github-event", http::HeaderValue::from_static(event));
+        interpret(&headers, body.to_string().as_bytes()).unwrap()
+    };
+    let body = json!({"action": "new_permissions_accepted", "installation": {"id": 7}});
+    for hint in hints("installation", &body) {
+        double.github.heed(&hint);
+    }
+    double.look(1).await.unwrap();
+    assert_eq!(minted(&double), [201]);
+    // News of a pull request is none of tokens.
+    let body = json!({"action": "opened", "number": 1, "repository": {"full_name": "o/r"}});
+    for hint in hints("pull_request", &body) {
+        double.github.heed(&hint);
+    }
+    double.look(1).await.unwrap();
+    assert!(minted(&double).is_empty());
+}
+
+/// A town whose rig has the App's installation, as settings say it.
+#[tokio::test]
+async fn an_integration_of_a_town_is_an_installation_of_the_app() {
+    let Double { fake, .. } = double();
+    let transport = Arc::new(Direct(fake.clone()));
+    let clock = Arc::new(Off(fake.clock().clone(), TimeDelta::zero()));
+    let host =
+        ForgeHost::with_api(WEB_HOST, Product::Dotcom, &fake.rest(), &fake.graphql()).unwrap();
+    let pem = include_str!("../data/test-only-app-key.pem");
+    let identity = AppIdentity::from_pem("1", pem).unwrap();
+    let integrations =
+        AppInstallations::new(identity, host.clone(), transport.clone(), clock.clone());
+    let settings =
+        json!({"git_auth": {"github_token": "ghp_void", "platform_integration_id": "7"}});
+    let settings = TokenSettings::of(&serde_json::from_value(settings).unwrap(), None);
+    let asker = Asker {
+        town: Some("t1".to_owned()),
+        rig: None,
+    };
+    let towns = BTreeMap::from([(asker.clone(), settings)]);
+    let tokens = TownTokens::new(host.clone(), Arc::new(towns), Arc::new(integrations));
+    let config = GitHubConfig {
+        hosts: AllowedHosts::new([host]),
+        ..GitHubConfig::default()
+    };
+    let chain = CredentialChain::ordered_by(Arc::new(tokens));
+    let github = GitHub::new(config, transport, clock, chain);
+    let double = Double { fake, github };
+    // Nobody's settings say anything.
+    let none = double.look(1).await;
+    assert!(matches!(none, Err(ForgeError::NoToken { .. })), "{none:?}");
+    // The stored token is void, so the installation's serves: made once, kept for later requests.
+    let double = Double {
+        github: double.github.acting_for(asker),
+        ..double
+    };
+    double.look(1).await.unwrap();
+    double.look(1).await.unwrap();
+    assert_eq!(minted(&double), [201]);
 }
 
 #[tokio::test]

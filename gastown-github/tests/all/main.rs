@@ -11,7 +11,7 @@
 )]
 
 mod answers;
-#[cfg(feature = "app")]
+#[cfg(all(feature = "app", feature = "forge"))]
 mod app;
 mod branches;
 mod data;

@@ -8,6 +8,7 @@ use gastown_github::observation::{
 };
 use gastown_github::observe::Detail;
 use gastown_github::url::{AllowedHosts, ForgeHost, PullRequestUrl, RepositoryUrl};
+use gastown_github::webhook::{Hint, HintKind, Subject};
 use gastown_github::{GitHub, GitHubConfig};
 use serde_json::{Value, json};
 
@@ -85,6 +86,14 @@ async fn rules_are_asked_again_when_they_are_old_or_forgotten() {
     });
     seen(&world).await;
     assert_eq!(world.script.count(RULES), 3);
+    world.github.heed(&Hint {
+        delivery: String::new(),
+        repository: Some(name()),
+        subject: Subject::Settings,
+        kind: HintKind::Settings,
+    });
+    seen(&world).await;
+    assert_eq!(world.script.count(RULES), 4);
 }
 
 #[tokio::test]
