@@ -13,10 +13,12 @@ use crate::town::{Cause, Town};
 
 /// Who says so: the agent that speaks for itself, else the host that saw it.
 fn reporter(event: &EventKind) -> String {
-    match event {
-        EventKind::AgentDone(done) => done.agent_id.to_string(),
-        EventKind::MayorWaiting(waiting) => waiting.agent_id.to_string(),
-        _ => "host".into(),
+    if let EventKind::AgentDone(done) = event {
+        done.agent_id.to_string()
+    } else if let EventKind::MayorWaiting(waiting) = event {
+        waiting.agent_id.to_string()
+    } else {
+        "host".into()
     }
 }
 

@@ -68,11 +68,11 @@ struct Decision {
 
 impl Decision {
     fn ends_a_bead(&self) -> bool {
-        self.kinds.iter().any(|kind| match kind {
-            ActionKind::TransitionBead(moved) => moved.to.is_terminal(),
-            ActionKind::CloseConvoy(_) | ActionKind::FailConvoy(_) => true,
-            _ => false,
-        })
+        let ends = |kind: &ActionKind| {
+            matches!(kind, ActionKind::TransitionBead(moved) if moved.to.is_terminal())
+                || matches!(kind, ActionKind::CloseConvoy(_) | ActionKind::FailConvoy(_))
+        };
+        self.kinds.iter().any(ends)
     }
 
     fn sends_an_agent(&self) -> bool {

@@ -48,9 +48,12 @@ pub(super) fn last_sent(nudge: &Nudge) -> Timestamp {
 /// Whether no nudge of this tier went to the agent within nudge_repeat; nor one of a higher tier
 /// since it fell silent, which a clock that jumped back would hide (property P11).
 fn may_nudge(pass: &Pass<'_>, agent: &Agent, tier: NudgeTier) -> Due {
-    let says_as_much = |nudge: &Nudge| match nudge.tier {
-        NudgeTier::Escalate if tier == NudgeTier::Warn => last_sent(nudge) >= inactive_since(agent),
-        other => other == tier,
+    let says_as_much = |nudge: &Nudge| {
+        if nudge.tier == NudgeTier::Escalate && tier == NudgeTier::Warn {
+            last_sent(nudge) >= inactive_since(agent)
+        } else {
+            nudge.tier == tier
+        }
     };
     let latest = pass
         .town

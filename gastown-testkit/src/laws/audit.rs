@@ -45,19 +45,20 @@ impl Told {
         let id = line.subject.clone().ok_or("no subject")?;
         let body: Value = serde_json::from_str(&line.body).map_err(|e| e.to_string())?;
         for (name, is_there) in [
-            ("by", body["by"].is_string()),
-            ("because", body["because"].is_object()),
-            ("what", body["what"].is_string()),
+            ("by", body.get("by").is_some_and(Value::is_string)),
+            ("because", body.get("because").is_some_and(Value::is_object)),
+            ("what", body.get("what").is_some_and(Value::is_string)),
         ] {
             if !is_there {
                 return Err(format!("lacks `{name}`"));
             }
         }
-        let Some(changed) = body["changed"].as_object() else {
+        let Some(changed) = body.get("changed").and_then(Value::as_object) else {
             return Ok(());
         };
         for (path, values) in changed {
-            let (old, new) = (values["old"].clone(), values["new"].clone());
+            let of = |name: &str| values.get(name).cloned().unwrap_or_default();
+            let (old, new) = (of("old"), of("new"));
             match path.as_str() {
                 "edges" => {}
                 "bead" => {
