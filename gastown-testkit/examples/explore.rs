@@ -14,6 +14,7 @@ explore: every state of a small town
   --scenario NAME  pull-request, blocked, direct, no-rig, convoy or town; default: each
   --faults N       faults and human acts along each path (default 1)
   --states N       stop after so many states (default 1000000)
+  --moves N        go so many moves from the beginning; with --breadth-first: all of those states
   --breadth-first  the nearest states first: short counterexamples, more memory";
 
 fn main() -> ExitCode {
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let mut faults = 1;
     let mut limits = Limits {
         states_max: 1_000_000,
+        moves_max: None,
         breadth_first: false,
         calm_steps_max: 400,
     };
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
             ("--scenario", Some(name), _) => wanted = Some(name),
             ("--faults", _, Some(n)) => faults = u8::try_from(n).unwrap_or(u8::MAX),
             ("--states", _, Some(n)) => limits.states_max = n,
+            ("--moves", _, Some(n)) => limits.moves_max = Some(n),
             _ => {
                 eprintln!("{USAGE}");
                 return ExitCode::from(2);

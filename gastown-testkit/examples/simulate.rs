@@ -24,6 +24,7 @@ simulate: whole towns with everything that can go wrong, driven by seeds
   --threads N     default 1
   --trace         tells the run line by line
   --only A,B,C    lets only these happen; a failing run prints them
+  --first-failure stops at the first seed that fails
   --no-minimize   doesn't look for the few happenings that matter";
 
 struct Arguments {
@@ -33,6 +34,7 @@ struct Arguments {
     rates: String,
     threads: u64,
     minimizes: bool,
+    stops: bool,
 }
 
 fn parse() -> Result<Option<Arguments>, String> {
@@ -43,6 +45,7 @@ fn parse() -> Result<Option<Arguments>, String> {
         rates: "storm".into(),
         threads: 1,
         minimizes: true,
+        stops: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -73,6 +76,7 @@ fn parse() -> Result<Option<Arguments>, String> {
                     .collect();
                 out.settings.only = Some(keys?);
             }
+            "--first-failure" => out.stops = true,
             "--no-minimize" => out.minimizes = false,
             "--help" | "-h" => return Ok(None),
             other => return Err(format!("unknown argument {other}")),
@@ -112,7 +116,8 @@ fn main() -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
+                    let stops = arguments.stops && failed.load(Ordering::Relaxed) > 0;
+                    if seed >= end || stops {
                         return;
                     }
                     let figures = one(seed, &arguments, &failed);

@@ -82,6 +82,9 @@ pub trait Model {
 pub struct Limits {
     /// States after which it stops.
     pub states_max: usize,
+    /// Moves from the beginning beyond which it does not go; none: no end. With the nearest states
+    /// first, every state within so many moves is seen.
+    pub moves_max: Option<usize>,
     /// Whether the nearest states come first: counterexamples are short, but more states have to be
     /// kept. Otherwise the latest come first.
     pub breadth_first: bool,
@@ -96,7 +99,7 @@ pub struct Found {
     pub states: usize,
     /// Steps taken, whether or not they led to a new state.
     pub steps: usize,
-    /// Whether every reachable state was seen.
+    /// Whether every state that can be reached, within the moves of the limits, was seen.
     pub complete: bool,
     /// The *sometimes* properties that no state had.
     pub never: Vec<&'static str>,
@@ -135,6 +138,7 @@ type Digests = HashSet<u128, BuildHasherDefault<AsItIs>>;
 
 /// A path, shared by all that go on from it.
 struct Path<M> {
+    moves: usize,
     step: Option<M>,
     before: Option<Rc<Path<M>>>,
 }
@@ -189,6 +193,7 @@ pub fn search<T: Model>(model: &T, limits: Limits) -> Found {
 impl<T: Model> Search<'_, T> {
     fn run(&mut self) -> Result<bool, Broken> {
         let root = Path {
+            moves: 0,
             step: None,
             before: None,
         };
@@ -205,9 +210,13 @@ impl<T: Model> Search<'_, T> {
             let Some((state, path)) = next else {
                 return Ok(true);
             };
+            if self.limits.moves_max.is_some_and(|max| path.moves >= max) {
+                continue;
+            }
             for step in self.model.moves(&state) {
                 self.steps += 1;
                 let path = Path {
+                    moves: path.moves + 1,
                     step: Some(step.clone()),
                     before: Some(path.clone()),
                 };

@@ -2,6 +2,7 @@
 //! from the engine's own verdicts.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use gastown_core::actions::{DispatchAgent, MergePr, VerifyMerge};
@@ -18,23 +19,31 @@ use super::forge::looks_green;
 use super::host::invariants;
 use super::{Held, Simulation};
 
-/// What the oracle remembers.
+/// The oracle: what it remembers, and what of that is durable. A step that is lost in a crash never
+/// happened to the town, so the oracle forgets it, too.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
-    ended: BTreeMap<BeadId, BeadStatus>,
-    /// What each review was last seen to be, and since when it looks green without a break.
-    seen: BTreeMap<BeadId, Seen>,
-    dispatches: BTreeMap<BeadId, u32>,
+    memory: Memory,
+    durable: Memory,
     /// When each session was last heard of, in milliseconds of the simulation.
     beats: BTreeMap<AgentId, (u64, u64)>,
+    /// The town as it was last committed.
+    committed: Option<Town>,
+}
+
+/// What the oracle remembers of the town's steps.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    ended: BTreeMap<BeadId, BeadStatus>,
+    /// What each review was last seen to be, and since when it looks green without a break.
+    seen: BTreeMap<BeadId, Rc<Seen>>,
+    dispatches: BTreeMap<BeadId, u32>,
     /// Starts that were refused or never reported, ever.
     start_failures: u32,
     /// Errors of each review's own pull request since it was last seen well.
     own_errors: BTreeMap<BeadId, u32>,
     /// Review beads that ended as merged.
     merged: u64,
-    /// The town as it was last committed.
-    committed: Option<Town>,
 }
 
 #[derive(Debug)]
@@ -60,19 +69,27 @@ impl Oracle {
                 Some(look) => self.looked(&seen.bead_id, look, gap_max, now),
                 None => {
                     if seen.error.as_ref().is_some_and(is_of_the_pull_request) {
-                        *self.own_errors.entry(seen.bead_id.clone()).or_default() += 1;
+                        *self
+                            .memory
+                            .own_errors
+                            .entry(seen.bead_id.clone())
+                            .or_default() += 1;
                     }
                 }
             },
             EventKind::DispatchFailed(failed) if changed => {
-                self.start_failures += u32::from(failed.outcome == DispatchOutcome::Rejected);
+                self.memory.start_failures +=
+                    u32::from(failed.outcome == DispatchOutcome::Rejected);
             }
             EventKind::MergeAttempted(attempt) if changed => {
-                if let Some(seen) = self.seen.get_mut(&attempt.bead_id) {
+                if let Some(seen) = self.memory.seen.get_mut(&attempt.bead_id) {
                     // Whatever came of it, it was green no longer for the whole delay.
-                    seen.green_since = None;
-                    seen.green_at = None;
-                    seen.green_for = None;
+                    *seen = Rc::new(Seen {
+                        look: seen.look.clone(),
+                        green_since: None,
+                        green_at: None,
+                        green_for: None,
+                    });
                 }
                 if let MergeOutcome::NotReady { observation } = &attempt.outcome {
                     self.looked(&attempt.bead_id, observation, gap_max, now);
@@ -86,8 +103,9 @@ impl Oracle {
     /// them said something else; that nobody knows yet whether it can be merged says nothing
     /// (spec 4.4, 4).
     fn looked(&mut self, mr: &BeadId, look: &Observation, gap_max: Duration, now: Timestamp) {
-        self.own_errors.remove(mr);
+        self.memory.own_errors.remove(mr);
         let before = self
+            .memory
             .seen
             .remove(mr)
             .filter(|seen| seen.look.head_sha == look.head_sha);
@@ -108,12 +126,12 @@ impl Oracle {
             green_at,
             green_for: green_since.map(|since| now.since(since)),
         };
-        self.seen.insert(mr.clone(), seen);
+        self.memory.seen.insert(mr.clone(), Rc::new(seen));
     }
 
     /// I1 after an input: what has ended stays as it ended.
     pub(crate) fn input(&self, town: &Town) -> Held {
-        for (id, status) in &self.ended {
+        for (id, status) in &self.memory.ended {
             if let Some(bead) = town.bead(id).filter(|bead| bead.status != *status) {
                 return Err(format!(
                     "I1: {id} had ended as {} and is {}",
@@ -130,9 +148,9 @@ impl Oracle {
         invariants(town, now)?;
         self.input(town)?;
         for bead in town.beads().filter(|bead| !bead.is_live()) {
-            if !self.ended.contains_key(&bead.id) {
-                self.ended.insert(bead.id.clone(), bead.status);
-                self.merged += u64::from(is_merged(bead));
+            if !self.memory.ended.contains_key(&bead.id) {
+                self.memory.ended.insert(bead.id.clone(), bead.status);
+                self.memory.merged += u64::from(is_merged(bead));
                 self.failed_rightly(town, bead)?;
             }
         }
@@ -145,7 +163,7 @@ impl Oracle {
         if code != Some(ReasonCode::PrPollFailed) || town.policy().poll_give_up_after.is_some() {
             return Ok(());
         }
-        let own = self.own_errors.get(&mr.id).copied().unwrap_or(0);
+        let own = self.memory.own_errors.get(&mr.id).copied().unwrap_or(0);
         match own < town.policy().poll_invalid_limit {
             true => Err(format!(
                 "4.3: {} failed after {own} errors of its own",
@@ -172,15 +190,15 @@ impl Oracle {
                     let policy = before.policy();
                     let least = policy.breaker_in_a_row.min(policy.breaker_threshold);
                     let probing = before.state().breaker.state == BreakerState::HalfOpen;
-                    if !probing && self.start_failures < least {
+                    if !probing && self.memory.start_failures < least {
                         return Err(format!(
                             "3.6: the breaker opened after {} failed starts",
-                            self.start_failures
+                            self.memory.start_failures
                         ));
                     }
                 }
                 ActionKind::StopAgent(_) if action.rule == "agents/never-reported" => {
-                    self.start_failures += 1;
+                    self.memory.start_failures += 1;
                 }
                 ActionKind::VerifyMerge(verify) => has_no_stand_in(before, verify)?,
                 ActionKind::MergePr(merge) => self.may_merge(before, merge)?,
@@ -196,7 +214,7 @@ impl Oracle {
             return Ok(());
         };
         let root = bead.lineage();
-        let count = self.dispatches.entry(root.clone()).or_default();
+        let count = self.memory.dispatches.entry(root.clone()).or_default();
         *count += 1;
         let budget = town.policy().lineage_dispatches + town.lineage(root).granted;
         match *count > budget {
@@ -213,7 +231,7 @@ impl Oracle {
         let Some(mr) = town.bead(id) else {
             return Err(format!("{id} is merged and is not there"));
         };
-        let Some(seen) = self.seen.get(id) else {
+        let Some(seen) = self.memory.seen.get(id) else {
             return Err(format!("I13: {id} is merged and was never seen"));
         };
         if seen.look.head_sha != merge.head_sha || !looks_green(&seen.look) {
@@ -246,15 +264,17 @@ impl Oracle {
 
     /// Review beads that ended as merged.
     pub(crate) fn merged(&self) -> u64 {
-        self.merged
+        self.memory.merged
     }
 
     pub(crate) fn committed(&mut self, town: &Town) {
         self.committed = Some(town.clone());
+        self.durable = self.memory.clone();
     }
 
     /// P10: what was committed is what is loaded.
-    pub(crate) fn loaded(&self, town: &Town) -> Held {
+    pub(crate) fn loaded(&mut self, town: &Town) -> Held {
+        self.memory = self.durable.clone();
         let Some(committed) = &self.committed else {
             return Ok(());
         };

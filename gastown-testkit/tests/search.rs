@@ -1,0 +1,68 @@
+//! Small towns, searched: every order of what may happen, up to a number of moves; far with
+//! `GASTOWN_LONG=1`.
+
+// Helpers of tests may stop a test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
+
+use gastown_testkit::search::{Found, Limits, Scenario, SmallTown, scenarios, search};
+
+fn explored(scenario: Scenario, faults: u8, limits: Limits) -> Found {
+    let found = search(&SmallTown::new(scenario, faults), limits);
+    if let Some(broken) = &found.broken {
+        panic!("{}\n  {}", broken.what, broken.path.join("\n  "));
+    }
+    found
+}
+
+/// P3, P5, P7, P8, P9, P10, P15 and every invariant in every state within so many moves of the
+/// beginning, one of them a fault or a human act. How many states that are is known: another number
+/// means that the engine, or the model, reaches less or more than it did, and has to be looked at.
+#[test]
+fn nothing_breaks_near_the_beginning_of_any_small_town() {
+    let mut counted = Vec::new();
+    for (name, scenario) in scenarios() {
+        let moves = if scenario == Scenario::Town { 2 } else { 3 };
+        let limits = Limits {
+            states_max: usize::MAX,
+            moves_max: Some(moves),
+            breadth_first: true,
+            calm_steps_max: 400,
+        };
+        let found = explored(scenario, 1, limits);
+        assert!(found.complete, "{name}: {found:?}");
+        counted.push((name, moves, found.states));
+    }
+    let known = [
+        ("pull-request", 3, 157),
+        ("blocked", 3, 375),
+        ("direct", 3, 363),
+        ("no-rig", 3, 151),
+        ("convoy", 3, 182),
+        ("town", 2, 0),
+    ];
+    assert_eq!(counted, known);
+}
+
+/// The same, far: two faults along each path, the latest states first.
+#[test]
+fn nothing_breaks_far_away() {
+    if std::env::var_os("GASTOWN_LONG").is_none() {
+        return;
+    }
+    for (name, scenario) in scenarios() {
+        let limits = Limits {
+            states_max: 500_000,
+            moves_max: None,
+            breadth_first: false,
+            calm_steps_max: 400,
+        };
+        let found = explored(scenario, 2, limits);
+        assert!(found.never.is_empty(), "{name} never: {:?}", found.never);
+    }
+}

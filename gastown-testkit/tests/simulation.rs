@@ -1,0 +1,93 @@
+//! Whole towns, simulated: the safety and the liveness oracle over a few seeds, many with
+//! `GASTOWN_LONG=1`; and the simulator itself.
+
+// Helpers of tests may stop a test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
+
+use gastown_store_memory::MemoryStore;
+use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, simulate};
+
+fn memory() -> Reopen {
+    let store = MemoryStore::new();
+    Box::new(move || Box::new(store.clone()))
+}
+
+fn settings(hours: u64, rates: Rates) -> Settings {
+    Settings {
+        hours,
+        rates,
+        ..Settings::default()
+    }
+}
+
+/// Seeds and hours of faults: few of them, or many with `GASTOWN_LONG=1`.
+fn extent(short: (u64, u64), long: (u64, u64)) -> (u64, u64) {
+    match std::env::var_os("GASTOWN_LONG") {
+        Some(_) => long,
+        None => short,
+    }
+}
+
+fn all_hold((seeds, hours): (u64, u64), rates: Rates) -> Figures {
+    let settings = settings(hours, rates);
+    let mut total = Figures::default();
+    for seed in 1..=seeds {
+        let run = simulate(seed, &settings, &memory);
+        if let Some(failure) = run.failure {
+            panic!(
+                "seed {seed} at {} s: {}\n  replay: cargo run --release -p gastown-testkit \
+                 --example simulate -- --seed {seed} --hours {hours}",
+                failure.at / 1_000,
+                failure.what,
+            );
+        }
+        total.add(&run.figures);
+    }
+    total
+}
+
+#[test]
+fn storms_break_nothing_and_leave_nothing_stuck() {
+    let total = all_hold(extent((8, 4), (2_000, 12)), Rates::STORM);
+    // A simulator in which nothing happens would pass, too.
+    assert!(total.happened > 100, "{total:?}");
+    assert!(total.crashes > 0 && total.merged > 0, "{total:?}");
+}
+
+#[test]
+fn calm_towns_finish_their_work() {
+    let total = all_hold(extent((3, 3), (100, 12)), Rates::CALM);
+    assert!(total.merged > 0, "{total:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let mut told = settings(1, Rates::STORM);
+    told.trace = true;
+    let one = simulate(1, &told, &memory);
+    let other = simulate(1, &told, &memory);
+    assert_eq!(one.digest, other.digest);
+    assert_eq!(one.trace, other.trace);
+    assert_eq!(one.figures, other.figures);
+    assert_ne!(simulate(2, &told, &memory).digest, one.digest);
+}
+
+#[test]
+fn letting_only_what_happened_happen_changes_nothing() {
+    let whole = settings(2, Rates::STORM);
+    let run = simulate(1, &whole, &memory);
+    assert!(run.figures.happened > 0);
+    let mut only = whole.clone();
+    only.only = Some(run.happened.iter().map(|happening| happening.key).collect());
+    let again = simulate(1, &only, &memory);
+    assert_eq!(run.digest, again.digest);
+    only.only = Some([].into());
+    let nothing = simulate(1, &only, &memory);
+    assert_eq!(nothing.figures.happened, 0);
+}
