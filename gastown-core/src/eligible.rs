@@ -185,6 +185,19 @@ pub(crate) fn drain_obstacle(pass: &Pass<'_>) -> Option<Wait> {
     )
 }
 
+/// Whether the breaker lets one dispatch through as soon as something can be dispatched.
+pub(crate) fn is_probe_due(pass: &Pass<'_>) -> bool {
+    let (breaker, policy) = (&pass.town.state().breaker, pass.policy());
+    let opened = breaker.opened_at.unwrap_or(pass.now);
+    breaker.state == BreakerState::Open
+        && !pass.town.is_draining()
+        && (breaker.probe_asked
+            || breaker.probes < policy.probe_limit
+                && pass
+                    .stale(opened, policy.probe_pause(breaker.probes))
+                    .is_now())
+}
+
 /// Why nothing at all is dispatched now: a drain, or the breaker.
 pub(crate) fn town_obstacle(pass: &Pass<'_>) -> Option<Wait> {
     if let Some(wait) = drain_obstacle(pass) {

@@ -243,6 +243,17 @@ impl<'a> Pass<'a> {
         if bead.told.contains_key(&category) {
             return Vec::new();
         }
+        let tell = |escalation_id: BeadId| {
+            let bead_id = bead.id.clone();
+            Tell {
+                bead_id,
+                category,
+                escalation_id,
+            }
+        };
+        if let Some(said) = self.town.said_just_now(&bead.id, category, self.now) {
+            return alloc::vec![tell(said.clone()).into()];
+        }
         let message = message.into();
         let escalation = self.escalation(
             Severity::High,
@@ -258,12 +269,7 @@ impl<'a> Pass<'a> {
                 bead: escalation.into()
             }
             .into(),
-            Tell {
-                bead_id: bead.id.clone(),
-                category,
-                escalation_id
-            }
-            .into(),
+            tell(escalation_id).into(),
         ]
     }
 

@@ -24,6 +24,10 @@ impl Town {
         if bead.told.contains_key(&category) {
             return;
         }
+        if self.said_just_now(about, category, now).is_some() {
+            self.edit_bead(about, |bead| bead.told.insert(category, now));
+            return;
+        }
         let kind = BeadKind::Escalation(Escalation {
             severity: Severity::High,
             category: Some(category.as_str().into()),
@@ -43,6 +47,26 @@ impl Town {
         escalation.root = Some(root);
         self.insert_bead(escalation);
         self.edit_bead(about, |bead| bead.told.insert(category, now));
+    }
+
+    /// The escalation that was made about a bead at this very time, for a cause that ended and came
+    /// back within it: it stands, and is not said again (invariant I18).
+    pub(crate) fn said_just_now(
+        &self,
+        about: &BeadId,
+        category: ReasonCode,
+        now: Timestamp,
+    ) -> Option<&BeadId> {
+        let said = self.live_beads().find(|bead| {
+            bead.created_at == now
+                && bead.created_by == Some(CreatedBy::System)
+                && bead.escalation().is_some_and(|escalation| {
+                    escalation.bead_id.as_ref() == Some(about)
+                        && escalation.category.as_deref() == Some(category.as_str())
+                        && escalation.acknowledged_at.is_none()
+                })
+        });
+        said.map(|escalation| &escalation.id)
     }
 
     /// Fails a bead and tells once, under the failure's code.

@@ -17,7 +17,7 @@ use crate::action::{
 };
 use crate::agent::{Agent, AgentStatus, Role, identity, polecat_name};
 use crate::bead::{Bead, BeadStatus};
-use crate::eligible::town_obstacle;
+use crate::eligible::{is_probe_due, town_obstacle};
 use crate::ids::{AgentId, RigId};
 use crate::pass::{Pass, Plan};
 use crate::reason::{Reason, ReasonCode};
@@ -68,8 +68,18 @@ fn unless_held_back(pass: &Pass<'_>, judge: impl FnOnce() -> Verdict) -> Verdict
     let Some(obstacle) = town_obstacle(pass) else {
         return judge();
     };
-    // Nothing is dispatched, so nothing is looked at that only time could change.
-    Verdict::wait(obstacle)
+    // While nothing is dispatched, nothing is looked at that only time could change.
+    if !is_probe_due(pass) {
+        return Verdict::wait(obstacle);
+    }
+    // What keeps it from being the probe is what it waits for.
+    match judge() {
+        Verdict::Wait(mut waits) => {
+            waits.push(obstacle);
+            Verdict::Wait(waits)
+        }
+        Verdict::Act(_) | Verdict::NotMine => Verdict::wait(obstacle),
+    }
 }
 
 /// The agent of a dispatch: one that is there, or one to be made in a rig.

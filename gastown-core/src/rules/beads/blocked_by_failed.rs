@@ -67,6 +67,15 @@ mod tests {
     }
 
     #[test]
+    fn beads_blocked_by_failed_that_comes_back_within_the_moment_is_not_said_again() {
+        let said = std::format!(
+            "{TOWN}\nbead e1 escalation open created_at=0s created_by=system escalation.bead_id=b1 escalation.category=blocked_by_failed escalation.severity=high escalation.notified_at=0s"
+        );
+        insta::assert_snapshot!(acts(&said, "0s"), @"beads/blocked-by-failed: tell bead_id=b1 category=blocked_by_failed escalation_id=e1");
+        assert!(acts(&said, "1ms").contains("create_bead"));
+    }
+
+    #[test]
     fn beads_blocked_by_failed_by_work_that_closed_without_its_merge() {
         let town = TOWN.replace("failed", "closed");
         assert!(!acts(&town, "0s").contains("blocked-by-failed"));

@@ -61,7 +61,35 @@ pub(super) fn judge(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around, settled};
+    use crate::ids::BeadId;
+    use crate::testing::{acts, around, at, settled, town};
+    use crate::verdict::WaitFor;
+
+    #[test]
+    fn dispatch_issue_says_what_keeps_it_from_being_the_probe() {
+        let text = r#"
+            town breaker.state=open breaker.opened_at=-1d
+            rig r1 config.max_polecats_per_rig=1
+            agent a1 polecat working rig_id=r1 hook=b2 session=1 dispatched_at=0s last_activity_at=0s
+            bead b1 issue open rig_id=r1
+            bead b2 issue in_progress rig_id=r1 assignee=a1
+        "#;
+        let waits = crate::explain::waits_for(&town(text), at("0s"), &BeadId::new("b1").unwrap());
+        let said: std::vec::Vec<_> = waits.iter().map(|wait| (wait.kind, &*wait.text)).collect();
+        std::assert_eq!(
+            said,
+            [
+                (
+                    WaitFor::Agent,
+                    "every polecat that the rig may have is at work"
+                ),
+                (
+                    WaitFor::Time,
+                    "starts keep failing; the breaker probes again later"
+                ),
+            ]
+        );
+    }
 
     #[test]
     fn dispatch_issue_makes_a_polecat_where_none_is_idle() {
