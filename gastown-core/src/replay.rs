@@ -20,7 +20,7 @@
 //! )?;
 //! let input = TickInput { number: 2, now, loaded: false, stored: &[], local: &[], commands: &[command] };
 //! let ticked = tick(&mut town, &input);
-//! let entries = ticked.changes.history.iter().cloned().chain(ticked.record(&input));
+//! let entries = ticked.changes.history.iter().cloned().chain(ticked.record(&input, core::time::Duration::ZERO));
 //! for entry in entries {
 //!     replay.take(&entry)?;
 //! }

@@ -49,8 +49,9 @@ impl Town {
         self.edit_bead(about, |bead| bead.told.insert(category, now));
     }
 
-    /// The escalation that was made about a bead at this very time, for a cause that ended and came
-    /// back within it: it stands, and is not said again (invariant I18).
+    /// The escalation that was made about a bead at this very time, or later by a clock that has
+    /// jumped back since, for a cause that ended and came back: it stands, and is not said again
+    /// (invariant I18).
     pub(crate) fn said_just_now(
         &self,
         about: &BeadId,
@@ -58,7 +59,7 @@ impl Town {
         now: Timestamp,
     ) -> Option<&BeadId> {
         let said = self.live_beads().find(|bead| {
-            bead.created_at == now
+            bead.created_at >= now
                 && bead.created_by == Some(CreatedBy::System)
                 && bead.escalation().is_some_and(|escalation| {
                     escalation.bead_id.as_ref() == Some(about)

@@ -3,6 +3,7 @@
 mod record;
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 pub use self::record::snapshot_entries;
 pub(crate) use self::record::{
@@ -76,9 +77,9 @@ pub fn tick(town: &mut Town, input: &TickInput<'_>) -> Ticked {
 
 impl Ticked {
     /// What the history keeps of the tick, for people and for replay: each event, each command with
-    /// its receipt or why it was refused, then the tick with its actions.
+    /// its receipt or why it was refused, then the tick with its actions and how long it took.
     #[must_use]
-    pub fn record(&self, input: &TickInput<'_>) -> Vec<HistoryEntry> {
-        record::entries(self, input)
+    pub fn record(&self, input: &TickInput<'_>, took: Duration) -> Vec<HistoryEntry> {
+        record::entries(self, input, took)
     }
 }

@@ -308,7 +308,7 @@ impl Driver {
             commands,
         };
         let begin = clock.monotonic();
-        let mut ticked = match tick::run(&mut town, &input) {
+        let mut ticked = match tick::run(&mut town, &input, &*clock) {
             Ok(ticked) => ticked,
             Err(broken) => {
                 self.freeze(broken);

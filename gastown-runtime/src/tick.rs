@@ -9,6 +9,8 @@ use gastown_core::{
 };
 use serde_json::{Value, json};
 
+use crate::clock::Clock;
+
 /// What is to be committed, and what is answered then.
 pub(crate) struct Ticked {
     pub(crate) changes: ChangeSet,
@@ -80,9 +82,13 @@ impl Broken {
 }
 
 /// Runs one tick. On an error the town is not to be used any more.
-pub(crate) fn run(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<Broken>> {
+pub(crate) fn run(
+    town: &mut Town,
+    input: &TickInput<'_>,
+    clock: &dyn Clock,
+) -> Result<Ticked, Box<Broken>> {
     // A host is never brought down by a town (design 11).
-    catch_unwind(AssertUnwindSafe(|| run_inner(town, input))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| run_inner(town, input, clock))).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()
             .map(ToString::to_string)
@@ -96,8 +102,13 @@ pub(crate) fn run(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<
     })
 }
 
-fn run_inner(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<Broken>> {
+fn run_inner(
+    town: &mut Town,
+    input: &TickInput<'_>,
+    clock: &dyn Clock,
+) -> Result<Ticked, Box<Broken>> {
     let now = input.now;
+    let begin = clock.monotonic();
     let held_before = check(town, now);
     let ticked = gastown_core::tick(town, input);
     let violations = check(town, now);
@@ -111,7 +122,8 @@ fn run_inner(town: &mut Town, input: &TickInput<'_>) -> Result<Ticked, Box<Broke
             evidence: evidence(input, &ticked.settled.actions),
         }));
     }
-    let record = ticked.record(input);
+    let took = clock.monotonic().saturating_sub(begin);
+    let record = ticked.record(input, took);
     let gastown_core::Ticked {
         observed,
         answers,

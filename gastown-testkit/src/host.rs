@@ -172,7 +172,7 @@ impl<'a> Host<'a> {
             commands: &commands,
         };
         let ticked = tick(&mut self.world.town, &input);
-        let record = ticked.record(&input);
+        let record = ticked.record(&input, std::time::Duration::ZERO);
         let (mut changes, effects) = (ticked.changes, ticked.settled.effects);
         let all_accepted = ticked.answers.iter().all(Result::is_ok);
         if changes.is_empty() && effects.is_empty() && stored.is_empty() && all_accepted {

@@ -2,6 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -39,6 +40,9 @@ pub(crate) struct TickRecord {
     pub(crate) actions: Value,
     pub(crate) effects: Vec<String>,
     pub(crate) passes: u32,
+    /// How long the tick took to decide; for people only. Records of older versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) took_micros: Option<u64>,
 }
 
 /// A command with what came of it.
@@ -97,7 +101,7 @@ pub(crate) fn recorded_actions(actions: &[Action]) -> Value {
 }
 
 /// What the history keeps of a tick.
-pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>) -> Vec<HistoryEntry> {
+pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>, took: Duration) -> Vec<HistoryEntry> {
     let number = input.number;
     let mut entries = Vec::new();
     for event in input.stored {
@@ -120,6 +124,7 @@ pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>) -> Vec<HistoryEntr
         actions: recorded_actions(&ticked.settled.actions),
         effects: effect_names(ticked),
         passes: ticked.settled.passes,
+        took_micros: u64::try_from(took.as_micros()).ok(),
     };
     entries.push(entry(HistoryKind::Tick, input.now, &to_json(&record)));
     entries

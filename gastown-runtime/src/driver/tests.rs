@@ -427,6 +427,7 @@ async fn ticks_and_commands_are_recorded_for_replay() {
         .find(|tick| tick["number"] == report.number)
         .unwrap();
     assert_eq!(tick["commands"], 1);
+    assert!(tick["took_micros"].is_u64(), "{tick}");
     let local = ticks
         .iter()
         .flat_map(|tick| tick["local"].as_array().cloned().unwrap_or_default());

@@ -72,6 +72,7 @@ mod tests {
             "{TOWN}\nbead e1 escalation open created_at=0s created_by=system escalation.bead_id=b1 escalation.category=blocked_by_failed escalation.severity=high escalation.notified_at=0s"
         );
         insta::assert_snapshot!(acts(&said, "0s"), @"beads/blocked-by-failed: tell bead_id=b1 category=blocked_by_failed escalation_id=e1");
+        assert!(!acts(&said, "-2s").contains("create_bead"));
         assert!(acts(&said, "1ms").contains("create_bead"));
     }
 
