@@ -85,11 +85,13 @@ pub(crate) fn issue_obstacles<'a>(pass: &Pass<'a>, bead: &'a Bead) -> Vec<Obstac
             .map(Obstacle::Blocked),
     );
     out.extend(convoy_obstacle(town, bead));
-    if let Some(mr) = town.repaired_mr(bead)
-        && pass.planned(|plan: &Plan| plan.repairs(mr))
-    {
-        out.push(Obstacle::SiblingRepair(mr));
-    }
+    let under_way = |mr: &BeadId| pass.planned(|plan: &Plan| plan.repair_of(mr).cloned());
+    let sibling = town.repaired_mr(bead).and_then(under_way);
+    out.extend(
+        sibling
+            .and_then(|id| town.bead(&id))
+            .map(|sibling| Obstacle::SiblingRepair(&sibling.id)),
+    );
     out
 }
 
@@ -164,11 +166,11 @@ impl Obstacle<'_> {
                 "a person ended its convoy, whose feature branch was never there",
             )
             .id(convoy.as_str()),
-            Obstacle::SiblingRepair(mr) => Wait::on(
+            Obstacle::SiblingRepair(repair) => Wait::on(
                 WaitFor::Bead,
                 "another repair of the same branch is under way",
             )
-            .id(mr.as_str()),
+            .id(repair.as_str()),
         };
         Some(wait)
     }

@@ -17,7 +17,8 @@ pub(crate) struct Plan {
     claimed: BTreeSet<Subject>,
     polecats: BTreeMap<RigId, u32>,
     direct_merges: BTreeMap<RigId, BeadId>,
-    repairs_in_progress: BTreeSet<BeadId>,
+    /// Of each MR bead under repair, the repair.
+    repairs_in_progress: BTreeMap<BeadId, BeadId>,
     new_refineries: BTreeSet<RigId>,
     new_names: BTreeSet<String>,
     new_identities: BTreeSet<String>,
@@ -54,7 +55,9 @@ impl Plan {
     /// A bead is, or goes, in progress: what it takes from others.
     fn begin(&mut self, bead: &Bead, town: &Town) {
         if let Some(mr) = town.repaired_mr(bead) {
-            self.repairs_in_progress.insert(mr.clone());
+            self.repairs_in_progress
+                .entry(mr.clone())
+                .or_insert_with(|| bead.id.clone());
         }
         if bead.review().is_some_and(|review| review.pr_url.is_none())
             && let Some(rig) = town.rig_of_review(bead)
@@ -152,9 +155,9 @@ impl Plan {
         self.direct_merges.get(rig)
     }
 
-    /// Whether a repair of the MR bead is in progress, or will be.
-    pub(crate) fn repairs(&self, mr: &BeadId) -> bool {
-        self.repairs_in_progress.contains(mr)
+    /// The repair of the MR bead that is in progress, or will be.
+    pub(crate) fn repair_of(&self, mr: &BeadId) -> Option<&BeadId> {
+        self.repairs_in_progress.get(mr)
     }
 
     /// Whether this pass makes a refinery for the rig.

@@ -66,6 +66,23 @@ mod tests {
     use crate::verdict::WaitFor;
 
     #[test]
+    fn dispatch_issue_names_the_repair_that_is_under_way() {
+        let text = r#"
+            rig r1
+            agent a1 polecat working rig_id=r1 hook=b2 session=1 dispatched_at=0s last_activity_at=0s
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request open rig_id=r1 review.source=b1
+            bead b2 issue in_progress rig_id=r1 assignee=a1 parent_id=m1 labels=["gt:rework"] metadata.mr_bead_id=m1
+            bead b3 issue open rig_id=r1 parent_id=m1 labels=["gt:rework"] metadata.mr_bead_id=m1
+        "#;
+        let waits = crate::explain::waits_for(&town(text), at("0s"), &BeadId::new("b3").unwrap());
+        let found = waits
+            .iter()
+            .find(|wait| wait.text.starts_with("another repair"));
+        std::assert_eq!(found.and_then(|wait| wait.id.as_deref()), Some("b2"));
+    }
+
+    #[test]
     fn dispatch_issue_says_what_keeps_it_from_being_the_probe() {
         let text = r#"
             town breaker.state=open breaker.opened_at=-1d
