@@ -1,7 +1,7 @@
 //! The engine's port to a forge, over [`GitHub`] (spec 4.2, 4.5): the requests of the core in, the
 //! words of the core out. What it can't translate is an error or unknown, never a guess.
 
-mod hints;
+pub(crate) mod hints;
 mod words;
 
 use async_trait::async_trait;

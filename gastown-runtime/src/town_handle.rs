@@ -183,8 +183,9 @@ impl TownHandle {
         answer.await.unwrap_or(Err(RuntimeError::TownClosed))
     }
 
-    /// The town's clock, whose time the views are of.
-    fn now(&self) -> Timestamp {
+    /// The time by the town's clock, which the views and the events of this town have.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         self.workshop.clock.now()
     }
 

@@ -1,8 +1,59 @@
 //! Hints of webhooks as events of the core.
 
 use gastown_core::events::Webhook;
+use gastown_core::{Event, EventId, Timestamp};
+use http::HeaderMap;
+use sha2::{Digest, Sha256};
 
-use crate::webhook::{Hint, HintKind, Subject};
+use crate::error::Error;
+use crate::webhook::{Hint, HintKind, Subject, interpret};
+
+/// The events that a verified webhook stands for, ready to be appended; `at` is when it came.
+///
+/// Their ids are made of the delivery's, or of the body where it has none: one that comes again is
+/// ignored by the store. A hint without an event, of settings say, is left out: who has a
+/// [`crate::GitHub`] lets it heed the hints of [`interpret`] as well.
+///
+/// ```
+/// use gastown_github::webhook::events;
+/// let mut headers = http::HeaderMap::new();
+/// headers.insert("content-type", "application/json".parse()?);
+/// headers.insert("x-github-event", "pull_request".parse()?);
+/// headers.insert("x-github-delivery", "d-1".parse()?);
+/// let body = br#"{"action": "synchronize", "number": 7, "pull_request": {"number": 7},
+///                 "repository": {"full_name": "acme/api"}}"#;
+/// let events = events(&headers, body, "2026-04-04T12:00:00Z".parse()?)?;
+/// assert_eq!(events[0].id.as_str(), "github-d-1-0");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::InterpretWebhook`] if it does not say what happened, or cannot be read at all.
+pub fn events(headers: &HeaderMap, body: &[u8], at: Timestamp) -> Result<Vec<Event>, Error> {
+    let hints = interpret(headers, body)?;
+    let events = hints.iter().enumerate().filter_map(|(number, hint)| {
+        let kind = hint.event()?.into();
+        let id = id(&hint.delivery, number).or_else(|| id(&digest(body), number))?;
+        Some(Event {
+            id,
+            at,
+            key: None,
+            kind,
+        })
+    });
+    Ok(events.collect())
+}
+
+/// None where the delivery has no name, or one that no event can have.
+fn id(delivery: &str, number: usize) -> Option<EventId> {
+    let named = Some(delivery).filter(|delivery| !delivery.is_empty())?;
+    EventId::new(format!("github-{named}-{number}")).ok()
+}
+
+fn digest(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 impl Hint {
     /// The event that makes the pull requests due that this hint names by number or by head

@@ -8,6 +8,9 @@ mod interpret;
 pub mod service;
 mod verify;
 
+#[cfg(feature = "forge")]
+pub use crate::forge::hints::events;
+
 pub use self::interpret::{DequeueReason, Hint, HintKind, Subject, interpret};
 pub use self::verify::verify;
 

@@ -6,9 +6,8 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use gastown_core::{EventId, TownId};
-use gastown_github::error::Error;
-use gastown_github::webhook::{interpret, verify};
+use gastown_core::TownId;
+use gastown_github::webhook::{events, verify};
 
 use crate::failure::Failure;
 use crate::host::Host;
@@ -34,21 +33,12 @@ async fn receive(
     let town = host.town(&town_id).map_err(|_| refused())?;
     let secret = town.webhook_secret.as_deref().ok_or_else(refused)?;
     verify(secret.as_bytes(), &headers, &body).map_err(|_| refused())?;
-    let hints = interpret(&headers, &body).map_err(|error: Error| {
+    let events = events(&headers, &body, town.handle.now());
+    let events = events.map_err(|error| {
         tracing::warn!(%error, "a webhook could not be read");
         Failure::Webhook(StatusCode::BAD_REQUEST)
     })?;
-    for (number, hint) in hints.iter().enumerate() {
-        // What only polling can find has no event.
-        let Some(webhook) = hint.event() else {
-            continue;
-        };
-        let reported = match EventId::new(format!("github-{}-{number}", hint.delivery)) {
-            // A delivery that comes again is ignored.
-            Ok(id) => town.handle.report_as(id, webhook.into()).await,
-            Err(_) => town.handle.report(webhook.into()).await,
-        };
-        reported?;
-    }
+    // A delivery that comes again is ignored.
+    town.handle.append(events).await?;
     Ok(StatusCode::ACCEPTED)
 }
