@@ -11,4 +11,5 @@ pub mod sim;
 pub mod store_suite;
 pub mod towns;
 pub mod unknown;
+mod waiting;
 pub mod world;

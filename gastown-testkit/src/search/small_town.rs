@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
 use gastown_core::{
     Action, ActionKind, AgentId, BeadId, BreakerState, Cause, Effect, EffectKind, Event, EventId,
-    EventKind, Policy, Timestamp, Town, WaitFor, check, check_step, next_wakeup, reconcile,
-    waits_for,
+    EventKind, Policy, Timestamp, Town, check, check_step, next_wakeup, reconcile, waits_for,
 };
 
 use super::canonical::{self, Digest, Names};
 use super::moves::Move;
 use super::scenarios::Scenario;
 use super::{Model, Sometimes};
+use crate::waiting::ends_at_a_person;
 
 /// Whether a pull request was merged or closed, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,11 +301,7 @@ impl Model for SmallTown {
             .town
             .live_beads()
             .filter(|bead| bead.review().is_some())
-            .all(|mr| {
-                waits_for(&state.town, state.now, &mr.id)
-                    .iter()
-                    .any(|wait| wait.kind == WaitFor::Person)
-            })
+            .all(|mr| ends_at_a_person(&state.town, state.now, &mr.id))
     }
 
     fn sometimes(&self) -> Vec<Sometimes<State>> {

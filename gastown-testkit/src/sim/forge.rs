@@ -333,7 +333,7 @@ impl Pr {
             ChecksState::Failing
         } else if dice.happens(rates.checks_silent, "checks never report", &self.url, n) {
             ChecksState::Pending
-        } else if dice.below(8, "has checks", &self.repository, 0) == 0 {
+        } else if dice.below(3, "has checks", &self.repository, 0) == 0 {
             ChecksState::None
         } else {
             ChecksState::Passing

@@ -368,10 +368,12 @@ impl Simulation {
             let committed = block_on(store.commit(id, commit)).map_err(|error| broke(&error))?;
             self.host.version = committed.version();
             self.oracle.committed(&town);
+            let effects = committed.into_effects();
+            self.oracle.asked(&effects)?;
             if self.crashes("after a commit") {
                 return Ok(());
             }
-            self.hand_out(committed.into_effects());
+            self.hand_out(effects);
         }
         self.host.local.clear();
         self.host.news = stored.len() >= EVENTS_PER_TICK_MAX;

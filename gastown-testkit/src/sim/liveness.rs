@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use gastown_core::{Bead, Policy, Town, WaitFor, explain, waits_for};
+use gastown_core::{Bead, Policy, Town, explain, waits_for};
 
 use super::trouble::SKEW_MAX;
 use super::{Held, Simulation};
+use crate::waiting::ends_at_a_person;
 
 const HOUR: u64 = 3_600_000;
 
@@ -46,13 +47,15 @@ impl Simulation {
         };
         let now = self.wall();
         let stuck = live_reviews(town).filter_map(|mr| {
+            if ends_at_a_person(town, now, &mr.id) {
+                return None;
+            }
             let waits = waits_for(town, now, &mr.id);
-            let person = waits.iter().any(|wait| wait.kind == WaitFor::Person);
             let why: Vec<String> = waits
                 .iter()
                 .map(|wait| format!("{} ({}: {:?})", wait.text, wait.rule, wait.kind))
                 .collect();
-            (!person).then(|| format!("{} waits: {}", mr.id, why.join(", ")))
+            Some(format!("{} waits: {}", mr.id, why.join(", ")))
         });
         stuck.collect()
     }

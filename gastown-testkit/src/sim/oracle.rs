@@ -1,7 +1,7 @@
 //! The safety oracle: what must hold after every step, judged from what was seen and done and not
 //! from the engine's own verdicts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use gastown_core::forges::{Mergeable, PrState};
 use gastown_core::reviews::ReviewOutcome;
 use gastown_core::{
     Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, EdgeKind,
-    Event, EventKind, FailedBlocker, ForgeError, MergeOutcome, Observation, ReasonCode, Repository,
-    Timestamp, Town,
+    Effect, EffectKey, Event, EventKind, FailedBlocker, ForgeError, MergeOutcome, Observation,
+    ReasonCode, Repository, Timestamp, Town,
 };
 
 use super::forge::looks_green;
@@ -29,6 +29,8 @@ pub(crate) struct Oracle {
     beats: BTreeMap<AgentId, (u64, u64)>,
     /// The town as it was last committed.
     committed: Option<Town>,
+    /// The keys of all effects that were committed.
+    keys: BTreeSet<EffectKey>,
 }
 
 /// What the oracle remembers of the town's steps.
@@ -272,6 +274,16 @@ impl Oracle {
         self.durable = self.memory.clone();
     }
 
+    /// 2.4: a key names one effect; its attempt comes from the state and only grows.
+    pub(crate) fn asked(&mut self, effects: &[Effect]) -> Held {
+        for effect in effects {
+            if !self.keys.insert(effect.key.clone()) {
+                return Err(format!("2.4: two effects have the key {}", effect.key));
+            }
+        }
+        Ok(())
+    }
+
     /// P10: what was committed is what is loaded.
     pub(crate) fn loaded(&mut self, town: &Town) -> Held {
         self.memory = self.durable.clone();
@@ -365,7 +377,7 @@ fn has_no_stand_in(town: &Town, verify: &VerifyMerge) -> Held {
 
 /// P9: one live review per source, branch and rig: a convoy lands once in each of its rigs.
 fn one_review_per_branch(town: &Town) -> Held {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for mr in super::liveness::live_reviews(town) {
         if let (Some(review), Some(source)) = (mr.review(), town.source_of(mr))
             && !seen.insert((source, review.branch.as_str(), review.landing_rig.as_ref()))

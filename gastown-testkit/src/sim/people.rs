@@ -5,7 +5,9 @@ use gastown_core::commands::{
     Hold, LandConvoy, Probe, Release, ReopenBead, Retry, SetDependencies, Sling, SlingConvoy,
     StartConvoy, UpdateBead,
 };
-use gastown_core::{Bead, BeadId, Caller, Command, CommandKind, ConvoyMergeMode, Priority, RigId};
+use gastown_core::{
+    Bead, BeadId, Caller, Command, CommandKind, ConvoyMergeMode, EdgeKind, Priority, RigId,
+};
 
 use super::{Next, Simulation};
 
@@ -125,6 +127,14 @@ impl Simulation {
         self.pick(n, |bead| bead.is_live() && bead.work().is_some())
     }
 
+    /// A live bead that others build on.
+    fn some_blocker(&self, n: u64) -> Option<BeadId> {
+        let town = self.host.town.as_ref()?;
+        let builds_on = |bead: &Bead| town.depends_on(&bead.id, EdgeKind::Blocks).next().cloned();
+        let blockers: Vec<BeadId> = town.live_beads().filter_map(builds_on).collect();
+        self.pick(n, |bead| bead.is_live() && blockers.contains(&bead.id))
+    }
+
     fn pick(&self, n: u64, fits: impl Fn(&Bead) -> bool) -> Option<BeadId> {
         let town = self.host.town.as_ref()?;
         let fitting: Vec<&BeadId> = town.beads().filter(|b| fits(b)).map(|b| &b.id).collect();
@@ -151,7 +161,7 @@ impl Simulation {
             }
             .into(),
             4 => FailBead {
-                bead_id: live(n)?,
+                bead_id: self.some_blocker(n).or_else(|| live(n))?,
                 reason: None,
             }
             .into(),

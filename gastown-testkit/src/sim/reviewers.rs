@@ -42,7 +42,7 @@ impl Simulation {
         }
         if acts {
             match which {
-                0 => pr.push(self.now, &mut self.dice, &rates),
+                0 | 4 => pr.push(self.now, &mut self.dice, &rates),
                 1 => pr.threads += 1,
                 2 => pr.draft = !pr.draft,
                 3 => {

@@ -47,7 +47,7 @@ pub(crate) fn town(dice: &Dice) -> Result<Town, String> {
             "auto_resolve_merge_conflicts": mostly("conflicts"),
         },
     });
-    let (beads, edges) = if pick(8, "no rig") == 0 {
+    let (beads, edges) = if pick(3, "no rig") == 0 {
         without_rig()
     } else {
         (json!([]), json!([]))

@@ -56,6 +56,15 @@ impl Simulation {
             0,
         );
         self.sessions_are_evicted(n);
+        if self.dice.happens(
+            self.rates.event_late,
+            "a container of an earlier drain announces itself",
+            "world",
+            n,
+        ) {
+            let nonce = "nonce0".into();
+            self.send("late ready", ContainerReady { nonce }, 10_000);
+        }
         let after = self
             .dice
             .span(4 * MINUTE, "the next container takes", "world", n);
