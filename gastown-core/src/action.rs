@@ -475,6 +475,11 @@ pub(crate) enum Subject {
 }
 
 impl ActionKind {
+    /// Whether it sends an agent to work.
+    pub(crate) fn sends_an_agent(&self) -> bool {
+        matches!(self, ActionKind::DispatchAgent(_))
+    }
+
     /// The bead that a notice stamps with the time at which its mayor was told.
     pub(crate) fn stamped_bead(&self) -> Option<BeadId> {
         let ActionKind::NotifyMayor(notice) = self else {

@@ -64,15 +64,13 @@ pub(crate) fn age_max(policy: &Policy) -> core::time::Duration {
 }
 
 impl Certificate {
-    /// Whether every condition of *green* is in it, of its head, and young enough (spec 4.4).
+    /// Whether every condition of *green* is in it, that of the code review where `settings` ask for
+    /// one, of its head, and young enough (spec 4.4).
     #[must_use]
-    pub fn is_valid(&self, policy: &Policy, now: Timestamp) -> bool {
-        let expected = REQUIRED.iter().all(|name| {
-            self.conditions
-                .iter()
-                .any(|condition| condition.name == *name)
-        });
-        expected
+    pub fn is_valid(&self, settings: &Settings, policy: &Policy, now: Timestamp) -> bool {
+        let has = |name: &str| self.conditions.iter().any(|it| it.name == name);
+        REQUIRED.into_iter().all(has)
+            && (!settings.code_review || has(REVIEWED))
             && self.conditions.iter().all(|condition| {
                 condition.head_sha == self.head_sha
                     && now.since(condition.observed_at) <= age_max(policy)
@@ -97,8 +95,10 @@ impl Certificate {
     }
 }
 
-/// The conditions without which there is no certificate; `reviewed` is one more where code review
-/// is on. A test compares them with those that are evaluated.
+/// One more condition where code review is on.
+const REVIEWED: &str = "reviewed";
+
+/// The conditions without which there is no certificate, but for [`REVIEWED`]. A test compares them with those that are evaluated.
 const REQUIRED: [&str; 18] = [
     "head",
     "open",
@@ -167,6 +167,12 @@ mod tests {
     use crate::green::green;
     use crate::testing::{GREEN, at, town};
 
+    fn settings() -> crate::config::Settings {
+        let town = town(GREEN);
+        let mr = town.bead(&"m1".parse().unwrap()).unwrap();
+        town.settings_of_review(mr)
+    }
+
     fn certificate() -> Certificate {
         let town = town(GREEN);
         let mr = town.bead(&"m1".parse().unwrap()).unwrap();
@@ -184,7 +190,7 @@ mod tests {
             .map(|condition| condition.name.as_str())
             .collect();
         let mut expected = Vec::from(REQUIRED);
-        expected.push("reviewed");
+        expected.push(REVIEWED);
         assert_eq!(names, expected);
     }
 
@@ -192,21 +198,21 @@ mod tests {
     fn a_certificate_is_valid_for_two_poll_intervals_of_its_oldest_condition() {
         let (certificate, policy) = (certificate(), Policy::default());
         // The observation of the town was taken note of ten seconds ago.
-        assert!(certificate.is_valid(&policy, at("110s")));
-        assert!(!certificate.is_valid(&policy, at("110001ms")));
+        assert!(certificate.is_valid(&settings(), &policy, at("110s")));
+        assert!(!certificate.is_valid(&settings(), &policy, at("110001ms")));
     }
 
     #[test]
     fn a_certificate_of_less_or_of_another_head_is_not_valid() {
         let policy = Policy::default();
-        for name in REQUIRED {
+        for name in REQUIRED.into_iter().chain([REVIEWED]) {
             let mut less = certificate();
             less.conditions.retain(|condition| condition.name != name);
-            assert!(!less.is_valid(&policy, at("0s")), "{name}");
+            assert!(!less.is_valid(&settings(), &policy, at("0s")), "{name}");
         }
         let mut other = certificate();
         other.head_sha = "h2".into();
-        assert!(!other.is_valid(&policy, at("0s")));
+        assert!(!other.is_valid(&settings(), &policy, at("0s")));
     }
 
     #[test]

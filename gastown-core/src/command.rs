@@ -511,7 +511,7 @@ impl Town {
             C::UpdateRig(c) => self.update_rig(c, actor),
             C::RemoveRig(c) => self.remove_rig_by_command(&c, actor),
             C::UpdateConfig(c) => self.update_config(c, actor),
-            C::Probe(_) => self.probe_by_command(),
+            C::Probe(_) => self.probe_by_command(actor),
         }
     }
 }

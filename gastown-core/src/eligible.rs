@@ -7,7 +7,7 @@ use crate::bead::{Bead, BeadStatus};
 use crate::breaker::BreakerState;
 use crate::config::{ConvoyMergeMode, Settings};
 use crate::ids::{AgentId, BeadId};
-use crate::pass::{Pass, Plan};
+use crate::pass::{Due, Pass, Plan};
 use crate::town::{Blocker, Town};
 use crate::verdict::{Wait, WaitFor};
 use crate::work::Work;
@@ -187,17 +187,50 @@ pub(crate) fn drain_obstacle(pass: &Pass<'_>) -> Option<Wait> {
     )
 }
 
+/// When an open breaker lets its next dispatch through, to see; none where a person has to ask for
+/// it (spec 3.6).
+pub(crate) fn probe_due(pass: &Pass<'_>) -> Option<Due> {
+    let (breaker, policy) = (&pass.town.state().breaker, pass.policy());
+    if breaker.probe_asked {
+        return Some(Due::Now);
+    }
+    if breaker.probes >= policy.probe_limit {
+        return None;
+    }
+    let opened = breaker.opened_at;
+    Some(opened.map_or(Due::Now, |at| {
+        pass.stale(at, policy.probe_pause(breaker.probes))
+    }))
+}
+
 /// Whether the breaker lets one dispatch through as soon as something can be dispatched.
 pub(crate) fn is_probe_due(pass: &Pass<'_>) -> bool {
-    let (breaker, policy) = (&pass.town.state().breaker, pass.policy());
-    let opened = breaker.opened_at.unwrap_or(pass.now);
-    breaker.state == BreakerState::Open
+    pass.town.state().breaker.state == BreakerState::Open
         && !pass.town.is_draining()
-        && (breaker.probe_asked
-            || breaker.probes < policy.probe_limit
-                && pass
-                    .stale(opened, policy.probe_pause(breaker.probes))
-                    .is_now())
+        && probe_due(pass) == Some(Due::Now)
+}
+
+/// What an open breaker waits for, whatever there is to dispatch.
+pub(crate) fn probe_wait(pass: &Pass<'_>) -> Wait {
+    let wait = match probe_due(pass) {
+        None => Wait::on(
+            WaitFor::Person,
+            "starts keep failing; a person must send `probe`",
+        ),
+        Some(Due::Now) => Wait::on(
+            WaitFor::Time,
+            "starts keep failing; the next one that can be made is the breaker's probe",
+        ),
+        Some(Due::At(until)) => Wait::on(
+            WaitFor::Time,
+            "starts keep failing; the breaker probes again later",
+        )
+        .not_before(until),
+    };
+    match pass.town.state().breaker.opened_at {
+        Some(opened) => wait.since(opened),
+        None => wait,
+    }
 }
 
 /// Why nothing at all is dispatched now: a drain, or the breaker.
@@ -205,7 +238,6 @@ pub(crate) fn town_obstacle(pass: &Pass<'_>) -> Option<Wait> {
     if let Some(wait) = drain_obstacle(pass) {
         return Some(wait);
     }
-    let policy = pass.policy();
     let breaker = &pass.town.state().breaker;
     let opened = breaker.opened_at.unwrap_or(pass.now);
     match breaker.state {
@@ -218,22 +250,34 @@ pub(crate) fn town_obstacle(pass: &Pass<'_>) -> Option<Wait> {
                 None => wait,
             })
         }
-        BreakerState::Open if breaker.probes >= policy.probe_limit && !breaker.probe_asked => Some(
-            Wait::on(
-                WaitFor::Person,
-                "starts keep failing; a person must send `probe`",
-            )
-            .since(opened),
-        ),
-        BreakerState::Open => Some(
-            Wait::on(
-                WaitFor::Time,
-                "starts keep failing; the breaker probes again later",
-            )
-            .since(opened)
-            .not_before(opened.stale_at(policy.probe_pause(breaker.probes))),
-        ),
+        BreakerState::Open => Some(probe_wait(pass)),
     }
+}
+
+/// What keeps a review from a refinery, whatever its budgets and agents are.
+pub(crate) fn review_obstacles(town: &Town, mr: &Bead) -> Vec<Wait> {
+    let mut waits = blocker_waits(town, mr);
+    // A step or a request is not worked on by itself: a review of one came from outside, and ends
+    // with it (`review/source-gone`), perhaps in the same settlement.
+    let source = town.source_of(mr).and_then(|id| town.bead(id));
+    if let Some(source) = source.filter(|source| is_no_work_of_its_own(source)) {
+        let text = "its source is a step or a request, which is not worked on by itself";
+        waits.push(Wait::on(WaitFor::Bead, text).id(source.id.as_str()));
+    }
+    if mr.held {
+        waits.push(Wait::on(
+            WaitFor::Person,
+            "is held until a person releases it",
+        ));
+    }
+    waits
+}
+
+fn is_no_work_of_its_own(bead: &Bead) -> bool {
+    matches!(
+        bead.work(),
+        Some(Work::MoleculeStep | Work::TriageRequest(_))
+    )
 }
 
 /// What blocks an MR bead: for each live blocker, who has to move.

@@ -76,8 +76,7 @@ impl Decision {
     }
 
     fn sends_an_agent(&self) -> bool {
-        let mut kinds = self.kinds.iter();
-        kinds.any(|kind| matches!(kind, ActionKind::DispatchAgent(_)))
+        self.kinds.iter().any(ActionKind::sends_an_agent)
     }
 
     fn into_actions(self) -> impl Iterator<Item = Action> {

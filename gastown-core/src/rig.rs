@@ -34,6 +34,12 @@ impl Rig {
     pub fn repository(&self) -> Option<Repository> {
         Repository::of_git_url(&self.git_url)
     }
+
+    /// Whether a pull request is in this rig's repository (invariant I14).
+    pub(crate) fn has_pull_request(&self, url: &str) -> bool {
+        let named = Repository::of_pr_url(url).map(|(repository, _)| repository);
+        named.is_some() && named == self.repository()
+    }
 }
 
 /// A repository on a forge; compared without regard to case.

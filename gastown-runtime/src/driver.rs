@@ -307,7 +307,6 @@ impl Driver {
             local,
             commands,
         };
-        let begin = clock.monotonic();
         let mut ticked = match tick::run(&mut town, &input, &*clock) {
             Ok(ticked) => ticked,
             Err(broken) => {
@@ -315,10 +314,6 @@ impl Driver {
                 return Ok(());
             }
         };
-        telemetry::seconds(
-            telemetry::TICK_SECONDS,
-            clock.monotonic().saturating_sub(begin),
-        );
         // Until the commit is through, the store's town counts: a failure drops this one.
         let is_recorded = !ticked.is_empty();
         let answers = std::mem::take(&mut ticked.answers);

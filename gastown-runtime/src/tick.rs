@@ -10,6 +10,7 @@ use gastown_core::{
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::telemetry;
 
 /// What is to be committed, and what is answered then.
 pub(crate) struct Ticked {
@@ -123,6 +124,7 @@ fn run_inner(
         }));
     }
     let took = clock.monotonic().saturating_sub(begin);
+    telemetry::seconds(telemetry::TICK_SECONDS, took);
     let record = ticked.record(input, took);
     let gastown_core::Ticked {
         observed,

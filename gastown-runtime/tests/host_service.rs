@@ -8,14 +8,21 @@
     reason = "helpers of a test are tests, too"
 )]
 
+#[path = "support/example.rs"]
+mod example;
+#[path = "support/git.rs"]
+mod git;
+
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+
+use crate::example::example;
+use crate::git::origin;
 
 /// Only a test that fails waits this long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -53,56 +60,6 @@ impl Drop for Service {
     }
 }
 
-/// The built example; builds it where only this test was asked for.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let path = profile.join("examples/host_service");
-    if !path.exists() {
-        let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-        build.args([
-            "build",
-            "--package",
-            "gastown-runtime",
-            "--example",
-            "host_service",
-        ]);
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success());
-    }
-    path
-}
-
-fn git(dir: &Path, args: &[&str]) {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(dir)
-        .args(["-c", "user.name=Test", "-c", "user.email=test@test.invalid"])
-        .args(args)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// A bare origin with one commit on `main`.
-fn origin(dir: &Path) -> String {
-    let (bare, clone) = (dir.join("origin.git"), dir.join("clone"));
-    std::fs::create_dir_all(&bare).unwrap();
-    git(&bare, &["init", "-q", "--bare", "-b", "main"]);
-    git(dir, &["clone", "-q", bare.to_str().unwrap(), "clone"]);
-    git(&clone, &["checkout", "-q", "-b", "main"]);
-    git(&clone, &["commit", "-q", "--allow-empty", "-m", "Begin"]);
-    git(&clone, &["push", "-q", "origin", "main"]);
-    bare.display().to_string()
-}
-
 impl Service {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -123,7 +80,7 @@ impl Service {
         });
         let path = dir.path().join("config.json");
         std::fs::write(&path, config.to_string()).unwrap();
-        let mut child = Command::new(example())
+        let mut child = Command::new(example("host_service"))
             .arg(&path)
             .stdout(Stdio::piped())
             .spawn()
@@ -191,7 +148,7 @@ fn origin_of(service: &Service, rig: &str) -> String {
         return dir.join("origin.git").display().to_string();
     }
     std::fs::create_dir(&dir).unwrap();
-    origin(&dir)
+    origin(&dir).display().to_string()
 }
 
 #[tokio::test]
@@ -261,6 +218,26 @@ async fn people_reach_their_town_and_rig_and_nothing_else() {
         (StatusCode::OK, &json!(bead))
     );
     assert!(!view["events"].as_array().unwrap().is_empty(), "{view}");
+    // Its agent has begun, or is about to: both can be said.
+    let (status, text) = service.get(ANN, &format!("{path}/explain")).await;
+    let explained: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(explained["explanation"]["bead_id"], json!(bead));
+    let explain = format!("{path}/explain");
+    assert_eq!(service.get(BOB, &explain).await.0, StatusCode::NOT_FOUND);
+    let (status, text) = service.get(ANN, "/towns/t1/dry-run").await;
+    let dry: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert!(dry["actions"].is_array(), "{dry}");
+    // The breaker is the whole town's, and so no business of one rig's.
+    let (status, refusal) = service
+        .post(BOB, "/towns/t1/commands/probe", json!({}))
+        .await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        refusal["message"].as_str().unwrap().contains("whole town"),
+        "{refusal}"
+    );
     assert!(service.end(), "it did not end in order");
 }
 

@@ -6,8 +6,10 @@
     reason = "helpers of a test are tests, too"
 )]
 
-use std::path::{Path, PathBuf};
-use std::process::Command as Process;
+#[path = "support/git.rs"]
+mod git;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use gastown_runtime::{
 use gastown_store_memory::MemoryStore;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
+
+use crate::git::{git, origin};
 
 /// Only a test that fails waits this long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -53,34 +57,6 @@ refinery)
 esac
 read -r result
 "#;
-
-fn git(dir: &Path, args: &[&str]) -> String {
-    let output = Process::new("git")
-        .arg("-C")
-        .arg(dir)
-        .args(["-c", "user.name=Test", "-c", "user.email=test@test.invalid"])
-        .args(args)
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {args:?}: {stderr}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// A bare origin with one commit on `main`.
-fn origin(dir: &Path) -> PathBuf {
-    let (bare, clone) = (dir.join("origin.git"), dir.join("clone"));
-    std::fs::create_dir_all(&bare).unwrap();
-    git(&bare, &["init", "-q", "--bare", "-b", "main"]);
-    let url = bare.display().to_string();
-    git(dir, &["clone", "-q", &url, "clone"]);
-    git(&clone, &["checkout", "-q", "-b", "main"]);
-    std::fs::write(clone.join("README.md"), "hello\n").unwrap();
-    git(&clone, &["add", "."]);
-    git(&clone, &["commit", "-qm", "Begin"]);
-    git(&clone, &["push", "-q", "origin", "main"]);
-    bare
-}
 
 async fn open(dir: &Path, store: &MemoryStore) -> (Runner, TownHandle, Arc<ProcessRuntime>) {
     let script = dir.join("agent.sh");

@@ -3,13 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 // The tests of a part of the example run with these.
+#[path = "support/example.rs"]
+mod example;
 #[path = "../examples/town/sanitize.rs"]
 mod sanitize;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
+
+use crate::example::example;
 
 /// When the town is killed, after each start: as it is founded, as agents start, in their work.
 const KILLS_AFTER: [Duration; 6] = [
@@ -32,27 +36,8 @@ const MERGES: [&str; 8] = [
     "Merge \"Write Roman numerals\"",
 ];
 
-/// The built example; builds it where only this test was asked for.
-fn example() -> PathBuf {
-    // This is target/<profile>/deps/town_example-0123456789abcdef.
-    let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let name = format!("town{}", std::env::consts::EXE_SUFFIX);
-    let path = profile.join("examples").join(name);
-    if !path.exists() {
-        let mut build = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-        build.args(["build", "--package", "gastown-runtime", "--example", "town"]);
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success());
-    }
-    path
-}
-
 fn town(dir: &Path) -> Command {
-    let mut command = Command::new(example());
+    let mut command = Command::new(example("town"));
     command.arg("--dir").arg(dir);
     command
 }
@@ -201,7 +186,7 @@ fn what_cannot_be_begun_is_refused_and_left_as_it_is() {
     std::fs::write(at("file"), "").unwrap();
     let mut without_git = town(&at("no-git"));
     without_git.env("PATH", at("no-programs"));
-    let mut unknown_argument = Command::new(example());
+    let mut unknown_argument = Command::new(example("town"));
     unknown_argument.arg("--nonsense");
     let cases = [
         (town(&at("foreign")), "holds something else"),

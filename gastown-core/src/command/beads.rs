@@ -16,7 +16,6 @@ use crate::edge::{Edge, EdgeKind};
 use crate::ids::{AgentId, BeadId, RigId};
 use crate::reason::{Reason, ReasonCode};
 use crate::review::ReviewOutcome;
-use crate::rig::Repository;
 use crate::town::Town;
 use crate::work::{Work, label};
 
@@ -109,10 +108,9 @@ impl Town {
         let (Some(review), Some(rig)) = (bead.review(), rig.and_then(|rig| self.rig(rig))) else {
             return Ok(());
         };
-        let elsewhere = review.pr_url.as_ref().filter(|url| {
-            Repository::of_pr_url(url).map(|(repository, _)| repository) != rig.repository()
-        });
-        if let Some(url) = elsewhere {
+        if let Some(url) = &review.pr_url
+            && !rig.has_pull_request(url)
+        {
             return Err(CommandError::conflict(
                 "rig_id",
                 format!(

@@ -186,7 +186,10 @@ impl Town {
         Ok(Did::text("the settings are updated"))
     }
 
-    pub(super) fn probe_by_command(&mut self) -> Executed {
+    pub(super) fn probe_by_command(&mut self, actor: &Actor) -> Executed {
+        if actor.rig.is_some() {
+            return Err(CommandError::forbidden("the breaker is the whole town's"));
+        }
         match self.state().breaker.state {
             BreakerState::Closed => Err(CommandError::conflict(".", "the breaker is closed")),
             BreakerState::HalfOpen => Err(CommandError::conflict(".", "a probe is under way")),
@@ -501,6 +504,9 @@ mod tests {
         probe []: the next eligible bead is dispatched as a probe
           town.breaker.probe_asked: false → true
         ");
+        let of_one_rig =
+            r#"{"type": "probe", "caller": {"kind": "user", "id": "ann", "rig_id": "r1"}}"#;
+        insta::assert_snapshot!(executes(&open, of_one_rig), @"refused Forbidden: caller: the breaker is the whole town's");
         assert_eq!(
             Caller::user("ann"),
             Caller::User {

@@ -7,8 +7,10 @@ use super::{Transition, Violation};
 pub(super) fn check_step(step: &Transition<'_>, out: &mut Vec<Violation>) {
     for merge in step.merges() {
         let certificate = &merge.certificate;
+        let settings = step.before.bead(&merge.bead_id);
+        let settings = settings.map(|mr| step.before.settings_of_review(mr));
         let valid = certificate.head_sha == merge.head_sha
-            && certificate.is_valid(step.before.policy(), step.now);
+            && settings.is_some_and(|it| certificate.is_valid(&it, step.before.policy(), step.now));
         if !valid {
             let message = "merged without a valid certificate for its head";
             out.push(Violation::new("I19", [&merge.bead_id], message));

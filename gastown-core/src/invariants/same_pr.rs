@@ -6,7 +6,6 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::{Transition, Violation};
-use crate::rig::Repository;
 use crate::time::Timestamp;
 use crate::town::Town;
 
@@ -15,9 +14,8 @@ pub(super) fn check(town: &Town, _: Timestamp, out: &mut Vec<Violation>) {
         let Some(url) = mr.review().and_then(|review| review.pr_url.as_ref()) else {
             continue;
         };
-        let named = Repository::of_pr_url(url).map(|(repository, _)| repository);
         if let Some(rig) = town.rig_of_review(mr)
-            && (named.is_none() || named != rig.repository())
+            && !rig.has_pull_request(url)
         {
             let message = format!("{} has a pull request outside of rig {}", mr.id, rig.id);
             out.push(Violation::new("I14", [&mr.id], message));
@@ -39,13 +37,13 @@ pub(super) fn check_step(step: &Transition<'_>, out: &mut Vec<Violation>) {
         };
         let Some(review) = mr.review() else { continue };
         let rig = step.before.rig_of_review(mr);
-        let of_rig = rig.and_then(|rig| rig.repository());
-        let named = Repository::of_pr_url(&merge.pr_url).map(|(repository, _)| repository);
         let certificate = &merge.certificate;
-        let right_place = named.is_some()
-            && named == of_rig
-            && rig.is_some_and(|rig| rig.id == certificate.rig_id)
-            && of_rig.is_some_and(|known| known.path() == certificate.repository);
+        let right_place = rig.is_some_and(|rig| {
+            let known = rig.repository();
+            rig.has_pull_request(&merge.pr_url)
+                && rig.id == certificate.rig_id
+                && known.is_some_and(|known| known.path() == certificate.repository)
+        });
         let right_branches = certificate.base_branch == review.target_branch
             && review.observation.as_ref().is_some_and(|seen| {
                 seen.observation.head_branch == review.branch

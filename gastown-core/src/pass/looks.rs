@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::bead::Bead;
-use crate::condition::{ConditionKind, ConditionSubject};
+use crate::condition::{Condition, ConditionKind, ConditionSubject};
 use crate::ids::{BeadId, RigId};
 use crate::review::Seen;
 use crate::time::Timestamp;
@@ -51,14 +51,10 @@ impl Looks {
         Self { probes, held_back }
     }
 
-    /// Whether this pull request probes whether a condition still holds.
-    pub(crate) fn probes(
-        &self,
-        mr: &BeadId,
-        kind: ConditionKind,
-        subject: &ConditionSubject,
-    ) -> bool {
-        self.probes.get(&(kind, subject.clone())) == Some(mr)
+    /// The pull request that probes whether a condition still holds.
+    pub(crate) fn probe_of(&self, condition: &Condition) -> Option<&BeadId> {
+        let key = (condition.kind, condition.subject.clone());
+        self.probes.get(&key)
     }
 
     /// Until when the look at a pull request waits for a new budget.

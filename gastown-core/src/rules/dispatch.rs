@@ -38,9 +38,7 @@ pub(super) fn candidates<'a>(pass: &Pass<'a>) -> Vec<(&'a Bead, Vec<ActionKind>)
     let mut out: Vec<(&'a Bead, Vec<ActionKind>)> = Vec::new();
     let mut take = |bead: &'a Bead, verdict: Verdict| {
         if let Verdict::Act(actions) = verdict
-            && actions
-                .iter()
-                .any(|action| matches!(action, ActionKind::DispatchAgent(_)))
+            && actions.iter().any(ActionKind::sends_an_agent)
         {
             out.push((bead, actions));
         }
@@ -72,11 +70,14 @@ fn unless_held_back(pass: &Pass<'_>, judge: impl FnOnce() -> Verdict) -> Verdict
     if !is_probe_due(pass) {
         return Verdict::wait(obstacle);
     }
-    // What keeps it from being the probe is what it waits for.
+    // What keeps it from being the probe is what it waits for; only sending is held back.
     match judge() {
         Verdict::Wait(mut waits) => {
             waits.push(obstacle);
             Verdict::Wait(waits)
+        }
+        Verdict::Act(actions) if !actions.iter().any(ActionKind::sends_an_agent) => {
+            Verdict::Act(actions)
         }
         Verdict::Act(_) | Verdict::NotMine => Verdict::wait(obstacle),
     }

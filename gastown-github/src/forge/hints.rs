@@ -2,38 +2,35 @@
 
 use gastown_core::events::Webhook;
 use gastown_core::{Event, EventId, Timestamp};
-use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
-use crate::error::Error;
-use crate::webhook::{Hint, HintKind, Subject, interpret};
+use crate::webhook::{Hint, HintKind, Subject};
 
-/// The events that a verified webhook stands for, ready to be appended; `at` is when it came.
+/// The events that the hints of a verified webhook stand for, ready to be appended; `at` is when it
+/// came.
 ///
-/// Their ids are made of the delivery's, or of the body where it has none: one that comes again is
-/// ignored by the store. A hint without an event, of settings say, is left out: who has a
-/// [`crate::GitHub`] lets it heed the hints of [`interpret`] as well.
+/// Their ids are made of the delivery's, so that the store ignores one that comes again. A hint
+/// without an event, of settings say, is left out: [`crate::GitHub::heed`] is for those.
 ///
 /// ```
-/// use gastown_github::webhook::events;
+/// use gastown_github::webhook::{events, interpret};
 /// let mut headers = http::HeaderMap::new();
 /// headers.insert("content-type", "application/json".parse()?);
 /// headers.insert("x-github-event", "pull_request".parse()?);
 /// headers.insert("x-github-delivery", "d-1".parse()?);
 /// let body = br#"{"action": "synchronize", "number": 7, "pull_request": {"number": 7},
 ///                 "repository": {"full_name": "acme/api"}}"#;
-/// let events = events(&headers, body, "2026-04-04T12:00:00Z".parse()?)?;
+/// let events = events(&interpret(&headers, body)?, "2026-04-04T12:00:00Z".parse()?);
 /// assert_eq!(events[0].id.as_str(), "github-d-1-0");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Errors
-/// [`Error::InterpretWebhook`] if it does not say what happened, or cannot be read at all.
-pub fn events(headers: &HeaderMap, body: &[u8], at: Timestamp) -> Result<Vec<Event>, Error> {
-    let hints = interpret(headers, body)?;
+#[must_use]
+pub fn events(hints: &[Hint], at: Timestamp) -> Vec<Event> {
     let events = hints.iter().enumerate().filter_map(|(number, hint)| {
         let kind = hint.event()?.into();
-        let id = id(&hint.delivery, number).or_else(|| id(&digest(body), number))?;
+        let named = id(&hint.delivery, number);
+        // A delivery without a name that an event can have: every one counts as new.
+        let id = named.or_else(|| id(&digest(&format!("{at} {hint:?}")), number))?;
         Some(Event {
             id,
             at,
@@ -41,17 +38,16 @@ pub fn events(headers: &HeaderMap, body: &[u8], at: Timestamp) -> Result<Vec<Eve
             kind,
         })
     });
-    Ok(events.collect())
+    events.collect()
 }
 
-/// None where the delivery has no name, or one that no event can have.
 fn id(delivery: &str, number: usize) -> Option<EventId> {
     let named = Some(delivery).filter(|delivery| !delivery.is_empty())?;
     EventId::new(format!("github-{named}-{number}")).ok()
 }
 
-fn digest(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
+fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

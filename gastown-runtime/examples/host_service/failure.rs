@@ -18,8 +18,6 @@ pub(crate) enum Failure {
     NotFound,
     /// The body or a command is wrong: the field and what is wrong with it.
     Refused { field: String, message: String },
-    /// A webhook that can't be taken.
-    Webhook(StatusCode),
     /// The town can't do it now.
     Unavailable(RuntimeError),
 }
@@ -58,7 +56,6 @@ impl IntoResponse for Failure {
             Self::Refused { field, message } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Some(field), message)
             }
-            Self::Webhook(status) => return status.into_response(),
             Self::Unavailable(error) => {
                 // What the store says may name paths: it is for the service's own log.
                 tracing::warn!(%error, "a request could not be served");

@@ -1,44 +1,52 @@
-//! What GitHub says: verified, interpreted, and appended as facts. A webhook only makes pull
-//! requests due for a look, so one that is lost costs time and nothing else.
+//! What GitHub says, taken by the ready service: verified, interpreted, and appended as facts. A
+//! webhook only makes pull requests due for a look, so one that is lost costs time and nothing else.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use gastown_core::TownId;
-use gastown_github::webhook::{events, verify};
+use gastown_github::webhook::service::{HintSink, NotTaken, WebhookService};
+use gastown_github::webhook::{Hint, events};
+use gastown_runtime::TownHandle;
+use tower_service::Service;
 
-use crate::failure::Failure;
 use crate::host::Host;
 
-/// GitHub sends no more, in bytes.
-const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
-
 pub(crate) fn router() -> Router<Host> {
-    Router::new()
-        .route("/towns/{town}/webhooks/github", post(receive))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+    Router::new().route("/towns/{town}/webhooks/github", post(receive))
 }
 
-async fn receive(
-    State(host): State<Host>,
-    Path(town): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, Failure> {
+async fn receive(State(host): State<Host>, Path(town): Path<String>, request: Request) -> Response {
+    let town = TownId::new(town).ok();
+    let hook = town
+        .and_then(|id| host.town(&id).ok())
+        .and_then(|town| Some((town.webhook_secret.clone()?, town.handle.clone())));
     // A town that is not here and a signature that is wrong look the same from outside.
-    let refused = || Failure::Webhook(StatusCode::UNAUTHORIZED);
-    let town_id = TownId::new(town).map_err(|_| refused())?;
-    let town = host.town(&town_id).map_err(|_| refused())?;
-    let secret = town.webhook_secret.as_deref().ok_or_else(refused)?;
-    verify(secret.as_bytes(), &headers, &body).map_err(|_| refused())?;
-    let events = events(&headers, &body, town.handle.now());
-    let events = events.map_err(|error| {
-        tracing::warn!(%error, "a webhook could not be read");
-        Failure::Webhook(StatusCode::BAD_REQUEST)
-    })?;
-    // A delivery that comes again is ignored.
-    town.handle.append(events).await?;
-    Ok(StatusCode::ACCEPTED)
+    let Some((secret, handle)) = hook else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    let answer = WebhookService::new(secret, Arc::new(Events(handle))).call(request);
+    match answer.await {
+        Ok(response) => response.map(axum::body::Body::new).into_response(),
+        Err(never) => match never {},
+    }
+}
+
+/// Appends what hints stand for to a town.
+struct Events(TownHandle);
+
+#[async_trait]
+impl HintSink for Events {
+    async fn take(&self, hints: Vec<Hint>) -> Result<(), NotTaken> {
+        let appended = self.0.append(events(&hints, self.0.now()));
+        appended.await.map_err(|error| {
+            tracing::warn!(%error, "a webhook could not be taken");
+            NotTaken
+        })
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gastown_core::{
     AgentId, AgentStatus, Bead, BeadId, BeadKind, BreakerState, ExplainedWait, Explanation,
-    Timestamp, Town, WaitFor, explain, next_wakeup,
+    Timestamp, Town, WaitFor, explain,
 };
 
 /// Every live bead of a settled town is explained, and one of its waits at least is for somebody
@@ -96,21 +96,12 @@ fn is_sound(
         WaitFor::Person => demand(knows(town, bead), "a person whom nobody told"),
         WaitFor::Condition => demand(
             goes_on
-                || wait.until.is_some_and(|until| until > now)
-                || is_probed(town, now)
                 || town
                     .conditions()
                     .any(|condition| condition.told_at.is_some()),
             "a condition that nobody was told of",
         ),
     }
-}
-
-/// A live pull request is looked at, which shows whether a condition still holds.
-fn is_probed(town: &Town, now: Timestamp) -> bool {
-    let has_pull_request =
-        |bead: &Bead| bead.review().is_some_and(|review| review.pr_url.is_some());
-    town.live_beads().any(has_pull_request) && next_wakeup(town, now).is_some()
 }
 
 fn other_bead<'a>(town: &'a Town, wait: &ExplainedWait) -> Option<&'a Bead> {

@@ -2,11 +2,12 @@
 
 use crate::action::{ActionKind, ProbeBreaker};
 use crate::breaker::BreakerState;
+use crate::eligible::{probe_due, probe_wait};
 use crate::ids::RigId;
 use crate::pass::{Due, Pass};
 use crate::rules::dispatch::candidates;
 use crate::rules::{On, Rule};
-use crate::verdict::{Verdict, Wait, WaitFor};
+use crate::verdict::Verdict;
 
 pub(super) const RULE: Rule = Rule {
     id: "breaker/probe",
@@ -21,11 +22,8 @@ fn evaluate(pass: &Pass<'_>) -> Verdict {
     if breaker.state != BreakerState::Open || pass.town.is_draining() {
         return Verdict::NotMine;
     }
-    if breaker.probes >= pass.policy().probe_limit && !breaker.probe_asked {
-        return Verdict::wait(Wait::on(
-            WaitFor::Person,
-            "starts keep failing; a person must send `probe`",
-        ));
+    if probe_due(pass) != Some(Due::Now) {
+        return Verdict::wait(probe_wait(pass));
     }
     // The rig that was probed longest ago; never counts as longest. First bead first.
     let last_probe = |rig: Option<&RigId>| rig.and_then(|rig| breaker.probed_rigs.get(rig));
@@ -35,27 +33,14 @@ fn evaluate(pass: &Pass<'_>) -> Verdict {
     let Some((bead, dispatch)) = chosen else {
         return Verdict::NotMine;
     };
-    let opened = breaker.opened_at.unwrap_or(bead.created_at);
-    let due = if breaker.probe_asked {
-        Due::Now
-    } else {
-        pass.stale(opened, pass.policy().probe_pause(breaker.probes))
-    };
-    match due {
-        Due::Now => {
-            let mut actions = alloc::vec![
-                ProbeBreaker {
-                    bead_id: bead.id.clone()
-                }
-                .into()
-            ];
-            actions.extend(dispatch);
-            Verdict::Act(actions)
+    let mut actions = alloc::vec![
+        ProbeBreaker {
+            bead_id: bead.id.clone()
         }
-        Due::At(until) => Verdict::wait(
-            Wait::until(until, "starts keep failing; the breaker probes again later").since(opened),
-        ),
-    }
+        .into()
+    ];
+    actions.extend(dispatch);
+    Verdict::Act(actions)
 }
 
 fn dispatched_rig(action: &ActionKind) -> Option<&RigId> {

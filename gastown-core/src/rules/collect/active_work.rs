@@ -2,7 +2,7 @@
 
 use crate::agent::{Agent, AgentStatus, Role};
 use crate::bead::{Bead, BeadStatus};
-use crate::eligible::{is_reviewed, issue_obstacles, needs_refinery};
+use crate::eligible::{is_reviewed, issue_obstacles, needs_refinery, review_obstacles};
 use crate::pass::Pass;
 use crate::work::Work;
 
@@ -51,9 +51,8 @@ fn needs_reviewer(pass: &Pass<'_>, mr: &Bead) -> bool {
         BeadStatus::InReview | BeadStatus::Closed | BeadStatus::Failed => false,
     };
     needs
-        && !mr.held
+        && review_obstacles(pass.town, mr).is_empty()
         && pass.town.holders(&mr.id).next().is_none()
-        && !pass.town.has_live_blocker(&mr.id)
         && !pass.attempts_spent(mr)
         && !pass.town.lineage_spent(mr)
 }
@@ -67,6 +66,18 @@ mod tests {
     fn active(text: &str) -> bool {
         let town = town(&std::format!("rig r1\n{text}"));
         is_there_work(&Pass::new(&town, at("0s")))
+    }
+
+    /// What no refinery is sent to keeps no container.
+    #[test]
+    fn a_review_of_a_step_is_no_active_work() {
+        let review = |label: &str| {
+            active(&std::format!(
+                "bead b1 issue in_review rig_id=r1 labels=[{label}]\nbead m1 merge_request open rig_id=r1 review.source=b1"
+            ))
+        };
+        assert!(review(r#""ui""#));
+        assert!(!review(r#""gt:molecule-step""#));
     }
 
     #[test]

@@ -102,7 +102,7 @@ mod tests {
                 ),
                 (
                     WaitFor::Time,
-                    "starts keep failing; the breaker probes again later"
+                    "starts keep failing; the next one that can be made is the breaker's probe"
                 ),
             ]
         );

@@ -1,17 +1,14 @@
 //! `dispatch/review`: an open MR bead that needs a refinery gets one.
 
-use alloc::vec::Vec;
-
 use super::{Chosen, backoff_wait, begin, longest_idle, unless_held_back};
 use crate::agent::{AgentStatus, Role};
 use crate::bead::{Bead, BeadStatus};
-use crate::eligible::{blocker_waits, needs_refinery};
+use crate::eligible::{needs_refinery, review_obstacles};
 use crate::ids::RigId;
 use crate::pass::{Due, Pass, Plan};
 use crate::reason::ReasonCode;
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
-use crate::work::Work;
 
 pub(super) const RULE: Rule = Rule {
     id: "dispatch/review",
@@ -25,7 +22,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     if !is_mine(pass, mr) {
         return Verdict::NotMine;
     }
-    let waits = obstacles(pass, mr);
+    let waits = review_obstacles(pass.town, mr);
     if !waits.is_empty() {
         return Verdict::Wait(waits);
     }
@@ -42,31 +39,6 @@ fn is_mine(pass: &Pass<'_>, mr: &Bead) -> bool {
         && mr.status == BeadStatus::Open
         && pass.town.holders(&mr.id).next().is_none()
         && needs_refinery(pass.town, mr, pass.review_settings(mr))
-}
-
-fn obstacles(pass: &Pass<'_>, mr: &Bead) -> Vec<Wait> {
-    let mut waits = blocker_waits(pass.town, mr);
-    // A step or a request is not worked on by itself: a review of one came from outside, and ends
-    // with it (`review/source-gone`), perhaps in the same settlement.
-    let source = pass.town.source_of(mr).and_then(|id| pass.town.bead(id));
-    if let Some(source) = source.filter(|source| is_no_work_of_its_own(source)) {
-        let text = "its source is a step or a request, which is not worked on by itself";
-        waits.push(Wait::on(WaitFor::Bead, text).id(source.id.as_str()));
-    }
-    if mr.held {
-        waits.push(Wait::on(
-            WaitFor::Person,
-            "is held until a person releases it",
-        ));
-    }
-    waits
-}
-
-fn is_no_work_of_its_own(bead: &Bead) -> bool {
-    matches!(
-        bead.work(),
-        Some(Work::MoleculeStep | Work::TriageRequest(_))
-    )
 }
 
 /// Which budget of a review is spent.
@@ -87,7 +59,7 @@ pub(super) fn spent(pass: &Pass<'_>, mr: &Bead) -> (ReasonCode, &'static str) {
 /// As the rule, whatever drain and breaker say.
 pub(super) fn judge(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     let budget_left = !pass.attempts_spent(mr) && !pass.town.lineage_spent(mr);
-    if !is_mine(pass, mr) || !obstacles(pass, mr).is_empty() || !budget_left {
+    if !is_mine(pass, mr) || !review_obstacles(pass.town, mr).is_empty() || !budget_left {
         return Verdict::NotMine;
     }
     match pass.town.rig_of_review(mr).map(|rig| rig.id.clone()) {
@@ -169,6 +141,20 @@ mod tests {
 
     fn with(rest: &str) -> std::string::String {
         acts(&std::format!("rig r1\n{MR}\n{rest}"), "0s")
+    }
+
+    #[test]
+    fn dispatch_review_tells_of_a_missing_rig_although_the_breaker_is_open() {
+        let town = "
+            town breaker.state=open breaker.opened_at=-1d breaker.told_at=-1d
+            bead b1 issue in_review status_changed_at=0s
+            bead m1 merge_request open review.source=b1 status_changed_at=-1d
+        ";
+        let told = acts(town, "0s");
+        assert!(
+            told.contains("tell bead_id=m1 category=mr_without_rig"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn merge(
         return Verdict::wait(condition_wait(condition, text).not_before(until));
     }
     let certificate = certify(pass.town, mr, settings, green, pass.now);
-    match certificate.filter(|it| it.is_valid(pass.policy(), pass.now)) {
+    match certificate.filter(|it| it.is_valid(settings, pass.policy(), pass.now)) {
         None => Verdict::act(clear(mr)),
         Some(certificate) => Verdict::act(MergePr {
             bead_id: mr.id.clone(),

@@ -1,8 +1,10 @@
 //! `review/poll`: looking at pull requests, no more often than it can matter.
 
+use alloc::vec;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{condition_wait, live_pull_request};
+use super::{condition_wait, live_pull_request, waits_for_probe};
 use crate::action::PollPr;
 use crate::bead::Bead;
 use crate::condition::ConditionKind;
@@ -31,7 +33,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         return Verdict::NotMine;
     };
     let is_probe = match under_condition(pass, mr) {
-        UnderCondition::Waits(wait) => return Verdict::wait(wait),
+        UnderCondition::Waits(waits) => return Verdict::Wait(waits),
         UnderCondition::Probes => true,
         UnderCondition::None => false,
     };
@@ -85,7 +87,7 @@ enum UnderCondition {
     /// It is the probe of each, and its time has come.
     Probes,
     /// Another one probes, or it is too early.
-    Waits(Wait),
+    Waits(Vec<Wait>),
 }
 
 /// Under a condition only its probe goes, when its time has come.
@@ -98,20 +100,17 @@ fn under_condition(pass: &Pass<'_>, mr: &Bead) -> UnderCondition {
     for condition in holding {
         let text = "the forge can't be asked";
         if condition.kind == ConditionKind::RateLimited {
-            return UnderCondition::Waits(condition_wait(condition, text));
+            return UnderCondition::Waits(vec![condition_wait(condition, text)]);
         }
-        if !pass
-            .looks()
-            .probes(&mr.id, condition.kind, &condition.subject)
-        {
-            let text = "another pull request probes the forge";
-            return UnderCondition::Waits(condition_wait(condition, text));
+        if pass.looks().probe_of(condition) != Some(&mr.id) {
+            return UnderCondition::Waits(waits_for_probe(pass, condition));
         }
         let Some(at) = condition.next_probe_at else {
             continue;
         };
         if let Due::At(until) = pass.reached(at) {
-            return UnderCondition::Waits(condition_wait(condition, text).not_before(until));
+            let wait = condition_wait(condition, text).not_before(until);
+            return UnderCondition::Waits(vec![wait]);
         }
         under = UnderCondition::Probes;
     }

@@ -1,6 +1,6 @@
 //! `review/verify`: whether a direct merge landed is asked, never believed.
 
-use super::condition_wait;
+use super::waits_for_probe;
 use crate::action::VerifyMerge;
 use crate::bead::Bead;
 use crate::pass::{Due, Pass};
@@ -29,7 +29,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         .conditions_of(&mr.id)
         .find(|condition| condition.kind.holds_polls());
     if let Some(condition) = trouble {
-        return Verdict::wait(condition_wait(condition, "the forge can't be asked"));
+        return Verdict::Wait(waits_for_probe(pass, condition));
     }
     let due = match verify.asked_at {
         None => Due::Now,
@@ -74,7 +74,9 @@ fn tell(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around, settled};
+    use crate::ids::BeadId;
+    use crate::testing::{acts, around, at, settled, town};
+    use crate::verdict::WaitFor;
 
     const TOWN: &str = "
         rig r1
@@ -143,6 +145,16 @@ mod tests {
             bead b2 issue in_review rig_id=r1
             bead m2 merge_request in_progress rig_id=r1 review.source=b2 review.pr_url=https://github.com/acme/r1/pull/2 review.poll.last_at=0s review.reviewed.at=0s review.reviewed.head_sha=h1
             edge m2 tracks b2"#;
-        assert!(!acts(&std::format!("{trouble}\n{TOWN}"), "0s").contains("verify"));
+        let text = std::format!("{trouble}\n{TOWN}");
+        assert!(!acts(&text, "0s").contains("verify"));
+        // Whose look can show that it is over, and when, is said.
+        let explained =
+            crate::explain(&town(&text), at("0s"), &BeadId::new("m1").unwrap()).unwrap();
+        let probes = explained
+            .waits_for
+            .iter()
+            .find(|wait| wait.kind == WaitFor::Bead);
+        assert_eq!(probes.and_then(|wait| wait.id.as_deref()), Some("m2"));
+        assert_eq!(explained.next_rule.unwrap().rule, "review/poll");
     }
 }
