@@ -12,6 +12,7 @@ mod escalations;
 mod issues;
 mod mail;
 mod molecules;
+mod named;
 mod patch;
 mod retry;
 mod review;

@@ -76,6 +76,7 @@ mod pass;
 mod policy;
 mod prompts;
 mod reason;
+mod recall;
 mod reconcile;
 pub mod replay;
 pub mod report;
@@ -136,6 +137,7 @@ pub use merge_queue::{
 pub use nudge::{Nudge, NudgeMode, NudgePriority, NudgeTier};
 pub use policy::{FailedBlocker, Policy};
 pub use reason::{Reason, ReasonCode};
+pub use recall::{RecallError, recall};
 pub use reconcile::{SettleFault, Settled, reconcile, settle};
 pub use review::Review;
 pub use rig::{Repository, Rig};

@@ -5,6 +5,9 @@
 //! compares what comes of it with what came of it then: bead events, receipts, actions, effects.
 //! Later snapshots are compared with the state. Whatever differs is named with the tick.
 //!
+//! What a host commits beside its ticks can't be repeated. A snapshot that follows it is where the
+//! replay goes on; without one [`ReplayError::Gap`] names the versions between.
+//!
 //! ```
 //! use gastown_core::replay::Replay;
 //! use gastown_core::{Policy, Town, TownConfig, TownId, TickInput, snapshot_entries, tick, wire};
@@ -18,7 +21,8 @@
 //!     r#"{"type": "add_rig", "caller": {"kind": "user", "id": "ann"}, "rig_id": "r1",
 //!         "name": "api", "git_url": "https://github.com/acme/api.git", "default_branch": "main"}"#,
 //! )?;
-//! let input = TickInput { number: 2, now, loaded: false, stored: &[], local: &[], commands: &[command] };
+//! let input = TickInput { number: 2, now, loaded: false, recalled: &[], stored: &[], local: &[],
+//!     commands: &[command] };
 //! let ticked = tick(&mut town, &input);
 //! let entries = ticked.changes.history.iter().cloned().chain(ticked.record(&input, core::time::Duration::ZERO));
 //! for entry in entries {
@@ -39,8 +43,11 @@ use serde_json::Value;
 
 use crate::command::CommandKind;
 use crate::event::Event;
-use crate::ids::shown;
-use crate::store::{ChangeSet, HistoryEntry, HistoryKind, Row, RowKey};
+use crate::ids::{TownId, shown};
+use crate::store::{
+    ChangeSet, HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, Row, RowKey, Store,
+    StoreError,
+};
 use crate::tick::{
     CommandRecord, EventRecord, SnapshotRecord, SnapshotRowsRecord, TickInput, TickRecord, Ticked,
     effect_names, recorded_actions, tick, to_json,
@@ -113,6 +120,7 @@ pub struct Replay {
     town: Option<Town>,
     version: u64,
     ticks: u64,
+    unrecorded: u64,
     snapshot: Option<Snapshot>,
     waiting: Waiting,
 }
@@ -128,6 +136,7 @@ struct Snapshot {
 /// What belongs to the next tick.
 #[derive(Debug, Default)]
 struct Waiting {
+    recalled: Vec<Row>,
     bead_events: Vec<HistoryEntry>,
     events: Vec<EventRecord>,
     commands: Vec<CommandRecord>,
@@ -139,12 +148,15 @@ pub struct Replayed {
     /// The town.
     pub town: Town,
     /// Its rows, as far as the replay knows them: all but what had left the working set before the
-    /// first snapshot. Without secrets.
+    /// snapshot at which it began. Without secrets.
     pub rows: Vec<Row>,
     /// Its version.
     pub version: u64,
     /// How many ticks were replayed.
     pub ticks: u64,
+    /// How many versions were made by commits that no tick recorded, and are made up for by a
+    /// snapshot that follows them; 0 where everything was repeated.
+    pub unrecorded: u64,
 }
 
 impl Replay {
@@ -204,13 +216,16 @@ impl Replay {
             return Err(ReplayError::NoSnapshot);
         };
         let Waiting {
+            recalled,
             bead_events,
             events,
             commands,
         } = &self.waiting;
-        if self.snapshot.is_some()
-            || !(bead_events.is_empty() && events.is_empty() && commands.is_empty())
-        {
+        let is_between = recalled.is_empty()
+            && bead_events.is_empty()
+            && events.is_empty()
+            && commands.is_empty();
+        if self.snapshot.is_some() || !is_between {
             return Err(incomplete(self.version.saturating_add(1), "it has no end"));
         }
         Ok(Replayed {
@@ -218,10 +233,18 @@ impl Replay {
             rows: self.rows.into_values().collect(),
             version: self.version,
             ticks: self.ticks,
+            unrecorded: self.unrecorded,
         })
     }
 
     fn take_rows(&mut self, record: SnapshotRowsRecord) -> Result<(), ReplayError> {
+        if record.recalled {
+            // Before the first snapshot they belong to a tick that is passed over.
+            if self.town.is_some() {
+                self.waiting.recalled.extend(record.rows);
+            }
+            return Ok(());
+        }
         let Some(mut snapshot) = self.snapshot.take() else {
             return Err(incomplete(record.number, "rows of no snapshot"));
         };
@@ -231,13 +254,29 @@ impl Replay {
             return Ok(());
         }
         let Snapshot { number, rows, .. } = snapshot;
-        if self.town.is_none() {
-            self.rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
-        } else {
+        let unrecorded = match self.town {
+            Some(_) => number.saturating_sub(self.version),
+            None => 0,
+        };
+        if self.town.is_some() && unrecorded == 0 {
             self.compare_snapshot(number, &rows)?;
+        } else {
+            self.begin_at(&rows);
         }
+        self.unrecorded = self.unrecorded.saturating_add(unrecorded);
         self.version = number;
         self.load()
+    }
+
+    /// The first snapshot, or one after commits that no tick recorded: what they did can't be
+    /// repeated, but from here on it can. A snapshot stands before the records of its tick, so what
+    /// waits is theirs, and what had left the working set may be another now.
+    fn begin_at(&mut self, rows: &[Row]) {
+        self.waiting = Waiting::default();
+        self.rows = rows
+            .iter()
+            .map(|row| (row.key.clone(), row.clone()))
+            .collect();
     }
 
     /// A later snapshot shows the state that the replay has come to.
@@ -279,12 +318,14 @@ impl Replay {
             self.load()?;
         }
         let waiting = core::mem::take(&mut self.waiting);
+        self.recall(record, &waiting.recalled)?;
         let stored = events_of(record, waiting.events)?;
         let (commands, receipts) = commands_of(record, waiting.commands)?;
         let input = TickInput {
             number,
             now: record.now,
             loaded: record.loaded,
+            recalled: &waiting.recalled,
             stored: &stored,
             local: &record.local,
             commands: &commands,
@@ -300,6 +341,27 @@ impl Replay {
         Ok(())
     }
 
+    /// Rows that a tick recalled are those that the replay knows, or older than its first snapshot.
+    fn recall(&mut self, record: &TickRecord, recalled: &[Row]) -> Result<(), ReplayError> {
+        if recalled.len() != record.recalled {
+            let problem = format!("it recalled {} rows", record.recalled);
+            return Err(incomplete(record.number, problem));
+        }
+        for row in recalled {
+            let known = self.rows.entry(row.key.clone());
+            let known = &*known.or_insert_with(|| row.clone());
+            if known != row {
+                return Err(ReplayError::Differs {
+                    number: record.number,
+                    what: "the rows that it recalled",
+                    recorded: shown_row(Some(row)),
+                    replayed: shown_row(Some(known)),
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, changes: ChangeSet) {
         for row in changes.put {
             if !is_secret_row(&row.key) {
@@ -310,6 +372,30 @@ impl Replay {
             self.rows.remove(&key);
         }
     }
+}
+
+/// Whether the newest tick that the history of a town records made its `version`. Where it did not,
+/// somebody committed without a record, and a replay needs a snapshot to go on from.
+///
+/// # Errors
+/// As [`Store::history`].
+pub async fn is_recorded(
+    store: &dyn Store,
+    town: &TownId,
+    version: u64,
+) -> Result<bool, StoreError> {
+    let newest = HistoryFilter {
+        kind: Some(HistoryKind::Tick),
+        order: HistoryOrder::NewestFirst,
+        limit: 1,
+        ..HistoryFilter::default()
+    };
+    let page = store.history(town, newest).await?;
+    let number = page.first().and_then(|tick| {
+        let record: Value = serde_json::from_str(&tick.entry.body).ok()?;
+        record.get("number")?.as_u64()
+    });
+    Ok(number == Some(version))
 }
 
 impl Replayed {

@@ -72,7 +72,8 @@ pub enum HistoryKind {
     Event,
     /// A base for replay begins here; its rows are in the entries that follow.
     Snapshot,
-    /// Some of the rows of the snapshot before.
+    /// Some of the rows of the snapshot before; or rows that the tick which follows read because a
+    /// command named what had left the working set.
     SnapshotRows,
 }
 
@@ -153,6 +154,8 @@ pub enum HistoryOrder {
 pub struct PastFilter {
     /// Only rows of this kind.
     pub kind: Option<String>,
+    /// Only rows whose record says this in its `depends_on`: the edges that lead to a bead.
+    pub depends_on: Option<String>,
     /// Only rows after this key: the last one of a page gives the next page.
     pub after: Option<RowKey>,
     /// At most this many; 0 reads none.
@@ -394,7 +397,8 @@ pub enum BackendFailure {
 ///
 /// The rest
 /// - History is in the order of commit, is read from either end, and never changes but by `prune`.
-/// - `past_rows` gives what `load` leaves behind, in order of key, page by page.
+/// - `past_rows` gives what `load` leaves behind, in order of key, page by page; of all kinds or of
+///   one, all or those that lead to one bead.
 /// - `prune` removes events that a commit at an earlier time consumed, effects that were finished
 ///   at an earlier time, and what the history holds for replay before the newest snapshot of an
 ///   earlier time: without such a snapshot none of it. Bead events and rows stay.

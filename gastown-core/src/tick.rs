@@ -14,7 +14,7 @@ pub(crate) use self::record::{
 use crate::command::{Command, CommandError, Receipt};
 use crate::event::{Event, Observed};
 use crate::reconcile::{Settled, settle};
-use crate::store::{ChangeSet, HistoryEntry};
+use crate::store::{ChangeSet, HistoryEntry, Row};
 use crate::time::Timestamp;
 use crate::town::Town;
 
@@ -28,6 +28,9 @@ pub struct TickInput<'a> {
     /// Whether the town was loaded since its last tick. A town that goes on remembers more than
     /// its working set, so a replay has to load where its model did.
     pub loaded: bool,
+    /// What the commands name and the town has forgotten, from [`crate::recall`]; the tick begins
+    /// by remembering it.
+    pub recalled: &'a [Row],
     /// Events of the store's inbox; the commit consumes them.
     pub stored: &'a [Event],
     /// Events that only the host knows: heartbeats and gaps. Losing them in a crash does no harm.
@@ -55,6 +58,7 @@ pub struct Ticked {
 /// repeat what it did; the other half is [`Ticked::record`].
 pub fn tick(town: &mut Town, input: &TickInput<'_>) -> Ticked {
     let now = input.now;
+    town.remember(input.recalled);
     let mut events: Vec<&Event> = input.stored.iter().chain(input.local).collect();
     events.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
     let observed = events

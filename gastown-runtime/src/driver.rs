@@ -294,6 +294,7 @@ impl Driver {
         local: &[Event],
         now: Timestamp,
     ) -> Result<(), RuntimeError> {
+        let recalled = self.recall().await?;
         let Some(mut town) = self.state.town.take() else {
             return Err(RuntimeError::TownNotLoaded);
         };
@@ -303,6 +304,7 @@ impl Driver {
             number: self.state.version.saturating_add(1),
             now,
             loaded: self.state.loaded,
+            recalled: &recalled,
             stored,
             local,
             commands,

@@ -89,6 +89,10 @@ impl MemoryTown {
             .range((after, Bound::Unbounded))
             .filter(|(_, row)| !row.working)
             .filter(|(key, _)| filter.kind.as_ref().is_none_or(|kind| *kind == key.kind))
+            .filter(|(_, row)| {
+                let wanted = filter.depends_on.as_deref();
+                wanted.is_none_or(|wanted| depends_on(&row.body).as_deref() == Some(wanted))
+            })
             .take(filter.limit)
             .map(|(key, row)| row.named(key))
             .collect()
@@ -119,6 +123,12 @@ impl MemoryTown {
             .retain(|sequence, entry| *sequence >= base || !entry.kind.is_for_replay());
         all.saturating_sub(self.history.len())
     }
+}
+
+/// What a record says in its `depends_on`.
+fn depends_on(body: &str) -> Option<String> {
+    let record: serde_json::Value = serde_json::from_str(body).ok()?;
+    record.get("depends_on")?.as_str().map(Into::into)
 }
 
 /// The first entries that the filter wants.

@@ -9,9 +9,10 @@ use crate::failure::{Failure, damaged_file};
 pub(crate) const APPLICATION_ID: i64 = 0x4761_7354;
 
 /// One file each, in order; the schema is how many were applied. None is ever edited.
-pub(crate) const MIGRATIONS: [&str; 2] = [
+pub(crate) const MIGRATIONS: [&str; 3] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_replay.sql"),
+    include_str!("../migrations/0003_recall.sql"),
 ];
 
 /// The newest schema that this program knows.

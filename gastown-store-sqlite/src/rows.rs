@@ -75,20 +75,24 @@ pub(crate) fn past(
                 body: row.get(2)?,
             })
         };
-        let rows = match &filter.kind {
-            None => {
-                let mut statement = transaction.prepare_cached(sql::PAST)?;
-                let rows = statement.query_map(params![town_id, kind, id, limit], row)?;
-                rows.collect::<Result<_, _>>()?
-            }
-            Some(wanted) if wanted.as_str() < kind => Vec::new(),
-            Some(wanted) => {
-                let after = if wanted == kind { id } else { "" };
-                let mut statement = transaction.prepare_cached(sql::PAST_OF_KIND)?;
-                let rows = statement.query_map(params![town_id, wanted, after, limit], row)?;
-                rows.collect::<Result<_, _>>()?
-            }
+        // Those of one kind come after an id of that kind, if the key before was of it at all.
+        let (kind, id) = match &filter.kind {
+            Some(wanted) if wanted.as_str() < kind => return Ok(Vec::new()),
+            Some(wanted) if wanted != kind => (wanted.as_str(), ""),
+            Some(_) | None => (kind, id),
         };
+        let sql = match (&filter.kind, &filter.depends_on) {
+            (None, None) => sql::PAST,
+            (None, Some(_)) => sql::PAST_TO,
+            (Some(_), None) => sql::PAST_OF_KIND,
+            (Some(_), Some(_)) => sql::PAST_OF_KIND_TO,
+        };
+        let mut statement = transaction.prepare_cached(sql)?;
+        let rows = match &filter.depends_on {
+            None => statement.query_map(params![town_id, kind, id, limit], row)?,
+            Some(to) => statement.query_map(params![town_id, kind, id, limit, to], row)?,
+        };
+        let rows = rows.collect::<Result<_, _>>()?;
         Ok(rows)
     })
 }

@@ -32,6 +32,12 @@ statements! {
         WHERE town = ?1 AND working = 0 AND (kind, id) > (?2, ?3) ORDER BY kind, id LIMIT ?4";
     PAST_OF_KIND = "SELECT kind, id, body FROM rows INDEXED BY rows_past
         WHERE town = ?1 AND working = 0 AND kind = ?2 AND id > ?3 ORDER BY id LIMIT ?4";
+    PAST_TO = "SELECT kind, id, body FROM rows INDEXED BY rows_past_depends_on
+        WHERE town = ?1 AND working = 0 AND depends_on = ?5 AND (kind, id) > (?2, ?3)
+        ORDER BY kind, id LIMIT ?4";
+    PAST_OF_KIND_TO = "SELECT kind, id, body FROM rows INDEXED BY rows_past_depends_on
+        WHERE town = ?1 AND working = 0 AND depends_on = ?5 AND kind = ?2 AND id > ?3
+        ORDER BY id LIMIT ?4";
     PUT = "INSERT INTO rows (town, kind, id, working, body) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT (town, kind, id) DO UPDATE SET working = excluded.working, body = excluded.body";
     DELETE = "DELETE FROM rows WHERE town = ?1 AND kind = ?2 AND id = ?3";
@@ -127,6 +133,14 @@ mod tests {
             (LOAD, "rows_working (town=?)"),
             (PAST, "rows_past (town=? AND (kind,id)>(?,?))"),
             (PAST_OF_KIND, "rows_past (town=? AND kind=? AND id>?)"),
+            (
+                PAST_TO,
+                "rows_past_depends_on (town=? AND depends_on=? AND (kind,id)>(?,?))",
+            ),
+            (
+                PAST_OF_KIND_TO,
+                "rows_past_depends_on (town=? AND depends_on=? AND kind=? AND id>?)",
+            ),
             (PENDING_EVENTS, "events_pending (town=?)"),
             (PRUNE_EVENTS, "events_consumed (town=? AND consumed_at<?)"),
             (PENDING_EFFECTS, "effects_pending (town=?)"),

@@ -13,9 +13,10 @@ use gastown_core::{HistoryEntry, HistoryFilter, HistoryKind, Row, Store, StoreEr
 use rusqlite::Connection;
 
 /// One per published schema, in order: how a file of that time looks.
-const SAMPLES: [&str; 2] = [
+const SAMPLES: [&str; 3] = [
     include_str!("samples/0001.sql"),
     include_str!("samples/0002.sql"),
+    include_str!("samples/0003.sql"),
 ];
 
 fn each_sample(check: impl Fn(&Path)) {

@@ -251,9 +251,9 @@ fn shown(store: &dyn Store, town: &TownId) -> String {
     out.push(said(block_on(store.rows(town, &keys))));
     for (after, limit) in [(None, 99), (Some(key("bead", "b2")), 2)] {
         let filter = PastFilter {
-            kind: None,
             after,
             limit,
+            ..PastFilter::default()
         };
         out.push(said(block_on(store.past_rows(town, filter))));
     }

@@ -1,9 +1,10 @@
 //! A host in miniature: it drives a world's town through a store, tick by tick, as a runner does,
 //! but one call at a time. For tests of stores, of recovery and of replay.
 
+use gastown_core::replay::is_recorded;
 use gastown_core::{
-    Commit, EffectKey, Event, Finish, HistoryFilter, HistoryKind, Row, Store, StoreError,
-    TickInput, Town, snapshot_entries, tick,
+    Commit, EffectKey, Event, Finish, HistoryFilter, HistoryKind, RecallError, Row, Store,
+    StoreError, TickInput, Town, recall, snapshot_entries, tick,
 };
 
 use crate::world::{Input, Step, World};
@@ -87,7 +88,7 @@ impl<'a> Host<'a> {
     }
 
     /// Forgets everything and loads again, as after a crash; `with_base` leaves a base for replays,
-    /// and so does the first load that finds none.
+    /// and so does the first load that finds none, and one after a commit that no tick recorded.
     ///
     /// # Errors
     /// Whatever the store says; [`StoreError::Refused`] if its rows are no town.
@@ -100,7 +101,9 @@ impl<'a> Host<'a> {
             ..HistoryFilter::default()
         };
         let has_base = !self.store.history(&id, any_base).await?.is_empty();
-        self.base = (with_base || !has_base).then(|| loaded.rows.clone());
+        let is_recorded = is_recorded(self.store, &id, loaded.version).await?;
+        let needs_base = with_base || !has_base || !is_recorded;
+        self.base = needs_base.then(|| loaded.rows.clone());
         self.world.town = Town::from_rows(loaded.rows).map_err(|error| StoreError::Refused {
             operation: "load",
             reason: error.to_string(),
@@ -155,6 +158,26 @@ impl<'a> Host<'a> {
         Ok(())
     }
 
+    /// Something happens that no tick records: a host that writes a commit of its own. The town is
+    /// loaded again, as a runner does that was overtaken.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub async fn step_aside(&mut self, step: &Step) -> Result<(), StoreError> {
+        self.world.perform(step);
+        let commit = Commit {
+            expected_version: self.version,
+            lease_token: None,
+            changes: self.world.town.take_changes(),
+            consumed: Vec::new(),
+            effects: Vec::new(),
+            at: self.world.now,
+        };
+        let committed = self.store.commit(self.world.town.id(), commit).await?;
+        (self.tell)(Acknowledged::Committed(committed.version()));
+        self.reload(false).await
+    }
+
     /// One tick; returns whether there was anything to commit.
     ///
     /// # Errors
@@ -163,10 +186,13 @@ impl<'a> Host<'a> {
         let id = self.world.town.id().clone();
         let stored = self.store.pending_events(&id, EVENTS_PER_TICK_MAX).await?;
         let commands = std::mem::take(&mut self.commands);
+        let recalled = recall(self.store, &self.world.town, &commands).await;
+        let recalled = recalled.map_err(refused_recall)?;
         let input = TickInput {
             number: self.version.saturating_add(1),
             now: self.world.now,
             loaded: self.loaded,
+            recalled: &recalled,
             stored: &stored,
             local: &[],
             commands: &commands,
@@ -200,5 +226,15 @@ impl<'a> Host<'a> {
             self.world.outbox.push(effect);
         }
         Ok(true)
+    }
+}
+
+fn refused_recall(error: RecallError) -> StoreError {
+    match error {
+        RecallError::Store(error) => error,
+        RecallError::Unreadable(problem) => StoreError::Refused {
+            operation: "recall",
+            reason: problem.to_string(),
+        },
     }
 }

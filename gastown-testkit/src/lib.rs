@@ -6,6 +6,7 @@ pub mod fake_github;
 pub mod fuzzing;
 pub mod host;
 pub mod laws;
+pub mod lives;
 pub mod search;
 pub mod sim;
 pub mod store_suite;

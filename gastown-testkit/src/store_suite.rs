@@ -107,6 +107,7 @@ macro_rules! store_suite {
             rows_by_key_come_once_and_in_order,
             load_leaves_finished_rows_behind,
             past_rows_come_by_key_page_by_page,
+            past_rows_that_lead_to_a_bead,
             bodies_come_back_byte_by_byte,
         );
         $crate::store_suite!(@group $fresh, inbox;

@@ -11,14 +11,11 @@
 
 use futures_executor::block_on;
 use gastown_core::report::Report;
-use gastown_core::{Finish, HistoryKind, Store, StoreError, TownId, wire};
+use gastown_core::{Finish, HistoryKind, Store};
 use gastown_store_memory::MemoryStore;
-use gastown_testkit::host::{Acknowledged, Host};
-use gastown_testkit::world::{Setup, Step, World, setups, steps};
+use gastown_testkit::lives::{Then, live, lives, recalls, replays};
+use gastown_testkit::world::{Setup, Step};
 use proptest::prelude::*;
-use serde_json::json;
-
-const SECRET: &str = "tok-a1b2c3d4e5f6";
 
 /// Sequences take long: fewer by default than proptest's 256, as many as `PROPTEST_CASES` says.
 fn config() -> ProptestConfig {
@@ -29,107 +26,17 @@ fn config() -> ProptestConfig {
     config
 }
 
-/// What a host does after a step.
-#[derive(Debug, Clone, Copy)]
-enum Then {
-    Tick,
-    /// More happens before the next tick.
-    Wait,
-    /// A crash, and a new start.
-    Reload,
-    /// The daily load, with a base for replays, and what is older is pruned.
-    Base,
-}
-
-fn then() -> impl Strategy<Value = Then> {
-    prop_oneof![
-        8 => Just(Then::Tick),
-        4 => Just(Then::Wait),
-        1 => Just(Then::Reload),
-        1 => Just(Then::Base),
-    ]
-}
-
-fn world(setup: Setup) -> World {
-    let mut world = World::new(setup);
-    let config = json!({"llm_token": SECRET, "env_vars": {"API_KEY": "in-the-environment"}});
-    let commands = [
-        json!({"type": "update_config", "caller": {"kind": "host"}, "config": config}),
-        json!({"type": "sling", "caller": {"kind": "mayor"}, "rig_id": "r1",
-               "title": format!("Why is {SECRET} refused?")}),
-    ];
-    for command in commands {
-        let command = wire::command_from_value(command).unwrap();
-        world.town.execute(command, world.now).unwrap();
-    }
-    world
-}
-
-async fn live(
-    store: &dyn Store,
-    setup: Setup,
-    steps: &[(Step, Then)],
-) -> Result<TownId, StoreError> {
-    let mut ignore = |_: Acknowledged| {};
-    let mut host = Host::open(store, world(setup), &mut ignore).await?;
-    let town = host.town().id().clone();
-    for (step, then) in steps {
-        host.step(step).await?;
-        match then {
-            Then::Wait => {}
-            Then::Tick => {
-                host.tick().await?;
-            }
-            Then::Reload => host.reload(false).await?,
-            Then::Base => {
-                host.reload(true).await?;
-                host.tick().await?;
-                store.prune(&town, gastown_core::Timestamp::MAX).await?;
-            }
-        }
-    }
-    host.tick().await?;
-    Ok(town)
-}
-
 proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn p13_what_is_recorded_gives_the_same_bytes(
-        setup in setups(),
-        steps in steps(1..=50).prop_flat_map(|steps| {
-            let thens = prop::collection::vec(then(), steps.len());
-            (Just(steps), thens).prop_map(|(steps, thens)| steps.into_iter().zip(thens).collect::<Vec<_>>())
-        }),
-    ) {
-        let store = MemoryStore::new();
+    fn p13_what_is_recorded_gives_the_same_bytes((setup, steps) in lives(50)) {
+        let (store, other) = (MemoryStore::new(), MemoryStore::new());
         let town = block_on(live(&store, setup, &steps)).unwrap();
-        let report = block_on(Report::export(&store, &town)).unwrap();
-
-        // The report is whole, readable, and without secrets.
-        let text = report.to_text();
-        prop_assert!(!text.contains(SECRET) && !text.contains("in-the-environment"));
-        prop_assert_eq!(&Report::from_text(&text).unwrap(), &report);
-
-        let replayed = report.replay();
+        let replayed = block_on(replays(&store, &town, &other));
         prop_assert!(replayed.is_ok(), "{}", replayed.unwrap_err());
-        let replayed = replayed.unwrap();
-        prop_assert_eq!(replayed.version, report.version);
-        prop_assert_eq!(report.first_difference(&replayed), None);
-
-        // Another store goes on where this one is, and replays from the same first snapshot.
-        let other = MemoryStore::new();
-        block_on(report.import(&other, replayed_at())).unwrap();
-        let again = block_on(Report::export(&other, &town)).unwrap();
-        prop_assert_eq!(&again.rows, &report.rows);
-        prop_assert_eq!(&again.events, &report.events);
-        prop_assert_eq!(&again.effects, &report.effects);
-        let replayed = again.replay().unwrap();
-        prop_assert_eq!((replayed.version, again.version), (1, 1));
-        prop_assert_eq!(again.first_difference(&replayed), None);
-        let twice = block_on(report.import(&other, replayed_at()));
-        prop_assert!(matches!(twice, Err(StoreError::Conflict { .. })), "{twice:?}");
+        let recalled = block_on(recalls(&store, &town));
+        prop_assert!(recalled.is_ok(), "{}", recalled.unwrap_err());
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) struct TickRecord {
     /// The stored events; each has an entry of its own.
     pub(crate) events: Vec<EventId>,
     pub(crate) local: Vec<Event>,
+    /// How many rows were recalled; they have entries of their own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) recalled: usize,
     /// How many commands were accepted; each has an entry of its own.
     pub(crate) commands: usize,
     pub(crate) actions: Value,
@@ -77,17 +80,25 @@ pub(crate) struct SnapshotRecord {
     pub(crate) rows: usize,
 }
 
-/// Some rows of a snapshot.
+/// Some rows of a snapshot, or that a tick recalled.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SnapshotRowsRecord {
     pub(crate) number: u64,
+    /// They are of no snapshot: the tick of this number recalled them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) recalled: bool,
     pub(crate) rows: Vec<Row>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// The actions of a tick as its record has them; of very many only the rules that made them.
@@ -103,7 +114,8 @@ pub(crate) fn recorded_actions(actions: &[Action]) -> Value {
 /// What the history keeps of a tick.
 pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>, took: Duration) -> Vec<HistoryEntry> {
     let number = input.number;
-    let mut entries = Vec::new();
+    let (recalled, chunks) = chunks(input.recalled.iter().cloned());
+    let mut entries = row_entries(number, input.now, true, chunks);
     for event in input.stored {
         let body = json!({"number": number, "event": to_json(event)});
         entries.push(entry(HistoryKind::Event, input.now, &body));
@@ -120,6 +132,7 @@ pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>, took: Duration) ->
         loaded: input.loaded,
         events: input.stored.iter().map(|event| event.id.clone()).collect(),
         local: input.local.to_vec(),
+        recalled,
         commands: accepted,
         actions: recorded_actions(&ticked.settled.actions),
         effects: effect_names(ticked),
@@ -178,6 +191,18 @@ pub fn snapshot_entries(
     at: Timestamp,
     rows: impl IntoIterator<Item = Row>,
 ) -> Vec<HistoryEntry> {
+    let (count, chunks) = chunks(rows);
+    let first = SnapshotRecord {
+        number,
+        rows: count,
+    };
+    let mut entries = alloc::vec![entry(HistoryKind::Snapshot, at, &to_json(&first))];
+    entries.extend(row_entries(number, at, false, chunks));
+    entries
+}
+
+/// Rows without secrets in lists that are no longer than an entry should be; and how many they are.
+fn chunks(rows: impl IntoIterator<Item = Row>) -> (usize, Vec<Vec<Row>>) {
     let mut chunks: Vec<Vec<Row>> = Vec::new();
     let mut room: usize = 0;
     let mut count: usize = 0;
@@ -194,16 +219,24 @@ pub fn snapshot_entries(
             }
         }
     }
-    let first = SnapshotRecord {
-        number,
-        rows: count,
+    (count, chunks)
+}
+
+fn row_entries(
+    number: u64,
+    at: Timestamp,
+    recalled: bool,
+    chunks: Vec<Vec<Row>>,
+) -> Vec<HistoryEntry> {
+    let entry = |rows| {
+        let record = SnapshotRowsRecord {
+            number,
+            recalled,
+            rows,
+        };
+        entry(HistoryKind::SnapshotRows, at, &to_json(&record))
     };
-    let mut entries = alloc::vec![entry(HistoryKind::Snapshot, at, &to_json(&first))];
-    for rows in chunks {
-        let body = to_json(&SnapshotRowsRecord { number, rows });
-        entries.push(entry(HistoryKind::SnapshotRows, at, &body));
-    }
-    entries
+    chunks.into_iter().map(entry).collect()
 }
 
 fn entry(kind: HistoryKind, at: Timestamp, body: &Value) -> HistoryEntry {

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use serde::Serialize;
@@ -23,8 +23,8 @@ const SECRETS: &str = "secrets";
 const LINEAGE: &str = "lineage";
 const RIG: &str = "rig";
 const AGENT: &str = "agent";
-const BEAD: &str = "bead";
-const EDGE: &str = "edge";
+pub(crate) const BEAD_ROW: &str = "bead";
+pub(crate) const EDGE_ROW: &str = "edge";
 const NUDGE: &str = "nudge";
 
 fn key(kind: &str, id: &str) -> RowKey {
@@ -51,11 +51,14 @@ fn put_or_delete<T: Serialize>(
 
 /// An edge's name; the lengths keep two edges apart whatever their ids hold.
 fn edge_key(edge: &Edge) -> RowKey {
-    let (from, to) = (edge.bead_id.as_str(), edge.depends_on.as_str());
-    key(
-        EDGE,
-        &format!("{}.{}.{from}.{to}", edge.kind.as_str(), from.len()),
-    )
+    let prefix = edges_prefix(edge.kind, &edge.bead_id);
+    key(EDGE_ROW, &format!("{prefix}{}", edge.depends_on))
+}
+
+/// What the names of all edges of one kind from a bead begin with.
+pub(crate) fn edges_prefix(kind: EdgeKind, from: &BeadId) -> String {
+    let from = from.as_str();
+    format!("{}.{}.{from}.", kind.as_str(), from.len())
 }
 
 impl Town {
@@ -105,7 +108,7 @@ impl Town {
         for id in &changes.beads {
             let bead = self.beads.get(id);
             let stays = bead.is_some_and(Bead::is_live) || working.contains(id);
-            put_or_delete(&mut out, key(BEAD, id.as_str()), bead, stays);
+            put_or_delete(&mut out, key(BEAD_ROW, id.as_str()), bead, stays);
         }
         for id in &changes.agents {
             put_or_delete(&mut out, key(AGENT, id.as_str()), self.agents.get(id), true);
@@ -171,6 +174,29 @@ impl Town {
         Ok(town)
     }
 
+    /// Takes beads and edges in that load left behind. What the town knows already stays as it is;
+    /// nothing counts as changed.
+    ///
+    /// A row that can't be read is left out: [`crate::recall`] gives none.
+    pub(crate) fn remember(&mut self, rows: &[Row]) {
+        if rows.is_empty() {
+            return;
+        }
+        let mut changes = core::mem::take(&mut self.changes);
+        for row in rows {
+            let is_known = match row.key.kind.as_str() {
+                BEAD_ROW => BeadId::new(&row.key.id).is_ok_and(|id| self.beads.contains_key(&id)),
+                EDGE_ROW => false,
+                _ => true,
+            };
+            let mut in_working_set = BTreeSet::new();
+            if !is_known && self.insert_row(row, &mut in_working_set).is_ok() && row.working {
+                changes.working.append(&mut in_working_set);
+            }
+        }
+        self.changes = changes;
+    }
+
     fn insert_row(&mut self, row: &Row, working: &mut BTreeSet<BeadId>) -> Result<(), WireError> {
         match row.key.kind.as_str() {
             TOWN => {}
@@ -181,14 +207,14 @@ impl Town {
             }
             RIG => self.insert_rig(read::<Rig>(row)?),
             AGENT => self.insert_agent(read::<Agent>(row)?),
-            BEAD => {
+            BEAD_ROW => {
                 let bead = wire::bead_from_value(wire::parse(&row.body)?)?;
                 if !bead.is_live() {
                     working.insert(bead.id.clone());
                 }
                 self.insert_bead(bead);
             }
-            EDGE => {
+            EDGE_ROW => {
                 let edge = read::<Edge>(row)?;
                 self.insert_edge(&edge.bead_id, &edge.depends_on, edge.kind);
             }

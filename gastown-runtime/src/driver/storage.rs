@@ -4,11 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gastown_core::replay::is_recorded;
 use gastown_core::{
-    Commit, Effect, Event, HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, StoreError,
-    Timestamp, Town,
+    Commit, Effect, Event, HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, RecallError,
+    Row, StoreError, Timestamp, Town, recall,
 };
-use serde_json::Value;
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -118,6 +118,27 @@ impl Driver {
         Ok(())
     }
 
+    /// What the commands of the next tick name and the town has forgotten.
+    pub(super) async fn recall(&mut self) -> Result<Vec<Row>, RuntimeError> {
+        let store = Arc::clone(&self.performer.workshop.store);
+        let commands = self.state.calls.next_batch().to_vec();
+        let Some(town) = self.state.town.as_ref().filter(|_| !commands.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let recalled = async {
+            match recall(&*store, town, &commands).await {
+                Ok(rows) => Ok(Ok(rows)),
+                Err(RecallError::Unreadable(source)) => Ok(Err(source)),
+                Err(RecallError::Store(error)) => Err(error),
+            }
+        };
+        let recalled = self.in_time(recalled).await?;
+        recalled.map_err(|source| RuntimeError::ReadTown {
+            town: self.town_id.clone(),
+            source,
+        })
+    }
+
     /// Whether the newest base for replays is too old, or there is none, or somebody has changed
     /// the town since without recording how.
     async fn needs_base(&self, version: u64) -> Result<bool, RuntimeError> {
@@ -127,10 +148,9 @@ impl Driver {
         if self.now().since(base.at) >= BASE_AGE_MIN {
             return Ok(true);
         }
-        let tick = self.newest(HistoryKind::Tick).await?;
-        let record = tick.and_then(|tick| serde_json::from_str::<Value>(&tick.body).ok());
-        let number = record.as_ref().and_then(|record| record.get("number"));
-        Ok(number.and_then(Value::as_u64) != Some(version))
+        let store = Arc::clone(&self.performer.workshop.store);
+        let recorded = self.in_time(is_recorded(&*store, &self.town_id, version));
+        Ok(!recorded.await?)
     }
 
     /// The newest entry of a kind in the town's history.

@@ -142,6 +142,7 @@ pub async fn past_rows_come_by_key_page_by_page(store: &dyn Store) {
                     kind: kind.map(Into::into),
                     after,
                     limit,
+                    ..PastFilter::default()
                 };
                 let page = store.past_rows(&town, filter).await.unwrap();
                 assert!(page.len() <= limit);
@@ -157,12 +158,72 @@ pub async fn past_rows_come_by_key_page_by_page(store: &dyn Store) {
         kind: Some("bead".into()),
         after: Some(key("edge", "a")),
         limit: 9,
+        ..PastFilter::default()
     };
     assert_eq!(store.past_rows(&town, beyond).await.unwrap(), []);
     assert_eq!(
         store.past_rows(&town, PastFilter::default()).await.unwrap(),
         []
     );
+}
+
+/// Of what `load` leaves behind, the edges that lead to one bead, of all kinds or of one; whatever
+/// else a record says in `depends_on` leads nowhere.
+pub async fn past_rows_that_lead_to_a_bead(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let to = |kind: &str, id: &str, depends_on: &str| Row {
+        body: format!(r#"{{"bead_id":"x","depends_on":{depends_on}}}"#),
+        ..finished_row(kind, id, "")
+    };
+    let past = [
+        to("edge", "1", r#""b1""#),
+        to("edge", "2", r#""b1""#),
+        to("edge", "3", r#""b2""#),
+        to("edge", "4", r#"["b1"]"#),
+        to("edge", "5", "7"),
+        to("edge", "6", "null"),
+        to("loop", "1", r#""b1""#),
+    ];
+    let mut rows = past.to_vec();
+    rows.push(finished_row("bead", "b1", "b1"));
+    rows.push(Row {
+        working: true,
+        ..to("edge", "7", r#""b1""#)
+    });
+    let _put = store.commit(&town, put(1, rows)).await.unwrap();
+    let page = async |kind: Option<&str>, depends_on: &str, after: Option<RowKey>, limit| {
+        let filter = PastFilter {
+            kind: kind.map(Into::into),
+            depends_on: Some(depends_on.into()),
+            after,
+            limit,
+        };
+        store.past_rows(&town, filter).await.unwrap()
+    };
+    let [one, two, other, _, _, _, looped] = &past;
+    let all = [one.clone(), two.clone(), looped.clone()];
+    assert_eq!(page(None, "b1", None, 9).await, all);
+    assert_eq!(page(Some("edge"), "b1", None, 9).await, all[..2]);
+    assert_eq!(page(Some("loop"), "b1", None, 9).await, all[2..]);
+    assert_eq!(page(None, "b2", None, 9).await, [other.clone()]);
+    for nothing in ["", "7", "null", r#"["b1"]"#, "b3"] {
+        assert_eq!(page(None, nothing, None, 9).await, [], "{nothing}");
+    }
+    assert_eq!(page(None, "b1", None, 2).await, all[..2]);
+    let after = Some(two.key.clone());
+    assert_eq!(page(None, "b1", after.clone(), 9).await, all[2..]);
+    assert_eq!(page(Some("edge"), "b1", after, 9).await, []);
+    // A row that comes back to the working set, or that is gone, is not past any more.
+    let mut change = put(
+        2,
+        vec![Row {
+            working: true,
+            ..one.clone()
+        }],
+    );
+    change.changes.delete = vec![looped.key.clone()];
+    let _changed = store.commit(&town, change).await.unwrap();
+    assert_eq!(page(None, "b1", None, 9).await, [two.clone()]);
 }
 
 /// Bodies come back byte by byte, white space and number forms included.
