@@ -51,9 +51,11 @@ pub async fn recall(
     let mut named = BTreeSet::new();
     let mut doomed = BTreeSet::new();
     for command in commands {
-        match &command.kind {
-            CommandKind::DeleteBeads(delete) => doomed.extend(delete.bead_ids.iter().cloned()),
-            kind => named.extend(kind.beads().into_iter().cloned()),
+        let beads = command.kind.beads().into_iter().cloned();
+        if matches!(command.kind, CommandKind::DeleteBeads(_)) {
+            doomed.extend(beads);
+        } else {
+            named.extend(beads);
         }
     }
     // Of a live bead the town knows all that it belongs to.
