@@ -49,6 +49,12 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
+    /// SQLite could not open the file, or one that it needs beside it.
+    pub(crate) fn cannot_open(&self) -> bool {
+        matches!(self, Failure::Sqlite(error)
+            if error.sqlite_error_code() == Some(ErrorCode::CannotOpen))
+    }
+
     /// The port's error, with the operation and the file.
     pub(crate) fn at(self, operation: &'static str, place: &str) -> StoreError {
         match self {

@@ -52,6 +52,8 @@
 //!
 //! # Caveats
 //! - The file must be on a local disk: SQLite's write-ahead log does not work over a network.
+//! - To be read, a file needs a directory that can be written: SQLite keeps an index of the log there.
+//!   A file on a read-only medium is copied first; [`SqliteStore::open_read_only`] says so.
 //! - While a store is open, its process must not open the file in any other way than through
 //!   SQLite, not even to copy it: closing it again would drop SQLite's locks. Use
 //!   [`SqliteStore::backup`].

@@ -29,15 +29,15 @@ pub(crate) fn writer(path: &Path, place: &str, options: Options) -> Result<Conne
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let set_up = || -> Result<Connection, Failure> {
         let mut connection = connect(path, place, flags, options.busy_timeout)?;
-        // Whose file it is comes first: nothing may be changed in another program's database.
-        look(&mut connection, place)?;
-        if connection.is_readonly("main")? {
-            return Err(unusable(
-                place,
-                BackendFailure::ReadOnly,
-                "the file can't be written",
-            ));
+        // Whose file it is comes first: nothing may be changed in another program's database. One
+        // that SQLite can't even read, because it can write nothing beside it, is as good as any.
+        let looked = look(&mut connection, place);
+        let is_unreadable = matches!(&looked, Err(failure) if failure.cannot_open());
+        if connection.is_readonly("main")? && (looked.is_ok() || is_unreadable) {
+            let problem = "the file can't be written";
+            return Err(unusable("open", place, BackendFailure::ReadOnly, problem));
         }
+        looked?;
         write_ahead_log(&connection, place)?;
         let synchronous = match options.synchronous {
             Synchronous::Full => "FULL",
@@ -61,7 +61,15 @@ pub(crate) fn reader(
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let set_up = || -> Result<Connection, Failure> {
         let mut connection = connect(path, place, flags, busy_timeout)?;
-        let schema = look(&mut connection, place)?;
+        let schema = match look(&mut connection, place) {
+            Err(failure) if failure.cannot_open() => {
+                let problem = "SQLite keeps an index of the write-ahead log beside it, where nothing \
+                    can be written; a copy of the file can be read";
+                let class = BackendFailure::ReadOnly;
+                return Err(unusable("open_read_only", place, class, problem));
+            }
+            looked => looked?,
+        };
         if schema < SCHEMA {
             return Err(Failure::Said(StoreError::Refused {
                 operation: "open_read_only",
@@ -84,7 +92,12 @@ fn connect(
     let version = rusqlite::version_number();
     if version < SQLITE_VERSION_MIN {
         let problem = format!("SQLite {} is linked, 3.38 is needed", rusqlite::version());
-        return Err(unusable(place, BackendFailure::Unavailable, &problem));
+        return Err(unusable(
+            "open",
+            place,
+            BackendFailure::Unavailable,
+            &problem,
+        ));
     }
     not_something_else(path)?;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -137,12 +150,17 @@ fn write_ahead_log(connection: &Connection, place: &str) -> Result<(), Failure> 
         return Ok(());
     }
     let problem = format!("a write-ahead log is needed, the journal mode stays `{mode}`");
-    Err(unusable(place, BackendFailure::Unavailable, &problem))
+    Err(unusable(
+        "open",
+        place,
+        BackendFailure::Unavailable,
+        &problem,
+    ))
 }
 
-fn unusable(place: &str, class: BackendFailure, problem: &str) -> Failure {
+fn unusable(operation: &'static str, place: &str, class: BackendFailure, problem: &str) -> Failure {
     let source = std::io::Error::other(problem.to_string());
-    Failure::Said(backend("open", place, class, false, source))
+    Failure::Said(backend(operation, place, class, false, source))
 }
 
 #[cfg(test)]
