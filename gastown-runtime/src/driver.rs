@@ -6,6 +6,7 @@
 
 mod answers;
 mod chores;
+mod renewal;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,18 +16,18 @@ use std::time::Duration;
 
 use gastown_core::events::{ContainerStatus, Heartbeat, ProcessStatus};
 use gastown_core::{
-    AgentId, Effect, EffectKey, EffectKind, Event, EventKind, Lease, Row, SessionId, StoreError,
-    TickInput, Timestamp, Town, TownId, next_wakeup, snapshot_entries,
+    AgentId, Effect, EffectKey, EffectKind, Event, EventKind, Lease, Row, StoreError, TickInput,
+    Timestamp, Town, TownId, next_wakeup, snapshot_entries,
 };
 use metrics::counter;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use self::answers::{Call, Calls};
 use self::chores::Chores;
-use crate::effects::{Job, Performer, Prepared, prepare};
+use crate::effects::{Performer, Prepared, prepare};
 use crate::error::RuntimeError;
 use crate::gap::Gaps;
 use crate::inbox::{Inbox, Item, Taken};
@@ -42,6 +43,8 @@ const SLEEP_MIN: Duration = Duration::from_millis(1);
 /// The tick intervals of a town that sets none (spec 1.9).
 const TICK_INTERVAL_ACTIVE: Duration = Duration::from_secs(5);
 const TICK_INTERVAL_IDLE: Duration = Duration::from_secs(5 * 60);
+/// The kind of the effects that start agents.
+const START_AGENT: &str = "start_agent";
 /// Heartbeats are taken at least this many times within the time after which silence counts.
 const HEARTBEATS_PER_TIMEOUT: u32 = 4;
 
@@ -139,7 +142,7 @@ impl Driver {
     async fn round(&mut self, taken: Taken) -> Result<(), RuntimeError> {
         self.look_at_clocks();
         self.collect_effects();
-        self.state.chores.collect();
+        self.collect_chores();
         self.state.look |= taken.store_has_news;
         let ready = self.make_ready().await;
         // What waits is answered even when the town can't run.
@@ -209,23 +212,17 @@ impl Driver {
 
     /// Whether an effect whose turn has come is wanted. A holder whose lease has ended may not
     /// act: another one may by now.
-    fn answer(&mut self, effect: &Effect) -> Prepared {
+    fn answer(&self, effect: &Effect) -> Prepared {
         let now = self.now();
         let holds = self
             .state
             .lease
             .as_ref()
             .is_some_and(|lease| now < lease.expires_at);
-        let prepared = match self.town() {
+        match self.town() {
             Ok(town) if holds => prepare(town, effect),
             Ok(_) | Err(_) => Prepared::Later,
-        };
-        if let Prepared::Ready(job) = &prepared
-            && let Job::Start(request) = &**job
-        {
-            self.state.chores.note_start(request);
         }
-        prepared
     }
 
     /// Ticks if there is anything to tick for. Repeats what somebody else overtook.
@@ -333,11 +330,11 @@ impl Driver {
         self.state.town = Some(town);
         telemetry::commanded(&answers);
         self.state.calls.answer(answers);
+        self.tend_after(&report);
         for effect in effects {
             self.spawn(effect);
         }
         self.tell(&report);
-        self.tend_after(&report);
         if has_base {
             self.prune(now).await;
         }
@@ -401,6 +398,10 @@ impl Driver {
             match ended {
                 Ok((key, finished)) => {
                     self.state.in_flight.remove(&key);
+                    if key.kind == START_AGENT {
+                        // The settings may have changed since it was asked for.
+                        self.renewals_are_due();
+                    }
                     if !finished {
                         self.look_at_outbox_later();
                     }
@@ -445,24 +446,23 @@ impl Driver {
                     if start.agent_id == *agent && start.session == session)
             })
         };
-        let mut silent = Vec::new();
+        let (mut silent, mut running) = (Vec::new(), Vec::new());
         for agent in town.agents().filter(|agent| agent.status.is_running()) {
-            let session = SessionId {
-                town_id: self.town_id.clone(),
-                agent_id: agent.id.clone(),
-                session: agent.session,
-            };
+            let session = self.session_of(agent);
             if starting(&agent.id, agent.session) {
                 continue;
             }
-            let status = self.performer.workshop.supervisor.status(&session).await;
-            if matches!(status, ProcessStatus::Exited | ProcessStatus::NotFound) {
-                silent.push(ContainerStatus {
-                    agent_id: session.agent_id,
-                    status,
-                    session: Some(session.session),
-                    exit_reason: Some("it no longer ran when the host came back".into()),
-                });
+            match self.performer.workshop.supervisor.status(&session).await {
+                ProcessStatus::Running => running.push(session),
+                ProcessStatus::Unknown => {}
+                status @ (ProcessStatus::Exited | ProcessStatus::NotFound) => {
+                    silent.push(ContainerStatus {
+                        agent_id: session.agent_id,
+                        status,
+                        session: Some(session.session),
+                        exit_reason: Some("it no longer ran when the host came back".into()),
+                    });
+                }
             }
         }
         let workshop = &self.performer.workshop;
@@ -470,6 +470,7 @@ impl Driver {
         self.state
             .local
             .extend(events.filter_map(|kind| workshop.event(kind)));
+        self.adopt(running).await;
     }
 
     /// Reports a gap when the clocks drifted apart.
@@ -504,7 +505,8 @@ impl Driver {
         let mut pause = self
             .longest_pause()
             .saturating_sub(since_look.unwrap_or_default());
-        if let Some(at) = self.state.outbox_at {
+        let planned = [self.state.outbox_at, self.state.chores.renew_at];
+        for at in planned.into_iter().flatten() {
             pause = pause.min(at.saturating_sub(monotonic));
         }
         if self.inbox.has_heartbeats() {
@@ -589,16 +591,12 @@ impl Driver {
     async fn close(mut self, taken: Taken) {
         self.state.calls.fail_all(&RuntimeError::TownClosed);
         let heartbeats = self.sort_at_end(taken);
-        let deadline = sleep(self.settings.close_wait);
-        tokio::pin!(deadline);
-        while !self.state.effects.is_empty() || !self.state.chores.is_empty() {
-            tokio::select! {
-                Some(_) = self.state.effects.join_next() => {}
-                () = self.state.chores.next() => {}
-                () = &mut deadline => break,
-            }
+        if timeout(self.settings.close_wait, self.all_ended())
+            .await
+            .is_err()
+        {
+            self.hand_back().await;
         }
-        self.state.effects.abort_all();
         let ends = self.inbox.take(true);
         self.sort_at_end(ends);
         self.state.look = true;
@@ -611,8 +609,28 @@ impl Driver {
                 tracing::warn!(town = %self.town_id, %error, "could not commit at the end");
             }
         }
+        self.performer.workshop.supervisor.release(&self.town_id);
         self.release().await;
         self.status.send_replace(TownStatus::Closed);
+    }
+
+    /// Waits until everything that runs beside the loop has ended.
+    async fn all_ended(&mut self) {
+        while !self.state.effects.is_empty() || !self.state.chores.is_empty() {
+            tokio::select! {
+                Some(_) = self.state.effects.join_next() => {}
+                () = self.state.chores.next() => {}
+            }
+        }
+    }
+
+    /// Ends what did not end in time; it stays in the outbox. Starts go on by themselves, so they
+    /// are undone: whoever has the town next starts these sessions again.
+    async fn hand_back(&mut self) {
+        self.state.effects.shutdown().await;
+        self.state.chores.give_up().await;
+        let supervisor = &self.performer.workshop.supervisor;
+        supervisor.withdraw_starts(&self.town_id).await;
     }
 
     fn sort_at_end(&mut self, taken: Taken) -> BTreeMap<AgentId, Heartbeat> {

@@ -4,8 +4,9 @@
 mod limits;
 mod prepare;
 mod run;
+mod shares;
 
 pub use self::limits::EffectLimits;
 pub(crate) use self::limits::{Limits, TownPlaces};
-pub(crate) use self::prepare::{Job, Prepared, prepare};
+pub(crate) use self::prepare::{Prepared, prepare};
 pub(crate) use self::run::{Performer, Workshop};

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use gastown_core::wire::WireError;
-use gastown_core::{CommandError, StoreError, TownId};
+use gastown_core::{AgentRuntimeError, CommandError, StoreError, TownId};
 
 use crate::git::GitError;
 use crate::tick::Broken;
@@ -50,6 +50,13 @@ pub enum RuntimeError {
     BuildRunner {
         /// The port.
         port: &'static str,
+    },
+    /// Agents can't run here, so no town is opened: a tool that they need is missing.
+    #[error("agents can't run here: {source}")]
+    CheckTools {
+        /// What is missing, by name.
+        #[source]
+        source: AgentRuntimeError,
     },
     /// A town could not be created or opened.
     #[error("could not open town {town}: {source}")]

@@ -10,7 +10,7 @@ use gastown_core::events::{AgentExited, Heartbeat};
 use gastown_core::{
     AgentRuntime, Commit, Forge, Policy, SessionId, Store, StoreError, Town, TownConfig, TownId,
 };
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{OnceCell, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
@@ -92,10 +92,13 @@ impl RunnerSettings {
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path();
 ///
-/// let command = CommandTemplate::new(["my-agent", "--role={role}"])?;
+/// let command = CommandTemplate::new(["sh", "my-agent.sh", "{role}"])?;
+/// let processes = ProcessSettings::new(dir, command);
+/// # let mut processes = processes;
+/// # processes.tools.clear();
 /// let runner = Runner::builder()
 ///     .store(std::sync::Arc::new(MemoryStore::new()))
-///     .processes(ProcessSettings::new(dir, command))
+///     .processes(processes)
 ///     .start().await?;
 /// let town = runner.found_town(&TownId::new("t1")?, TownConfig::seed()).await?;
 /// assert!(town.overview().await?.rigs.is_empty());
@@ -148,6 +151,8 @@ pub struct Runner {
     router: Option<JoinHandle<()>>,
     /// Agents that end with the runner.
     processes: Option<Arc<ProcessRuntime>>,
+    /// Tools of agents are there.
+    tools: OnceCell<()>,
 }
 
 type Towns = Arc<Mutex<BTreeMap<TownId, Running>>>;
@@ -245,8 +250,18 @@ impl RunnerBuilder {
     /// restart goes on at once under a name of its own, unless `holder` names another.
     ///
     /// # Errors
-    /// Those of [`ProcessRuntime::open`] and [`RunnerBuilder::build`].
-    pub async fn start(mut self) -> Result<Runner, RuntimeError> {
+    /// Those of [`ProcessRuntime::open`] and [`RunnerBuilder::build`];
+    /// [`RuntimeError::CheckTools`] names tools of agents that are missing on this machine.
+    pub async fn start(self) -> Result<Runner, RuntimeError> {
+        let runner = match self.processes {
+            Some(_) => self.open_processes().await?,
+            None => self.build()?,
+        };
+        runner.check_tools().await?;
+        Ok(runner)
+    }
+
+    async fn open_processes(mut self) -> Result<Runner, RuntimeError> {
         let Some(settings) = self.processes.take() else {
             return self.build();
         };
@@ -303,6 +318,7 @@ impl RunnerBuilder {
             towns,
             router,
             processes: None,
+            tools: OnceCell::new(),
         })
     }
 }
@@ -359,8 +375,9 @@ impl Runner {
     /// can't be loaded is tried again and again, and shows it in its status.
     ///
     /// # Errors
-    /// [`RuntimeError::ListTowns`].
+    /// [`RuntimeError::CheckTools`] or [`RuntimeError::ListTowns`].
     pub async fn open_all_towns(&self) -> Result<Vec<TownHandle>, RuntimeError> {
+        self.check_tools().await?;
         let towns = self.workshop.store.towns().await;
         let towns = towns.map_err(|source| RuntimeError::ListTowns { source })?;
         let mut handles = Vec::new();
@@ -379,9 +396,10 @@ impl Runner {
     /// Runs a town that is in the store. While another runner has its lease, it waits.
     ///
     /// # Errors
-    /// [`RuntimeError::OpenTown`] if it is not in the store, [`RuntimeError::TownOpen`] if it runs
-    /// here already.
+    /// [`RuntimeError::CheckTools`] if agents can't run here, [`RuntimeError::OpenTown`] if it is
+    /// not in the store, [`RuntimeError::TownOpen`] if it runs here already.
     pub async fn open_town(&self, town_id: &TownId) -> Result<TownHandle, RuntimeError> {
+        self.check_tools().await?;
         let there = self.workshop.store.rows(town_id, &[]).await;
         there.map_err(|source| RuntimeError::OpenTown {
             town: town_id.clone(),
@@ -412,7 +430,7 @@ impl Runner {
             town_id: town_id.clone(),
             workshop: Arc::clone(&self.workshop),
             inbox: Arc::clone(&inbox),
-            places: Arc::new(TownPlaces::new(&self.settings.effects)),
+            places: Arc::new(TownPlaces::new(town_id.clone(), &self.settings.effects)),
         };
         let driver = Driver {
             town_id: town_id.clone(),
@@ -431,6 +449,15 @@ impl Runner {
         };
         towns.insert(town_id.clone(), running);
         Ok(handle)
+    }
+
+    /// The preflight, before anything is dispatched (spec 6.3): until it has succeeded once, no
+    /// town is opened. A missing tool so is no failure of any dispatch.
+    async fn check_tools(&self) -> Result<(), RuntimeError> {
+        let preflight = || self.workshop.supervisor.preflight();
+        let checked = self.tools.get_or_try_init(preflight).await;
+        checked.map_err(|source| RuntimeError::CheckTools { source })?;
+        Ok(())
     }
 
     /// A town that runs here.

@@ -7,9 +7,11 @@
 //! Starts and stops of one agent take turns; what has to overtake a start that is under way
 //! cancels it first and then waits for its turn, that is until everything is cleaned up.
 
+mod context;
 mod entry;
 mod phase;
 
+pub(crate) use self::context::SessionContext;
 pub use self::phase::Phase;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,16 +159,30 @@ impl Supervisor {
         self.start_as(request, Purpose::Run).await
     }
 
+    /// Says what is missing before anything is dispatched.
+    ///
+    /// # Errors
+    /// [`AgentRuntimeError::MissingTools`], or [`AgentRuntimeError::Unknown`] when it took too
+    /// long.
+    pub async fn preflight(&self) -> Result<(), AgentRuntimeError> {
+        within(self.settings.deliver_deadline, self.runtime.preflight()).await
+    }
+
     /// Stops a session that runs and starts it again as the same one, with what `request` says
     /// now; a start of it that is under way is cancelled. One that neither runs nor starts is left
     /// alone.
     pub async fn restart(&self, request: StartRequest) -> StartOutcome {
         let session = &request.session;
         let entry = self.known().entries.get(&key(session)).cloned();
-        if !entry.is_some_and(|entry| entry.is_about(session.session)) {
+        let Some(entry) = entry.filter(|entry| entry.is_to_run(session.session)) else {
             return StartOutcome::StartupAborted;
-        }
-        self.start_as(request, Purpose::Renew).await
+        };
+        let purpose = match entry.starts(session.session) {
+            true => Purpose::BeginAgain,
+            false => Purpose::Renew,
+        };
+        drop(entry);
+        self.start_as(request, purpose).await
     }
 
     async fn start_as(&self, request: StartRequest, purpose: Purpose) -> StartOutcome {
@@ -179,7 +195,7 @@ impl Supervisor {
         let run = tokio::spawn(async move {
             let outcome = this.run_start(&entry, ticket, request, purpose).await;
             drop(entry);
-            this.tidy(&session);
+            this.tidy(&key(&session));
             outcome
         });
         run.await.unwrap_or_else(|error| StartOutcome::Unknown {
@@ -196,6 +212,40 @@ impl Supervisor {
     /// Ends [`Supervisor::hold`].
     pub fn release(&self, town: &TownId) {
         self.known().held.remove(town);
+    }
+
+    /// Cancels the starts of a town that are under way, and waits until what they made is undone;
+    /// holds further ones meanwhile and from then on, as [`Supervisor::hold`].
+    pub async fn withdraw_starts(&self, town: &TownId) {
+        self.hold(town);
+        let entries: Vec<_> = {
+            let known = self.known();
+            let of_town = known.entries.iter().filter(|((of, _), _)| of == town);
+            let of_town = of_town.map(|(key, entry)| (key.clone(), Arc::clone(entry)));
+            of_town.collect()
+        };
+        for (_, entry) in &entries {
+            entry.cancel_up_to(u64::MAX);
+        }
+        // Each of them has its deadlines.
+        for (key, entry) in entries {
+            entry.until_nothing_starts().await;
+            drop(entry);
+            self.tidy(&key);
+        }
+    }
+
+    /// Takes over a session that an earlier host started and that runs; nothing changes where
+    /// anything is known of the agent. Without a context it is not known what it was started with.
+    pub(crate) fn adopt(&self, session: &SessionId, context: Option<SessionContext>) {
+        self.entry(session).adopt(session.session, context);
+    }
+
+    /// Whether a session may run with another context than this one.
+    pub(crate) fn is_outdated(&self, session: &SessionId, context: &SessionContext) -> bool {
+        let known = self.known();
+        let entry = known.entries.get(&key(session));
+        entry.is_some_and(|entry| entry.is_outdated(session.session, context))
     }
 
     /// Asks a session to bring its work to an end and to exit.
@@ -219,7 +269,7 @@ impl Supervisor {
         };
         let ended = timeout(wait, entry.until_over(session.session)).await;
         drop(entry);
-        self.tidy(session);
+        self.tidy(&key(session));
         ended.is_ok()
     }
 
@@ -264,11 +314,14 @@ impl Supervisor {
             let outcome = match entry.latest() {
                 // Before a later one began, this one was stopped.
                 Some(latest) if latest > session.session => StopOutcome::Stopped,
-                Some(_) | None => this.stop_up_to(&entry, &session, &reason).await,
+                Some(_) | None => {
+                    entry.stopped_for_good(session.session);
+                    this.stop_up_to(&entry, &session, &reason).await
+                }
             };
             drop(turn);
             drop(entry);
-            this.tidy(&session);
+            this.tidy(&key(&session));
             outcome
         });
         run.await.unwrap_or_else(|error| StopOutcome::Unknown {
@@ -306,7 +359,7 @@ impl Supervisor {
         if let Some(entry) = entry {
             entry.saw(session.session, sign);
             drop(entry);
-            self.tidy(session);
+            self.tidy(&key(session));
         }
     }
 
@@ -330,9 +383,11 @@ impl Supervisor {
             return StartOutcome::StartupAborted;
         }
         let session = request.session.clone();
-        let runs = entry.is_running() && entry.occupant() == Some(session.session);
-        match entry.occupant() {
-            _ if runs && purpose == Purpose::Renew => {
+        let occupant = entry.occupant();
+        let is_own = occupant == Some(session.session);
+        let runs = entry.is_running() && is_own;
+        match occupant {
+            _ if is_own && purpose != Purpose::Run => {
                 let reason = "its model session is renewed";
                 if let StopOutcome::Unknown { reason } =
                     self.stop_now(entry, &session, reason).await
@@ -340,10 +395,8 @@ impl Supervisor {
                     return StartOutcome::Unknown { reason };
                 }
             }
-            // It ended meanwhile: whoever saw that tells it.
-            _ if purpose == Purpose::Renew && entry.exit_was_seen(session.session) => {
-                return StartOutcome::StartupAborted;
-            }
+            // It ended or was stopped meanwhile: whoever saw or did that tells it.
+            _ if purpose.is_void(entry, session.session) => return StartOutcome::StartupAborted,
             Some(_) if runs => return StartOutcome::AlreadyRunning,
             Some(occupant) if occupant != session.session => {
                 let older = SessionId {
@@ -375,12 +428,8 @@ impl Supervisor {
     ) -> StartOutcome {
         let session = request.session.clone();
         // Recorded first: whatever is created from here on is found again.
-        entry.begin(session.session);
-        let runtime = &self.runtime;
-        let start = async {
-            runtime.preflight().await?;
-            runtime.start(request).await
-        };
+        entry.begin(session.session, SessionContext::from(&request));
+        let start = self.runtime.start(request);
         let result = tokio::select! {
             biased;
             () = ticket.cancelled() => None,
@@ -482,13 +531,12 @@ impl Supervisor {
     }
 
     /// Forgets an agent of which nothing runs and nothing is under way.
-    fn tidy(&self, session: &SessionId) {
+    fn tidy(&self, key: &(TownId, AgentId)) {
         let mut known = self.known();
-        let key = key(session);
         // Whoever works on an entry holds it; new holders come only through the map.
         let unused = |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.is_over();
-        if known.entries.get(&key).is_some_and(unused) {
-            known.entries.remove(&key);
+        if known.entries.get(key).is_some_and(unused) {
+            known.entries.remove(key);
         }
     }
 }
@@ -500,6 +548,20 @@ enum Purpose {
     Run,
     /// The session that runs is to begin anew.
     Renew,
+    /// A start of the session that is under way is to begin anew.
+    BeginAgain,
+}
+
+impl Purpose {
+    /// Whether there is nothing more to begin anew.
+    fn is_void(self, entry: &Entry, session: u64) -> bool {
+        match self {
+            Self::Run => false,
+            Self::Renew => entry.exit_was_seen(session) || entry.was_stopped(session),
+            // What the start before made was undone, and ended by that.
+            Self::BeginAgain => entry.was_stopped(session),
+        }
+    }
 }
 
 fn key(session: &SessionId) -> (TownId, AgentId) {

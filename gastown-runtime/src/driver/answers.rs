@@ -139,6 +139,7 @@ fn copy(error: &RuntimeError) -> RuntimeError {
         | RuntimeError::RunGit(_)
         | RuntimeError::StopLeftovers { .. }
         | RuntimeError::BuildRunner { .. }
+        | RuntimeError::CheckTools { .. }
         | RuntimeError::OpenTown { .. }
         | RuntimeError::ListTowns { .. }
         | RuntimeError::ReadTown { .. }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gastown_core::replay::is_recorded;
 use gastown_core::{
     Commit, Effect, Event, HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, RecallError,
-    Row, StoreError, Timestamp, Town, recall,
+    Row, StoreError, StoredHistory, Timestamp, Town, recall,
 };
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -111,6 +111,8 @@ impl Driver {
         let now = self.now();
         // Whatever is due is found by a tick at once.
         self.state.wakeup = Some(now);
+        self.end_hold();
+        self.renewals_are_due();
         if self.state.gaps.is_none() {
             self.begin_watching(now).await;
             self.forget_strangers().await;
@@ -161,9 +163,17 @@ impl Driver {
             limit: 1,
             ..HistoryFilter::default()
         };
-        let store = Arc::clone(&self.performer.workshop.store);
-        let page = self.in_time(store.history(&self.town_id, filter)).await?;
+        let page = self.history(filter).await?;
         Ok(page.into_iter().next().map(|stored| stored.entry))
+    }
+
+    /// A page of the town's history.
+    pub(super) async fn history(
+        &self,
+        filter: HistoryFilter,
+    ) -> Result<Vec<StoredHistory>, RuntimeError> {
+        let store = Arc::clone(&self.performer.workshop.store);
+        self.in_time(store.history(&self.town_id, filter)).await
     }
 
     /// Removes what is past its retention. It is tried again with the next base.

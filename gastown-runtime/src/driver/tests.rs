@@ -1,8 +1,12 @@
 //! Towns that run over a memory store, scripted ports and tokio's paused clock.
 
 mod bench;
+mod closing;
+mod effects;
 mod eviction;
+mod fairness;
 mod flaky;
+mod opening;
 mod renewal;
 mod replay;
 mod scale;

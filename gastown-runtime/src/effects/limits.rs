@@ -1,30 +1,44 @@
 //! How many effects run at once, and for how long.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gastown_core::{EffectKind, RigId};
+use gastown_core::{EffectKind, RigId, TownId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use super::shares::{SharedPlace, Shares};
 
 /// How many effects run at once, and for how long.
+///
+/// The places that all towns share are given in the order in which they were asked for, but no
+/// town gets one more while it holds as many as are free: one town uses at most half of them, and
+/// the last one is for a town that holds none. Nor does an effect keep its place for longer than
+/// `hold`, so that no number of effects that hang keeps others waiting for longer. It then counts
+/// only among those of its town and rig: of all towns at most `in_all` run, and for each `hold`
+/// until their deadlines as many that hang.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectLimits {
     /// Of all towns together.
     pub in_all: usize,
-    /// Of one town; less than in all, so that a town that hangs delays no other.
+    /// Of one town.
     pub per_town: usize,
     /// About one rig, so that one repository that hangs delays no other of its town.
     pub per_rig: usize,
     /// Of one kind, all towns together.
     pub per_kind: usize,
+    /// How long one keeps its place from other towns.
+    pub hold: Duration,
     /// How long one may take before its outcome is unknown. Starts and stops of agents have the
     /// supervisor's deadlines instead.
     pub deadline: Duration,
 }
 
 impl EffectLimits {
-    /// 64 in all, 16 of one town, 8 about one rig, 32 of one kind; two minutes each.
+    /// 64 in all, 16 of one town, 8 about one rig, 32 of one kind; half a minute from others, two
+    /// minutes each.
     #[must_use]
     pub fn usual() -> Self {
         Self {
@@ -32,6 +46,7 @@ impl EffectLimits {
             per_town: 16,
             per_rig: 8,
             per_kind: 32,
+            hold: Duration::from_secs(30),
             deadline: Duration::from_secs(120),
         }
     }
@@ -40,31 +55,45 @@ impl EffectLimits {
 /// The places that effects of all towns share.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    in_all: Arc<Semaphore>,
-    kinds: BTreeMap<&'static str, Arc<Semaphore>>,
+    shares: Arc<Shares>,
+    hold: Duration,
 }
 
 /// The places of one town.
 #[derive(Debug)]
 pub(crate) struct TownPlaces {
+    town_id: TownId,
     all: Arc<Semaphore>,
     per_rig: usize,
     rigs: Mutex<BTreeMap<RigId, Arc<Semaphore>>>,
 }
 
-/// The right to run one effect.
+/// The right to run one effect as far as its own town and rig are concerned.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub(crate) struct OwnPlace {
     _permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl TownPlaces {
-    pub(crate) fn new(limits: &EffectLimits) -> Self {
+    pub(crate) fn new(town_id: TownId, limits: &EffectLimits) -> Self {
         Self {
+            town_id,
             all: places(limits.per_town),
             per_rig: limits.per_rig,
             rigs: Mutex::default(),
         }
+    }
+
+    /// Waits for a place of the town's own: the rig's first, so that no other rig's is held
+    /// meanwhile. It takes nothing from other towns, so it may be held for as long as it takes.
+    pub(crate) async fn own_place(&self, kind: &EffectKind) -> OwnPlace {
+        let of_rig = kind.rig_id().map(|rig_id| self.of_rig(rig_id));
+        let mut permits = Vec::new();
+        for places in of_rig.into_iter().chain([Arc::clone(&self.all)]) {
+            // None is ever closed.
+            permits.extend(places.acquire_owned().await);
+        }
+        OwnPlace { _permits: permits }
     }
 
     fn of_rig(&self, rig_id: &RigId) -> Arc<Semaphore> {
@@ -78,29 +107,30 @@ impl TownPlaces {
 
 impl Limits {
     pub(crate) fn new(limits: &EffectLimits) -> Self {
-        let kinds = EffectKind::TYPES.iter();
         Self {
-            in_all: places(limits.in_all),
-            kinds: kinds.map(|kind| (*kind, places(limits.per_kind))).collect(),
+            shares: Arc::new(Shares::new(limits.in_all, limits.per_kind)),
+            hold: limits.hold,
         }
     }
 
-    /// Waits for a place: the narrowest first, so that none that others need is held meanwhile.
-    pub(crate) async fn permit(&self, town: &TownPlaces, kind: &EffectKind) -> Permit {
-        let of_rig = kind.rig_id().map(|rig_id| town.of_rig(rig_id));
-        let of_kind = self.kinds.get(kind.type_name()).cloned();
-        let wanted = [
-            of_rig,
-            Some(Arc::clone(&town.all)),
-            of_kind,
-            Some(Arc::clone(&self.in_all)),
-        ];
-        let mut permits = Vec::new();
-        for places in wanted.into_iter().flatten() {
-            // None is ever closed.
-            permits.extend(places.acquire_owned().await);
+    /// Waits for one of the places that all towns share. The caller has its own town's place.
+    pub(crate) async fn shared_place(&self, town: &TownPlaces, kind: &EffectKind) -> SharedPlace {
+        Shares::place(&self.shares, &town.town_id, kind.type_name()).await
+    }
+
+    /// Does something in its place; what takes long goes on without one.
+    pub(crate) async fn hold<T>(
+        &self,
+        place: Option<SharedPlace>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        tokio::pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = sleep(self.hold) => drop(place),
         }
-        Permit { _permits: permits }
+        work.await
     }
 }
 
@@ -111,7 +141,7 @@ fn places(count: usize) -> Arc<Semaphore> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gastown_core::effects::{CreateBranch, StopAgent};
+    use gastown_core::effects::CreateBranch;
     use tokio::time::timeout;
 
     fn branch(rig: &str) -> EffectKind {
@@ -123,46 +153,31 @@ mod tests {
         create.into()
     }
 
-    fn stop() -> EffectKind {
-        let stop = StopAgent {
-            agent_id: "a1".parse().unwrap(),
-            session: 1,
-            reason: String::new(),
-        };
-        stop.into()
-    }
-
-    /// Takes places of a kind until there are no more.
-    async fn fill(limits: &Limits, town: &TownPlaces, kind: &EffectKind) -> Vec<Permit> {
+    /// Takes places about a rig until there are no more.
+    async fn fill(town: &TownPlaces, rig: &str) -> Vec<OwnPlace> {
         let mut taken = Vec::new();
-        while let Ok(permit) = timeout(Duration::from_secs(1), limits.permit(town, kind)).await {
-            taken.push(permit);
+        let kind = branch(rig);
+        while let Ok(place) = timeout(Duration::from_secs(1), town.own_place(&kind)).await {
+            taken.push(place);
         }
         taken
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_limit_holds_and_leaves_room_for_others() {
+    async fn the_limits_of_rig_and_town_hold_and_leave_room_for_other_rigs() {
         let settings = EffectLimits {
-            in_all: 10,
             per_town: 6,
-            per_rig: 3,
-            per_kind: 8,
-            deadline: Duration::from_secs(1),
+            per_rig: 4,
+            ..EffectLimits::usual()
         };
-        let limits = Limits::new(&settings);
-        let (town, other) = (TownPlaces::new(&settings), TownPlaces::new(&settings));
-        let of_rig = fill(&limits, &town, &branch("r1")).await;
-        assert_eq!(of_rig.len(), 3);
-        let of_town = fill(&limits, &town, &branch("r2")).await;
-        assert_eq!(of_town.len(), 3);
-        // Now the town is full, too; of this kind there are two places left, of all four.
-        assert_eq!(fill(&limits, &town, &stop()).await.len(), 0);
-        let of_kind = fill(&limits, &other, &branch("r1")).await;
-        assert_eq!(of_kind.len(), 2);
-        let of_all = fill(&limits, &other, &stop()).await;
-        assert_eq!(of_all.len(), 2);
-        drop(of_rig);
-        assert_eq!(fill(&limits, &town, &branch("r1")).await.len(), 3);
+        let town = TownPlaces::new("t1".parse().unwrap(), &settings);
+        let first = fill(&town, "r1").await;
+        assert_eq!(first.len(), 4);
+        let second = fill(&town, "r2").await;
+        assert_eq!(second.len(), 2, "now the town is full");
+        drop(first);
+        let third = fill(&town, "r2").await;
+        assert_eq!(third.len(), 2, "now the rig is full");
+        assert_eq!(fill(&town, "r1").await.len(), 2);
     }
 }

@@ -1,5 +1,6 @@
 //! Runs effects and finishes them in the store.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tracing::Instrument;
 
 use super::limits::{Limits, TownPlaces};
 use super::prepare::{Job, Prepared};
+use super::shares::SharedPlace;
 use crate::clock::Clock;
 use crate::inbox::{Inbox, Item};
 use crate::ports::{Container, Notifier, PortError};
@@ -30,6 +32,9 @@ use crate::telemetry::{self, Share};
 const FINISH_TRIES_MAX: u32 = 5;
 /// How long to wait before the second try; doubles.
 const FINISH_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a place is kept for a town's first answer; doubles.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What effects of all towns need.
 pub(crate) struct Workshop {
@@ -86,15 +91,44 @@ impl Performer {
         let kind = effect.kind.type_name();
         let mut waiting = Share::new(telemetry::EFFECTS_WAITING);
         waiting.set(true);
-        let permit = self.workshop.limits.permit(&self.places, &effect.kind);
-        let _permit = permit.await;
+        let _own_place = self.places.own_place(&effect.kind).await;
+        let (place, prepared) = self.turn(&effect).await;
         drop(waiting);
-        let prepared = self.ask(&effect).await;
         let mut outcome = outcome_of(&prepared);
-        let finished = self.finish_prepared(&effect, prepared, &mut outcome).await;
+        let run = self.finish_prepared(&effect, prepared, &mut outcome);
+        let finished = self.workshop.limits.hold(place, run).await;
         let outcome = if finished { outcome } else { "unfinished" };
         counter!(telemetry::EFFECTS, "kind" => kind, "outcome" => outcome).increment(1);
         finished
+    }
+
+    /// Does something that is no effect in a place of its kind.
+    pub(crate) async fn in_place<T>(&self, kind: &EffectKind, work: impl Future<Output = T>) -> T {
+        let _own_place = self.places.own_place(kind).await;
+        let limits = &self.workshop.limits;
+        let place = limits.shared_place(&self.places, kind).await;
+        limits.hold(Some(place), work).await
+    }
+
+    /// Waits for a place and for what the town says to the effect then; what does not run has no
+    /// place. While the town's loop is at something else, at a store that hangs for example, no
+    /// place is kept from other towns.
+    async fn turn(&self, effect: &Effect) -> (Option<SharedPlace>, Prepared) {
+        let limits = &self.workshop.limits;
+        let mut patience = ANSWER_PATIENCE;
+        loop {
+            let place = limits.shared_place(&self.places, &effect.kind).await;
+            if let Ok(prepared) = timeout(patience, self.ask(effect)).await {
+                return (Some(place), prepared);
+            }
+            drop(place);
+            let prepared = self.ask(effect).await;
+            if !matches!(prepared, Prepared::Ready(_)) {
+                return (None, prepared);
+            }
+            // It answers again. One that is always slow is given more time by and by.
+            patience = patience.saturating_mul(2);
+        }
     }
 
     async fn finish_prepared(

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::{Phase, Sign};
+use super::{Phase, SessionContext, Sign};
 
 /// What is known of one agent.
 #[derive(Debug, Default)]
@@ -23,8 +23,12 @@ struct State {
     session: Option<u64>,
     /// Something of that session may run although it failed.
     may_run: bool,
+    /// What that session was begun with; none: not known.
+    context: Option<SessionContext>,
     /// The latest session whose end was seen; it may be seen before its start returns.
     exited: Option<u64>,
+    /// The latest session that was stopped for good.
+    stopped: Option<u64>,
     /// Starts that are under way or wait for their turn.
     starts: Vec<Announced>,
     /// Numbers the starts.
@@ -121,11 +125,39 @@ impl Entry {
         self.state().phase.is_running()
     }
 
-    /// Whether the session runs or is about to.
-    pub(super) fn is_about(&self, session: u64) -> bool {
+    /// Whether the session is to run: it starts, runs, or may run.
+    pub(super) fn is_to_run(&self, session: u64) -> bool {
         let state = self.state();
-        let starts = state.starts.iter().any(|start| start.session == session);
-        starts || (state.phase.is_running() && state.session == Some(session))
+        state.starts(session) || state.may_be_running(session)
+    }
+
+    /// Whether a start of the session is under way or waits for its turn.
+    pub(super) fn starts(&self, session: u64) -> bool {
+        self.state().starts(session)
+    }
+
+    /// Whether the session may run with another context than this one.
+    pub(super) fn is_outdated(&self, session: u64, context: &SessionContext) -> bool {
+        let state = self.state();
+        state.may_be_running(session) && state.context.as_ref() != Some(context)
+    }
+
+    /// Takes over a session that an earlier host started, unless anything is known of the agent.
+    pub(super) fn adopt(&self, session: u64, context: Option<SessionContext>) {
+        let mut state = self.state();
+        if state.session.is_some() || !state.starts.is_empty() {
+            return;
+        }
+        state.session = Some(session);
+        state.may_run = true;
+        state.context = context;
+        state.become_phase(Phase::Starting);
+        state.become_phase(Phase::Running);
+    }
+
+    /// Waits until no start is under way or waits for its turn.
+    pub(super) async fn until_nothing_starts(&self) {
+        self.until(|state| state.starts.is_empty()).await;
     }
 
     /// The latest session that was begun or stopped.
@@ -141,17 +173,20 @@ impl Entry {
 
     /// Waits until nothing of the session runs or is under way.
     pub(super) async fn until_over(&self, session: u64) {
+        self.until(|state| {
+            let is_later = state.session.is_some_and(|latest| latest > session);
+            is_later || (state.is_over() && state.starts.is_empty())
+        })
+        .await;
+    }
+
+    async fn until(&self, is_true: impl Fn(&State) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // From here on no change is missed.
             changed.as_mut().enable();
-            let is_over = {
-                let state = self.state();
-                let is_later = state.session.is_some_and(|latest| latest > session);
-                is_later || (state.is_over() && state.starts.is_empty())
-            };
-            if is_over {
+            if is_true(&self.state()) {
                 return;
             }
             changed.await;
@@ -164,10 +199,11 @@ impl Entry {
         state.is_over() && state.starts.is_empty()
     }
 
-    pub(super) fn begin(&self, session: u64) {
+    pub(super) fn begin(&self, session: u64, context: SessionContext) {
         let mut state = self.state();
         state.session = Some(session);
         state.may_run = true;
+        state.context = Some(context);
         // An aborted start of this same session has ended before.
         state.exited = state.exited.filter(|exited| *exited != session);
         state.become_phase(Phase::Starting);
@@ -176,6 +212,17 @@ impl Entry {
     /// Whether an end of the session was seen since it was begun.
     pub(super) fn exit_was_seen(&self, session: u64) -> bool {
         self.state().exited.is_some_and(|exited| exited >= session)
+    }
+
+    /// The session is not to run any more, whoever wanted it renewed.
+    pub(super) fn stopped_for_good(&self, session: u64) {
+        let mut state = self.state();
+        state.stopped = state.stopped.max(Some(session));
+    }
+
+    pub(super) fn was_stopped(&self, session: u64) -> bool {
+        let stopped = self.state().stopped;
+        stopped.is_some_and(|stopped| stopped >= session)
     }
 
     pub(super) fn started(&self, runs: bool) {
@@ -238,6 +285,14 @@ impl Entry {
 }
 
 impl State {
+    fn starts(&self, session: u64) -> bool {
+        self.starts.iter().any(|start| start.session == session)
+    }
+
+    fn may_be_running(&self, session: u64) -> bool {
+        self.session == Some(session) && !self.is_over() && self.phase != Phase::Stopping
+    }
+
     fn is_over(&self) -> bool {
         match self.phase {
             Phase::Absent | Phase::Exited => true,

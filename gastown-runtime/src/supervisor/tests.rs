@@ -16,8 +16,6 @@ enum End {
     Rejected,
     Unknown,
     Hangs,
-    /// The preflight finds a tool missing.
-    NoTools,
 }
 
 /// How one start goes: so long until the session exists, so long until the start returns.
@@ -62,20 +60,11 @@ impl Scripted {
 #[async_trait]
 impl AgentRuntime for Scripted {
     async fn preflight(&self) -> Result<(), AgentRuntimeError> {
-        sleep(Duration::from_millis(1)).await;
-        let fails = |script: &&Script| script.end == End::NoTools;
-        let mut scripts = self.scripts.lock().unwrap();
-        if scripts.last().filter(fails).is_some() {
-            scripts.pop();
-            *self.failures.lock().unwrap() += 1;
-            return Err(AgentRuntimeError::MissingTools {
-                tools: "scripted".into(),
-            });
-        }
         Ok(())
     }
 
     async fn start(&self, request: StartRequest) -> Result<(), AgentRuntimeError> {
+        sleep(Duration::from_millis(1)).await;
         let session = request.session.session;
         if self.running().contains(&session) {
             return Ok(());
@@ -98,7 +87,7 @@ impl AgentRuntime for Scripted {
         }
         sleep(Duration::from_millis(script.return_after)).await;
         match script.end {
-            End::Ok | End::Rejected | End::NoTools => Ok(()),
+            End::Ok | End::Rejected => Ok(()),
             End::Unknown => Err(AgentRuntimeError::Unknown { reason: reason() }),
             End::Hangs => std::future::pending().await,
         }
@@ -414,6 +403,59 @@ async fn a_town_whose_starts_are_held_starts_nothing_and_finds_what_was_under_wa
     assert_eq!(bench.start(3).await, StartOutcome::Started);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_being_stopped_is_not_begun_anew() {
+    let bench = Bench::new(&[]);
+    bench.start(1).await;
+    let (stopped, restarted) = tokio::join!(bench.stop(1), bench.restart(1));
+    assert_eq!(stopped, StopOutcome::Stopped);
+    assert_eq!(restarted, StartOutcome::StartupAborted);
+    assert!(bench.runtime.running().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_that_are_withdrawn_are_undone_wherever_they_are() {
+    let slow = Script {
+        create_after: 5,
+        return_after: 5,
+        end: End::Ok,
+    };
+    let town = session_id("t1", "a1", 1).town_id;
+    for millis in 0..=9 {
+        let bench = Bench::new(&[slow]);
+        let withdraw = async {
+            sleep(Duration::from_millis(millis)).await;
+            bench.supervisor.withdraw_starts(&town).await;
+            // Nothing is under way any more.
+            assert!(bench.runtime.running().is_empty(), "at {millis}");
+            assert!(bench.supervisor.known().entries.is_empty(), "at {millis}");
+        };
+        let (started, ()) = tokio::join!(bench.start(1), withdraw);
+        assert_eq!(started, StartOutcome::StartupAborted, "at {millis}");
+        assert_eq!(bench.start(2).await, StartOutcome::StartupAborted);
+        bench.supervisor.release(&town);
+        assert_eq!(bench.start(2).await, StartOutcome::Started);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_an_earlier_host_is_taken_over_and_has_no_twin() {
+    let bench = Bench::new(&[]);
+    let session = session_id("t1", "a1", 1);
+    bench.runtime.running.lock().unwrap().insert(1);
+    bench.supervisor.adopt(&session, None);
+    assert_eq!(bench.phase(), Phase::Running);
+    let context = SessionContext::from(&start_request("t1", "a1", 1));
+    assert!(bench.supervisor.is_outdated(&session, &context));
+    assert_eq!(bench.restart(1).await, StartOutcome::Started);
+    assert!(!bench.supervisor.is_outdated(&session, &context));
+    assert_eq!(bench.start(2).await, StartOutcome::Started);
+    assert_eq!(bench.runtime.running(), [2]);
+    // Of an agent of which something is known nothing is taken over.
+    bench.supervisor.adopt(&session, None);
+    assert_eq!(bench.phase_session(), Some(2));
+}
+
 /// Found by the property below: the stop of a session that was never begun let go of the one that
 /// ran.
 #[tokio::test(start_paused = true)]
@@ -482,7 +524,6 @@ fn script() -> impl Strategy<Value = Script> {
         1 => Just(End::Rejected),
         1 => Just(End::Unknown),
         1 => Just(End::Hangs),
-        1 => Just(End::NoTools),
     ];
     (0_u64..6, 0_u64..6, end).prop_map(|(create_after, return_after, end)| Script {
         create_after,

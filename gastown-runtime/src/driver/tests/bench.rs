@@ -1,31 +1,32 @@
 //! A town with its runner, and the words that the tests are written in.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+mod agents;
+mod ports;
+
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use gastown_core::commands::{AddRig, CloseBead};
 use gastown_core::effects::StartAgent;
-use gastown_core::events::{ExitStatus, ProcessStatus};
-use gastown_core::forges::{CreateBranchRequest, MergeRequest, ObserveRequest, VerifyRequest};
+use gastown_core::events::ExitStatus;
 use gastown_core::{
-    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, Bead, BeadId, Caller, ChangeSet,
-    Command, Commit, Effect, Event, EventId, EventKind, Forge, ForgeError, HistoryFilter,
-    HistoryKind, MergeOutcome, Observation, Policy, SavedWork, SessionId, StartRequest, Store,
-    Timestamp, Town, TownConfig, TownId, VerifyOutcome, wire,
+    Bead, BeadId, Caller, ChangeSet, Command, Commit, Effect, Event, EventId, EventKind,
+    HistoryFilter, HistoryKind, Policy, SessionId, Store, Timestamp, Town, TownConfig, TownId,
+    wire,
 };
 use serde_json::{Value, json};
-use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
+use self::agents::Agents;
+use self::ports::{TestClock, Tokens, Willing};
 use super::flaky::Flaky;
 use crate::clock::Clock;
 use crate::effects::Prepared;
 use crate::error::RuntimeError;
 use crate::inbox::Item;
 use crate::output::{AgentExit, AgentOutput, AgentOutputKind, ToolReply, ToolRequest};
-use crate::ports::{Container, PortError};
 use crate::protocol::{Heartbeat, ToAgent, ToolRefusal};
 use crate::runner::{Runner, RunnerSettings};
 use crate::town_handle::{TownHandle, TownStatus};
@@ -37,283 +38,33 @@ pub(super) fn town_id() -> TownId {
     TownId::new("t1").unwrap()
 }
 
-/// A wall clock that follows tokio's and can jump.
+/// What outlives the host's process.
 #[derive(Clone)]
-pub(super) struct TestClock {
-    begin: tokio::time::Instant,
-    jumped: Arc<Mutex<Duration>>,
-}
-
-impl TestClock {
-    fn new() -> Self {
-        Self {
-            begin: tokio::time::Instant::now(),
-            jumped: Arc::default(),
-        }
-    }
-
-    pub(super) fn jump(&self, span: Duration) {
-        *self.jumped.lock().unwrap() += span;
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        let begin: Timestamp = "2026-04-04T12:00:00Z".parse().unwrap();
-        begin.plus(self.begin.elapsed() + *self.jumped.lock().unwrap())
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.begin.elapsed()
-    }
-}
-
-/// Agents that start at once, or never answer.
-#[derive(Default)]
-pub(super) struct Agents {
-    hangs: AtomicBool,
-    /// The town whose starts never return.
-    hangs_in: Mutex<Option<TownId>>,
-    asked: Notify,
-    started: Notify,
-    running: Mutex<Vec<SessionId>>,
-    starts: Mutex<Vec<SessionId>>,
-    seen: Mutex<usize>,
-    /// What is said of sessions that do not run.
-    status: Mutex<Option<ProcessStatus>>,
-    requests: Mutex<Vec<StartRequest>>,
-    asked_to_leave: Mutex<Vec<SessionId>>,
-    saved: Mutex<Vec<SessionId>>,
-    forgotten: Mutex<Vec<AgentId>>,
-}
-
-impl Agents {
-    pub(super) fn refuse_to_answer(&self, hangs: bool) {
-        self.hangs.store(hangs, Ordering::Relaxed);
-    }
-
-    pub(super) fn hang_in(&self, town: TownId) {
-        *self.hangs_in.lock().unwrap() = Some(town);
-    }
-
-    pub(super) async fn asked(&self) {
-        timeout(PATIENCE, self.asked.notified()).await.unwrap();
-    }
-
-    /// Every start that was carried out, in order.
-    pub(super) fn requests(&self) -> Vec<StartRequest> {
-        self.requests.lock().unwrap().clone()
-    }
-
-    pub(super) fn running(&self) -> Vec<SessionId> {
-        self.running.lock().unwrap().clone()
-    }
-
-    pub(super) fn asked_to_leave(&self) -> Vec<SessionId> {
-        self.asked_to_leave.lock().unwrap().clone()
-    }
-
-    pub(super) fn saved(&self) -> Vec<SessionId> {
-        self.saved.lock().unwrap().clone()
-    }
-
-    pub(super) fn forgotten(&self) -> Vec<AgentId> {
-        self.forgotten.lock().unwrap().clone()
-    }
-
-    pub(super) fn starts(&self) -> usize {
-        self.starts.lock().unwrap().len()
-    }
-
-    pub(super) fn end(&self, session: &SessionId) {
-        self.running
-            .lock()
-            .unwrap()
-            .retain(|running| running != session);
-    }
-
-    pub(super) fn set_status(&self, status: ProcessStatus) {
-        *self.status.lock().unwrap() = Some(status);
-    }
-
-    async fn next_start(&self) -> SessionId {
-        loop {
-            let next = {
-                let mut seen = self.seen.lock().unwrap();
-                let next = self.starts.lock().unwrap().get(*seen).cloned();
-                *seen += usize::from(next.is_some());
-                next
-            };
-            match next {
-                Some(session) => return session,
-                None => timeout(PATIENCE, self.started.notified())
-                    .await
-                    .expect("no start"),
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl AgentRuntime for Agents {
-    async fn preflight(&self) -> Result<(), AgentRuntimeError> {
-        Ok(())
-    }
-
-    async fn start(&self, request: StartRequest) -> Result<(), AgentRuntimeError> {
-        self.asked.notify_one();
-        let of_town = self.hangs_in.lock().unwrap().clone();
-        if self.hangs.load(Ordering::Relaxed) || of_town.as_ref() == Some(&request.session.town_id)
-        {
-            std::future::pending::<()>().await;
-        }
-        self.running.lock().unwrap().push(request.session.clone());
-        self.requests.lock().unwrap().push(request.clone());
-        self.starts.lock().unwrap().push(request.session);
-        self.started.notify_one();
-        Ok(())
-    }
-
-    async fn stop(&self, session: &SessionId, _: &str) -> Result<(), AgentRuntimeError> {
-        self.end(session);
-        Ok(())
-    }
-
-    async fn wrap_up(&self, session: &SessionId, _: &str) -> Result<(), AgentRuntimeError> {
-        self.asked_to_leave.lock().unwrap().push(session.clone());
-        Ok(())
-    }
-
-    async fn save_work(&self, session: &SessionId) -> Result<Option<SavedWork>, AgentRuntimeError> {
-        let runs = self.running.lock().unwrap().contains(session);
-        assert!(!runs, "saved while it runs");
-        self.saved.lock().unwrap().push(session.clone());
-        Ok(Some(SavedWork {
-            branch: Some("kept".into()),
-            commit: Some("c0ffee".into()),
-            aside: None,
-        }))
-    }
-
-    async fn kept(&self, _: &TownId) -> Vec<AgentId> {
-        vec!["stranger".parse().unwrap()]
-    }
-
-    async fn forget(&self, _: &TownId, agent: &AgentId) -> Result<(), AgentRuntimeError> {
-        self.forgotten.lock().unwrap().push(agent.clone());
-        Ok(())
-    }
-
-    async fn status(&self, session: &SessionId) -> ProcessStatus {
-        if self.running.lock().unwrap().contains(session) {
-            return ProcessStatus::Running;
-        }
-        self.status
-            .lock()
-            .unwrap()
-            .unwrap_or(ProcessStatus::NotFound)
-    }
-
-    async fn deliver(&self, _: &SessionId, _: AgentMessage) -> Result<(), AgentRuntimeError> {
-        Ok(())
-    }
-}
-
-/// A forge on which everything that is asked for is so.
-struct Willing;
-
-#[async_trait]
-impl Forge for Willing {
-    async fn observe(&self, _: ObserveRequest) -> Result<Observation, ForgeError> {
-        Err(ForgeError::UnrecognizedUrl)
-    }
-
-    async fn merge(&self, _: MergeRequest) -> MergeOutcome {
-        MergeOutcome::Error {
-            error: ForgeError::UnrecognizedUrl,
-        }
-    }
-
-    async fn verify_merge(&self, _: VerifyRequest) -> VerifyOutcome {
-        VerifyOutcome::Unknown
-    }
-
-    async fn create_branch(&self, _: CreateBranchRequest) -> Result<(), ForgeError> {
-        Ok(())
-    }
-}
-
-/// A container whose tokens live as long as they say.
-#[derive(Default)]
-pub(super) struct Tokens {
-    /// When each refresh of the container's token was asked for.
-    pub(super) refreshed: Mutex<Vec<tokio::time::Instant>>,
-    /// When each renewal of the model's token was asked for, and until when it is good.
-    pub(super) renewed: Mutex<Vec<Timestamp>>,
-    pub(super) llm_expiry: Mutex<Option<Timestamp>>,
-}
-
-#[async_trait]
-impl Container for Tokens {
-    async fn refresh_token(&self, _: &TownId) -> Result<Option<Timestamp>, PortError> {
-        let now = tokio::time::Instant::now();
-        self.refreshed.lock().unwrap().push(now);
-        Ok(None)
-    }
-
-    async fn renew_llm_token(&self, _: &TownId) -> Result<Option<Timestamp>, PortError> {
-        let mut expiry = self.llm_expiry.lock().unwrap();
-        self.renewed.lock().unwrap().extend(*expiry);
-        *expiry = expiry.map(|at| at.plus(Duration::from_secs(30 * 24 * 3_600)));
-        Ok(*expiry)
-    }
-
-    async fn stop(&self, _: &TownId) -> Result<(), PortError> {
-        Ok(())
-    }
-}
-
-pub(super) struct Bench {
-    town: TownId,
-    pub(super) tokens: Arc<Tokens>,
+pub(super) struct World {
     pub(super) store: Flaky,
     pub(super) agents: Arc<Agents>,
+    pub(super) forge: Arc<Willing>,
     pub(super) clock: TestClock,
-    pub(super) handle: TownHandle,
-    runner: Arc<Runner>,
-    outputs: mpsc::Sender<AgentOutput>,
+    pub(super) settings: RunnerSettings,
+    /// The place where agents run.
+    pub(super) instance: String,
 }
 
-impl Bench {
-    pub(super) async fn new() -> Self {
-        let policy = Policy {
-            dispatch_backoff: [Duration::from_secs(1); 5],
-            ..Policy::default()
-        };
-        Self::with(policy).await
+impl World {
+    pub(super) fn new() -> Self {
+        Self {
+            store: Flaky::default(),
+            agents: Arc::default(),
+            forge: Arc::default(),
+            clock: TestClock::new(),
+            settings: RunnerSettings::usual(),
+            instance: "c1".into(),
+        }
     }
 
-    pub(super) async fn with_settle_limit(settle_limit: u32) -> Self {
-        let policy = Policy {
-            settle_limit,
-            ..Policy::default()
-        };
-        Self::with(policy).await
-    }
-
-    async fn with(policy: Policy) -> Self {
-        let store = Flaky::default();
-        let agents = Arc::new(Agents::default());
-        let clock = TestClock::new();
-        let bench = Self::over(town_id(), store, agents, clock, Some(policy)).await;
-        bench.add_rig().await;
-        bench
-    }
-
-    /// A town that is in the store already, as `text` describes it in the words of
+    /// Puts a town into the store, as `text` describes it in the words of
     /// `gastown_core::testing`.
-    pub(super) async fn of(text: &str) -> Self {
-        let store = Flaky::default();
+    pub(super) async fn with(self, text: &str) -> Self {
         let mut town = gastown_core::testing::town(text);
         let commit = Commit {
             expected_version: 0,
@@ -321,47 +72,105 @@ impl Bench {
             changes: town.take_changes(),
             consumed: Vec::new(),
             effects: Vec::new(),
-            at: TestClock::new().now(),
+            at: self.clock.now(),
         };
-        drop(store.commit(&town_id(), commit).await.unwrap());
-        let agents = Arc::new(Agents::default());
-        Self::over(town_id(), store, agents, TestClock::new(), None).await
+        drop(self.store.commit(&town_id(), commit).await.unwrap());
+        self
     }
 
-    async fn over(
-        town: TownId,
-        store: Flaky,
-        agents: Arc<Agents>,
-        clock: TestClock,
-        policy: Option<Policy>,
-    ) -> Self {
+    /// A runner, and where its agents speak.
+    pub(super) fn runner(&self, tokens: Arc<Tokens>) -> (Runner, mpsc::Sender<AgentOutput>) {
         let (outputs, receiver) = mpsc::channel(64);
-        let tokens = Arc::new(Tokens::default());
         let runner = Runner::builder()
-            .container(tokens.clone())
-            .store(Arc::new(store.clone()))
-            .forge(Arc::new(Willing))
-            .agents(agents.clone())
+            .container(tokens)
+            .container_instance(&self.instance)
+            .store(Arc::new(self.store.clone()))
+            .forge(self.forge.clone())
+            .agents(self.agents.clone())
             .outputs(receiver)
-            .clock(Arc::new(clock.clone()))
-            .settings(RunnerSettings::usual())
-            .build()
-            .unwrap();
+            .clock(Arc::new(self.clock.clone()))
+            .settings(self.settings.clone())
+            .build();
+        (runner.unwrap(), outputs)
+    }
+}
+
+pub(super) struct Bench {
+    world: World,
+    town: TownId,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) handle: TownHandle,
+    runner: Arc<Runner>,
+    outputs: mpsc::Sender<AgentOutput>,
+}
+
+impl Deref for Bench {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Bench {
+    pub(super) async fn new() -> Self {
+        Self::in_world(World::new()).await
+    }
+
+    /// A new town with a rig.
+    pub(super) async fn in_world(world: World) -> Self {
+        let policy = Policy {
+            dispatch_backoff: [Duration::from_secs(1); 5],
+            ..Policy::default()
+        };
+        Self::found(world, policy).await
+    }
+
+    pub(super) async fn with_settle_limit(settle_limit: u32) -> Self {
+        let policy = Policy {
+            settle_limit,
+            ..Policy::default()
+        };
+        Self::found(World::new(), policy).await
+    }
+
+    async fn found(world: World, policy: Policy) -> Self {
+        let bench = Self::over(world, town_id(), Some(policy)).await;
+        bench.add_rig().await;
+        bench
+    }
+
+    /// A town that is in the store already.
+    pub(super) async fn of(text: &str) -> Self {
+        Self::over(World::new().with(text).await, town_id(), None).await
+    }
+
+    async fn over(world: World, town: TownId, policy: Option<Policy>) -> Self {
+        let tokens = Arc::new(Tokens::default());
+        let (runner, outputs) = world.runner(tokens.clone());
         if let Some(policy) = policy {
             let created = runner.create_town(&town, TownConfig::seed(), policy).await;
             assert!(created.unwrap());
         }
         let handle = runner.open_town(&town).await.unwrap();
         Self {
+            world,
             town,
             tokens,
-            store,
-            agents,
-            clock,
             handle,
             runner: Arc::new(runner),
             outputs,
         }
+    }
+
+    /// The town is closed; its agents and other towns go on.
+    pub(super) async fn close(&self) {
+        self.runner.close_town(&self.town).await;
+    }
+
+    /// The town is opened again by the same runner.
+    pub(super) async fn reopen(&mut self) {
+        self.handle = self.runner.open_town(&self.town).await.unwrap();
     }
 
     async fn add_rig(&self) {
@@ -383,32 +192,30 @@ impl Bench {
 
     /// As [`Self::crash`]; these effects were committed before and not finished.
     pub(super) async fn crash_leaving(self, effects: Vec<Effect>) -> Self {
-        let Self {
-            town,
-            store,
-            agents,
-            clock,
-            runner,
-            ..
-        } = self;
-        runner.kill_for_tests();
+        self.runner.kill_for_tests();
         sleep(Duration::from_secs(60)).await;
-        let loaded = store.load(&town).await.unwrap();
+        let Self { world, town, .. } = self;
+        let loaded = world.store.load(&town).await.unwrap();
         let commit = Commit {
             expected_version: loaded.version,
             lease_token: None,
             changes: ChangeSet::default(),
             consumed: Vec::new(),
             effects,
-            at: clock.now(),
+            at: world.clock.now(),
         };
-        let _ = store.commit(&town, commit).await.unwrap();
-        Self::over(town, store, agents, clock, None).await
+        let _ = world.store.commit(&town, commit).await.unwrap();
+        Self::over(world, town, None).await
+    }
+
+    /// The process is killed, and the next one is another container.
+    pub(super) async fn crash_into(mut self, instance: &str) -> Self {
+        self.world.instance = instance.into();
+        self.crash().await
     }
 
     pub(super) async fn another_runner(&self) -> Self {
-        let (store, agents) = (self.store.clone(), self.agents.clone());
-        Self::over(self.town.clone(), store, agents, self.clock.clone(), None).await
+        Self::over(self.world.clone(), self.town.clone(), None).await
     }
 
     pub(super) async fn another_town(&self, id: &str) -> Self {
@@ -421,9 +228,7 @@ impl Bench {
             handle: self.runner.open_town(&town).await.unwrap(),
             town,
             tokens: self.tokens.clone(),
-            store: self.store.clone(),
-            agents: self.agents.clone(),
-            clock: self.clock.clone(),
+            world: self.world.clone(),
             runner: self.runner.clone(),
             outputs: self.outputs.clone(),
         };

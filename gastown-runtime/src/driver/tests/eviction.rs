@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gastown_core::events::{ContainerEviction, ContainerReady};
+use gastown_core::events::{ContainerEviction, ContainerReady, Heartbeat};
 use gastown_core::{AgentStatus, BeadStatus, BreakerState, SessionId};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::bench::Bench;
 
 impl Bench {
-    async fn evict(&self, nonce: &str) {
+    pub(super) async fn evict(&self, nonce: &str) {
         let nonce = nonce.into();
         self.handle
             .report(ContainerEviction { nonce }.into())
@@ -19,7 +19,7 @@ impl Bench {
         self.until("draining", |town| town.is_draining()).await;
     }
 
-    async fn ready(&self, nonce: &str) {
+    pub(super) async fn ready(&self, nonce: &str) {
         let nonce = nonce.into();
         self.handle
             .report(ContainerReady { nonce }.into())
@@ -28,14 +28,14 @@ impl Bench {
         self.settled().await;
     }
 
-    async fn at_work(&self) -> SessionId {
+    pub(super) async fn at_work(&self) -> SessionId {
         let session = self.next_start().await;
         self.beats(&session, "tool_use").await;
         self.settled().await;
         session
     }
 
-    async fn all_have_left(&self) {
+    pub(super) async fn all_have_left(&self) {
         let is_empty = |town: &gastown_core::Town| {
             town.agents().all(|agent| agent.status == AgentStatus::Idle)
         };
@@ -178,4 +178,45 @@ async fn a_second_eviction_replaces_the_nonce() {
     bench.ready("n2").await;
     assert!(!bench.stored().await.is_draining());
     bench.next_start().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_of_an_old_container_never_end_a_drain() {
+    let bench = Bench::new().await;
+    bench.sling("Fix it").await;
+    let session = bench.at_work().await;
+    bench.evict("n1").await;
+    let taken = Duration::from_secs(10);
+    // Its agent goes on beating while it wraps up, and a last heartbeat is late.
+    bench.beats(&session, "saving").await;
+    sleep(taken).await;
+    assert!(bench.stored().await.is_draining());
+    bench.leaves(&session).await;
+    bench.all_have_left().await;
+    bench.beats(&session, "late").await;
+    sleep(taken).await;
+    assert!(bench.stored().await.is_draining());
+    // The replacement comes up, works, and is evicted itself.
+    let bench = bench.crash_into("c2").await;
+    bench.ready("n1").await;
+    let session = bench.at_work().await;
+    let container = bench.stored().await.state().container.clone();
+    assert_eq!(container.instance.as_deref(), Some("c2"));
+    bench.evict("n2").await;
+    let heartbeat = |instance: &str| Heartbeat {
+        agent_id: session.agent_id.clone(),
+        session: Some(session.session),
+        container_instance: Some(instance.into()),
+        last_event_type: None,
+        last_event_at: None,
+        active_tools: Vec::new(),
+    };
+    for old in ["c1", "c2"] {
+        bench.handle.report(heartbeat(old).into()).await.unwrap();
+        sleep(taken).await;
+        assert!(bench.stored().await.is_draining(), "ended by {old}");
+    }
+    bench.handle.report(heartbeat("c3").into()).await.unwrap();
+    bench.settled().await;
+    assert!(!bench.stored().await.is_draining());
 }

@@ -22,6 +22,8 @@ struct Counts {
     reads: AtomicUsize,
     next: AtomicUsize,
     no_leases: AtomicBool,
+    /// How many results are not taken from now on.
+    finishes_to_fail: AtomicUsize,
     /// The town whose commits never return.
     hangs_in: std::sync::Mutex<Option<TownId>>,
 }
@@ -52,6 +54,10 @@ impl Flaky {
 
     pub(super) fn fail_next_commit(&self) {
         self.counts.next.store(FAIL, Ordering::Relaxed);
+    }
+
+    pub(super) fn fail_finishes(&self, count: usize) {
+        self.counts.finishes_to_fail.store(count, Ordering::Relaxed);
     }
 
     pub(super) fn refuse_leases(&self) {
@@ -129,6 +135,12 @@ impl Store for Flaky {
         results: Vec<Event>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let to_fail = &self.counts.finishes_to_fail;
+        let one_less = |count: usize| count.checked_sub(1);
+        let fails = to_fail.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        if fails.is_ok() {
+            return Err(broken("finish_effect"));
+        }
         self.inner
             .finish_effect(town, key, finish, results, now)
             .await

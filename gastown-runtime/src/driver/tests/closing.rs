@@ -1,0 +1,72 @@
+//! Towns that are closed and opened again (spec 6.2, 6.4).
+
+use std::time::Duration;
+
+use gastown_core::Store;
+use gastown_core::events::ContainerReady;
+use tokio::time::sleep;
+
+use super::bench::{Bench, town_id};
+
+#[tokio::test(start_paused = true)]
+async fn a_town_that_was_closed_in_a_drain_starts_agents_again_when_the_drain_is_over() {
+    for ends_before_it_opens in [true, false] {
+        let mut bench = Bench::new().await;
+        bench.sling("Fix it").await;
+        bench.at_work().await;
+        bench.evict("n1").await;
+        bench.close().await;
+        let ready = ContainerReady { nonce: "n1".into() };
+        if ends_before_it_opens {
+            bench.handle.report(ready.into()).await.unwrap();
+            bench.reopen().await;
+        } else {
+            bench.reopen().await;
+            bench.settled().await;
+            bench.handle.report(ready.into()).await.unwrap();
+        }
+        bench.until("drained", |town| !town.is_draining()).await;
+        bench.sling("Later").await;
+        bench.next_start().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_outlasts_the_closing_leaves_no_agent() {
+    let mut bench = Bench::new().await;
+    bench.agents.let_starts_take(Duration::from_secs(60));
+    bench.sling("Fix it").await;
+    bench.agents.asked().await;
+    bench.close().await;
+    let left = bench.store.pending_effects(&town_id()).await.unwrap();
+    assert_eq!(left.len(), 1, "it is handed back: {left:?}");
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(bench.agents.running(), [], "an agent of which nobody knows");
+    // Whoever has the town next starts the same session.
+    bench.agents.let_starts_take(Duration::ZERO);
+    bench.reopen().await;
+    assert_eq!(bench.next_start().await.session, 1);
+    // The whole runner ends the same way.
+    bench.agents.let_starts_take(Duration::from_secs(60));
+    bench.sling("Fix that").await;
+    bench.agents.asked().await;
+    let (agents, running) = (bench.agents.clone(), bench.agents.running());
+    bench.shutdown().await;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(agents.running(), running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_outlasts_the_closing_leaves_no_agent() {
+    let bench = Bench::new().await;
+    bench.sling("Fix it").await;
+    bench.at_work().await;
+    bench.agents.let_starts_take(Duration::from_secs(60));
+    bench
+        .configure(serde_json::json!({"default_model": "large"}))
+        .await;
+    bench.agents.asked().await;
+    bench.close().await;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(bench.agents.running(), []);
+}

@@ -1,0 +1,61 @@
+//! What is checked before a town runs (spec 6.3).
+
+use std::sync::Arc;
+
+use gastown_core::{BreakerState, Policy, TownConfig};
+use gastown_store_memory::MemoryStore;
+
+use super::bench::{Bench, World, town_id};
+use crate::error::RuntimeError;
+use crate::process::{CommandTemplate, ProcessSettings};
+use crate::runner::Runner;
+
+#[tokio::test(start_paused = true)]
+async fn missing_tools_are_named_before_anything_is_dispatched() {
+    let world = World::new();
+    world.agents.miss(Some("git, rg"));
+    let (runner, _outputs) = world.runner(Arc::default());
+    let town = town_id();
+    let created = runner.create_town(&town, TownConfig::seed(), Policy::default());
+    assert!(created.await.unwrap());
+    let opened = runner.open_town(&town).await.map(drop);
+    let all = runner.open_all_towns().await.map(drop);
+    for error in [opened.unwrap_err(), all.unwrap_err()] {
+        assert!(matches!(error, RuntimeError::CheckTools { .. }), "{error}");
+        assert!(error.to_string().contains("git, rg"), "{error}");
+    }
+    assert!(runner.town(&town_id()).is_none());
+    // Installed meanwhile.
+    world.agents.miss(None);
+    assert_eq!(runner.open_all_towns().await.unwrap().len(), 1);
+    runner.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_tool_is_no_failed_dispatch() {
+    let bench = Bench::new().await;
+    bench.agents.miss(Some("git"));
+    let bead = bench.sling("Fix it").await;
+    assert_eq!(bench.next_start().await.session, 1);
+    bench.settled().await;
+    let town = bench.stored().await;
+    assert_eq!(town.bead(&bead).unwrap().dispatch_attempts, 1);
+    let breaker = &town.state().breaker;
+    assert_eq!(
+        (breaker.state, breaker.failures.len()),
+        (BreakerState::Closed, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_runner_with_processes_checks_their_tools_when_it_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let command = CommandTemplate::new(["/no/such/agent"]).unwrap();
+    let started = Runner::builder()
+        .store(Arc::new(MemoryStore::new()))
+        .processes(ProcessSettings::new(dir.path(), command))
+        .start();
+    let error = started.await.unwrap_err();
+    assert!(matches!(error, RuntimeError::CheckTools { .. }), "{error}");
+    assert!(error.to_string().contains("/no/such/agent"), "{error}");
+}
