@@ -374,8 +374,9 @@ impl Replay {
     }
 }
 
-/// Whether the newest tick that the history of a town records made its `version`. Where it did not,
-/// somebody committed without a record, and a replay needs a snapshot to go on from.
+/// Whether the history of a town tells how it came to its `version`: by its newest tick, or because
+/// its newest snapshot shows it. Where it does not, somebody committed without a record, and a
+/// replay needs a snapshot to go on from.
 ///
 /// # Errors
 /// As [`Store::history`].
@@ -384,18 +385,23 @@ pub async fn is_recorded(
     town: &TownId,
     version: u64,
 ) -> Result<bool, StoreError> {
-    let newest = HistoryFilter {
-        kind: Some(HistoryKind::Tick),
-        order: HistoryOrder::NewestFirst,
-        limit: 1,
-        ..HistoryFilter::default()
-    };
-    let page = store.history(town, newest).await?;
-    let number = page.first().and_then(|tick| {
-        let record: Value = serde_json::from_str(&tick.entry.body).ok()?;
-        record.get("number")?.as_u64()
-    });
-    Ok(number == Some(version))
+    for kind in [HistoryKind::Tick, HistoryKind::Snapshot] {
+        let newest = HistoryFilter {
+            kind: Some(kind),
+            order: HistoryOrder::NewestFirst,
+            limit: 1,
+            ..HistoryFilter::default()
+        };
+        let page = store.history(town, newest).await?;
+        let number = page.first().and_then(|kept| {
+            let record: Value = serde_json::from_str(&kept.entry.body).ok()?;
+            record.get("number")?.as_u64()
+        });
+        if number == Some(version) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Replayed {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use gastown_core::events::{AgentExited, Heartbeat};
 use gastown_core::{
     AgentRuntime, Commit, Forge, Policy, SessionId, Store, StoreError, Town, TownConfig, TownId,
+    snapshot_entries,
 };
 use tokio::sync::{OnceCell, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -340,13 +341,18 @@ impl Runner {
         policy: Policy,
     ) -> Result<bool, RuntimeError> {
         let mut town = Town::new(town_id.clone(), config, policy);
+        let now = self.workshop.clock.now();
+        let mut changes = town.take_changes();
+        // What was recorded of a town can be replayed from its making on, whatever comes next.
+        let base = snapshot_entries(1, now, changes.put.clone());
+        changes.history.extend(base);
         let commit = Commit {
             expected_version: 0,
             lease_token: None,
-            changes: town.take_changes(),
+            changes,
             consumed: Vec::new(),
             effects: Vec::new(),
-            at: self.workshop.clock.now(),
+            at: now,
         };
         match self.workshop.store.commit(town_id, commit).await {
             Ok(_) => Ok(true),

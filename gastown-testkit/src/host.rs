@@ -55,19 +55,26 @@ impl<'a> Host<'a> {
         mut world: World,
         tell: &'a mut dyn FnMut(Acknowledged),
     ) -> Result<Self, StoreError> {
+        let mut changes = world.town.take_changes();
+        let working = changes.put.iter().filter(|row| row.working).cloned();
+        let base = snapshot_entries(1, world.now, working);
+        changes.history.extend(base);
         let create = Commit {
             expected_version: 0,
             lease_token: None,
-            changes: world.town.take_changes(),
+            changes,
             consumed: Vec::new(),
             effects: Vec::new(),
             at: world.now,
         };
-        match store.commit(world.town.id(), create).await {
-            Ok(committed) => tell(Acknowledged::Committed(committed.version())),
-            Err(StoreError::Conflict { .. }) => {}
+        let was_there = match store.commit(world.town.id(), create).await {
+            Ok(committed) => {
+                tell(Acknowledged::Committed(committed.version()));
+                false
+            }
+            Err(StoreError::Conflict { .. }) => true,
             Err(error) => return Err(error),
-        }
+        };
         let mut host = Self {
             store,
             world,
@@ -77,7 +84,8 @@ impl<'a> Host<'a> {
             commands: Vec::new(),
             tell,
         };
-        host.reload(true).await?;
+        // Making a town leaves a base; each later start leaves another.
+        host.reload(was_there).await?;
         Ok(host)
     }
 

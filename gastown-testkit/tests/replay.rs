@@ -13,8 +13,9 @@ use futures_executor::block_on;
 use gastown_core::report::Report;
 use gastown_core::{Finish, HistoryKind, Store};
 use gastown_store_memory::MemoryStore;
+use gastown_testkit::host::{Acknowledged, Host};
 use gastown_testkit::lives::{Then, live, lives, recalls, replays};
-use gastown_testkit::world::{Setup, Step};
+use gastown_testkit::world::{Setup, Step, World};
 use proptest::prelude::*;
 
 /// Sequences take long: fewer by default than proptest's 256, as many as `PROPTEST_CASES` says.
@@ -42,6 +43,18 @@ proptest! {
 
 fn replayed_at() -> gastown_core::Timestamp {
     "2026-05-01T00:00:00Z".parse().unwrap()
+}
+
+/// A host that dies before its first tick leaves a town that can be replayed.
+#[test]
+fn a_town_that_was_only_made_replays() {
+    let store = MemoryStore::new();
+    let mut ignore = |_: Acknowledged| {};
+    let host = block_on(Host::open(&store, World::new(Setup(0)), &mut ignore)).unwrap();
+    let report = block_on(Report::export(&store, host.town().id())).unwrap();
+    let replayed = report.replay().unwrap();
+    assert_eq!((replayed.version, replayed.ticks), (1, 0));
+    assert_eq!(report.first_difference(&replayed), None);
 }
 
 /// A town with some history, exported.
