@@ -362,81 +362,131 @@ pub enum BackendFailure {
 
 /// The port to storage, town by town (spec 6.1).
 ///
+/// A store keeps, for each town: *rows*, the state, of which [`load`](Self::load) gives the working
+/// set; an *inbox* of events that nobody has observed yet; an *outbox* of effects that were asked for and
+/// are not finished; a *history* for people and replay; and one *lease*. The town is the unit of
+/// consistency: nothing spans two of them.
+///
+/// # How a host uses it
+/// 1. [`lease`](Self::lease) the town, [`load`](Self::load) it, remember the version.
+/// 2. Take [`pending_events`](Self::pending_events), decide, [`commit`](Self::commit) at that version.
+/// 3. Perform the effects that the commit returns, and no others. Each ends by
+///    [`finish_effect`](Self::finish_effect), with its results.
+/// 4. After [`StoreError::Conflict`], an unknown outcome, or a dropped future: load again. Whoever
+///    has to say what happened meanwhile may [`append_events`](Self::append_events) at any time.
+///
 /// # To ensure correctness
-/// Each sentence has a case in `gastown_testkit::store_suite`, which every adapter passes.
+/// Whoever writes an adapter keeps these sentences. Each has a case in
+/// `gastown_testkit::store_suite`, which every adapter passes.
 ///
-/// Commits
-/// - `commit` writes all of its parts or none; after it returns `Ok` they survive a crash.
-/// - `commit` at another version than the store's is refused with [`StoreError::Conflict`] and
-///   writes nothing; version 0 creates a town that is not there yet. Each commit raises the
-///   version by one.
-/// - `commit` with a lease token smaller than the one in force is refused with
-///   [`StoreError::Fenced`] and writes nothing, whatever its version; with one that was never
-///   given it is refused with [`StoreError::Refused`].
-/// - What [`Commit::validate`] refuses, and the consumption of an event that is not pending, is
-///   refused with [`StoreError::Refused`] and writes nothing.
-/// - An effect whose key the outbox has, pending or finished, is left as it was; the
-///   [`Committed`] has only the others.
+/// *Atomicity.* Each operation that writes does all of what it says, or nothing. An error means
+/// nothing, unless it is a [`StoreError::Backend`] whose `outcome_unknown` is set: then all or nothing.
 ///
-/// The inbox
-/// - `append_events` is durable when it returns, allowed for many writers at once, raises no
-///   version, and ignores events whose id the town has seen (pending or consumed and not pruned).
-/// - `pending_events` returns what was appended and not consumed, by (at, id).
+/// *Durability.* What returned `Ok` survives the end of the process at any moment, and a power
+/// failure where the adapter promises that (SQLite with `Synchronous::Full` does; memory keeps
+/// nothing beyond its last clone). Nothing of what was not asked for is ever there.
 ///
-/// The outbox
-/// - `pending_effects` returns what was committed and not finished, in the order of commit.
-/// - `finish_effect` appends its results in the same transaction; they become pending.
-/// - The first finish of a key counts: a later one changes nothing, its results are dropped. A key
-///   that the outbox does not have is refused with [`StoreError::Refused`].
-/// - A finished key never becomes pending again, until it is pruned.
+/// *Isolation.* Operations on one town happen as if one after the other: each sees all of what
+/// returned before it began, and of what runs beside it all or nothing. One call is one moment;
+/// two calls are two, so a page may come from a later version than the page before.
 ///
-/// Leases
-/// - A holder that has the lease keeps its token. A lease that expired (`now` is at or after its
-///   end) or was released goes to whoever asks, with a larger token.
-/// - Tokens only grow, over releases and restarts.
+/// *Towns.* Operations on one town never see or touch another's data.
 ///
-/// The rest
-/// - History is in the order of commit, is read from either end, and never changes but by `prune`.
-/// - `past_rows` gives what `load` leaves behind, in order of key, page by page; of all kinds or of
-///   one, all or those that lead to one bead.
-/// - `prune` removes events that a commit at an earlier time consumed, effects that were finished
-///   at an earlier time, and what the history holds for replay before the newest snapshot of an
-///   earlier time: without such a snapshot none of it. Bead events and rows stay.
-/// - Operations on one town never see or touch another's data.
-/// - A dropped future may still take effect; a caller that does not know loads again.
+/// *Cancellation.* A dropped future may still take effect. A caller that does not know loads again.
+///
+/// *Time.* No adapter has a clock. `now` and `at` are the caller's, to the millisecond, and are
+/// compared with nothing but each other.
 ///
 /// # Errors
-/// Every operation may fail with [`StoreError::Backend`]; those on a town that is not there with
-/// [`StoreError::UnknownTown`], `commit` at version 0 excepted.
+/// Every operation may fail with [`StoreError::Backend`]. Those on a town that is not there fail with
+/// [`StoreError::UnknownTown`], `commit` at version 0 excepted. What the contract forbids is
+/// [`StoreError::Refused`], before anything is written. [`StoreError::is_retryable`] says whether the
+/// same call may succeed later.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The towns that are there, by id.
+    ///
+    /// A town is there from its first commit on, and for ever: no operation removes one.
     async fn towns(&self) -> Result<Vec<TownId>, StoreError>;
 
-    /// The town's working set and its version; terminal history stays behind.
+    /// The town's working set, in order of key, and its version, both of one moment.
+    ///
+    /// What has left the working set is not read, so that the time it takes does not grow with a
+    /// town's past; [`rows`](Self::rows) and [`past_rows`](Self::past_rows) reach it. After a crash it
+    /// gives what the last commit that is there left, whoever made it.
     async fn load(&self, town: &TownId) -> Result<Loaded, StoreError>;
 
-    /// Rows by key, whether they are in the working set or not, each once and in order of key;
-    /// keys that are not there are left out.
+    /// Rows by key, whether they are in the working set or not, each once and in order of key.
+    ///
+    /// Keys that are not there are left out; a key that is named twice counts once. All are of one
+    /// moment, which may be later than that of a load before.
     async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError>;
 
-    /// A page of the rows that are not in the working set, in order of key.
+    /// A page of the rows that [`load`](Self::load) leaves behind, in order of key: of all kinds or of one,
+    /// all or those that lead to one bead.
+    ///
+    /// The last key of a page is the `after` of the next. A row that comes back to the working set
+    /// between two pages is missing from the second; one that leaves it may be there.
     async fn past_rows(&self, town: &TownId, filter: PastFilter) -> Result<Vec<Row>, StoreError>;
 
     /// Writes all of `commit`, or nothing.
+    ///
+    /// - Version 0 creates a town that is not there yet. Each commit raises the version by one, even
+    ///   an empty one; no other operation does.
+    /// - Rows are put and deleted; a put replaces the row, its place in the working set included.
+    /// - Consumed events are no longer pending. Each must have been: two drivers can't both observe it.
+    /// - History entries come after all that are there, in their order.
+    /// - Effects become pending. One whose key the outbox has already, pending or finished, is left
+    ///   as it was; the [`Committed`] has only the others, so that whoever commits again after an
+    ///   unknown outcome performs nothing twice.
+    ///
+    /// Of several commits at one version exactly one succeeds. It is not idempotent: the second of
+    /// two equal calls is a conflict, by which a caller learns that the first went through.
+    ///
+    /// # Errors
+    /// In this order, each without writing anything:
+    /// - [`StoreError::Refused`] for what [`Commit::validate`] forbids;
+    /// - [`StoreError::UnknownTown`] for a version above 0 of a town that is not there;
+    /// - [`StoreError::Fenced`] for a lease token below the last that was given, whatever the
+    ///   version: its holder has been replaced; [`StoreError::Refused`] for one that was never given;
+    /// - [`StoreError::Conflict`] at another version than the store's: load, and decide anew;
+    /// - [`StoreError::Refused`] for the consumption of an event that is not pending.
+    ///
+    /// A [`StoreError::Backend`] with `outcome_unknown` means all or nothing, and only a load tells
+    /// which.
     async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError>;
 
     /// Adds events to the inbox; returns how many were new.
+    ///
+    /// Allowed for many writers at once, with or without a lease, while somebody else commits: it
+    /// raises no version. Idempotent by event id: one that the town has seen, pending or consumed and
+    /// not yet pruned, is ignored, also if it now says something else. After an error, or a crash
+    /// before the answer, append the same again.
     async fn append_events(&self, town: &TownId, events: Vec<Event>) -> Result<usize, StoreError>;
 
-    /// Up to `limit` events that are not consumed, by (at, id).
+    /// Up to `limit` events that were appended and not consumed, by (at, id).
+    ///
+    /// It takes nothing: the same events come again until a commit consumes them. An event that is
+    /// appended later may come before one that was read already, if it has an earlier time.
     async fn pending_events(&self, town: &TownId, limit: usize) -> Result<Vec<Event>, StoreError>;
 
-    /// Effects that are not finished, in the order of commit.
+    /// Effects that were committed and are not finished, in the order of commit, then in that of
+    /// the commit's list.
+    ///
+    /// After a crash these are what may have been performed or not; who goes on performs them again
+    /// if the town still wants them. Each is there until it is finished: at least once, not exactly
+    /// once.
     async fn pending_effects(&self, town: &TownId) -> Result<Vec<Effect>, StoreError>;
 
-    /// Marks an effect as finished and appends its results to the inbox, both or neither; of one
-    /// that is finished already, neither.
+    /// Marks an effect as finished and appends its results to the inbox, both or neither.
+    ///
+    /// The first finish of a key counts: a later one changes nothing and its results are dropped,
+    /// so a result is applied at most once however often an effect was performed. Results are appended as by
+    /// [`append_events`](Self::append_events). A finished key never becomes pending again until it is
+    /// pruned. It raises no version.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a key that the outbox does not have.
     async fn finish_effect(
         &self,
         town: &TownId,
@@ -446,22 +496,43 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// A page of history, in order.
+    /// A page of the history, from either end, in the order of commit.
+    ///
+    /// Entries never change, and go only by [`prune`](Self::prune). Sequences grow and are never given
+    /// again, over pruning and restarts; gaps mean nothing. Paging from the oldest end misses nothing
+    /// that is committed meanwhile.
     async fn history(
         &self,
         town: &TownId,
         filter: HistoryFilter,
     ) -> Result<Vec<StoredHistory>, StoreError>;
 
-    /// Removes consumed events and finished effects of before `before`, and what is only for
-    /// replay and lies before the newest snapshot of before `before`; returns how many.
+    /// Removes what is past its time; returns how many events, effects and entries that were.
+    ///
+    /// - Events that a commit at a time before `before` consumed. From then on their ids are new again.
+    /// - Effects that were finished before `before`. From then on their keys are new again.
+    /// - What the history holds for replay alone ([`HistoryKind::is_for_replay`]) before the newest
+    ///   snapshot of a time before `before`; without such a snapshot nothing of it. So a replay always finds
+    ///   where to begin.
+    ///
+    /// Rows, bead events, and whatever is pending stay. It raises no version, and doing it twice does
+    /// no more.
     async fn prune(&self, town: &TownId, before: Timestamp) -> Result<usize, StoreError>;
 
-    /// Takes or extends the lease of a town until `now` + `ttl`. A holder that has it keeps its
-    /// token; who takes an expired or released one gets a larger token.
+    /// Takes or extends the lease of a town until `now` + `ttl`.
+    ///
+    /// - A holder that has it keeps its token; a shorter `ttl` shortens it.
+    /// - One that ended (`now` is at or after its end) or was released goes to whoever asks, with a
+    ///   larger token, even to the same holder.
+    /// - Tokens only grow, over releases and restarts. From the moment at which a larger one is
+    ///   given, a commit with the smaller one is [`StoreError::Fenced`]: a holder that was cut off can
+    ///   do no harm, however wrong its clock is.
+    ///
+    /// It keeps drivers from getting in each other's way. What keeps data whole is the version.
     ///
     /// # Errors
-    /// [`StoreError::Leased`] while another holder has it.
+    /// [`StoreError::Leased`] while another holder has it; [`StoreError::Refused`] for what
+    /// [`Lease::validate_holder`] forbids.
     async fn lease(
         &self,
         town: &TownId,
@@ -470,6 +541,8 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<Lease, StoreError>;
 
-    /// Gives a lease back; one that is not held any more is left alone.
+    /// Gives a lease back; one that `holder` does not have is left alone, so it may be done twice.
+    ///
+    /// The token stays in force until the next is given.
     async fn release(&self, town: &TownId, holder: &str) -> Result<(), StoreError>;
 }

@@ -246,17 +246,22 @@ fn sweep(base: &Path, size: Size, faults: &[Fault], all: bool) -> Outcomes {
     outcomes
 }
 
-/// Opening a new file, with all that it writes, fails in turn: the file is none, or it is whole.
-fn sweep_opening(all: bool) -> u64 {
+/// Opening a file, with all that it writes, fails in turn: afterwards the file is none, or as it was,
+/// or of the newest schema, and it goes on.
+fn sweep_opening(all: bool, prepare: impl Fn(&Path), version: u64) -> u64 {
     let mut failed = 0;
     for operation in OPERATIONS {
         let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("town.db");
+        prepare(&path);
         count(operation);
-        drop(open(&directory.path().join("town.db")));
+        drop(open(&path));
         let places = places(counted(), all);
+        disarm();
         for (nth, fault) in places.iter().flat_map(|n| FAULTS.map(|fault| (*n, fault))) {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("town.db");
+            prepare(&path);
             arm(operation, nth, fault);
             let opened = block_on(SqliteStore::open(&path, Options::safe()));
             match opened {
@@ -266,11 +271,24 @@ fn sweep_opening(all: bool) -> u64 {
             }
             disarm();
             let store = open(&path);
-            let _first = block_on(store.commit(&town(), next(0, SMALL))).unwrap();
+            if version > 0 {
+                let loaded = block_on(store.load(&town())).unwrap();
+                assert_eq!((loaded.version, loaded.rows.len()), (version, 2));
+            }
+            let next = block_on(store.commit(&town(), commit(version))).unwrap();
+            assert_eq!(next.version(), version + 1);
             assert_eq!(block_on(store.integrity_check()).unwrap(), [""; 0]);
         }
     }
     failed
+}
+
+/// A file of the first schema, as its sample has it: every migration is made of it.
+fn oldest(path: &Path) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection
+        .execute_batch(include_str!("samples/0001.sql"))
+        .unwrap();
 }
 
 #[test]
@@ -287,8 +305,9 @@ fn writes_syncs_and_truncations_fail_in_turn() {
         if is_long() { &FAULTS } else { &some },
         is_long(),
     );
-    let opening = sweep_opening(is_long());
-    println!("small {small:#?}\nlarge {large:#?}\nopening {opening}");
+    let opening = sweep_opening(is_long(), |_| {}, 0);
+    let migrating = sweep_opening(is_long(), oldest, 7);
+    println!("small {small:#?}\nlarge {large:#?}\nopening {opening}, migrating {migrating}");
 
     let of = |outcomes: &Outcomes, operation: &str, outcome| {
         outcomes
@@ -317,4 +336,5 @@ fn writes_syncs_and_truncations_fail_in_turn() {
         "no truncation failed"
     );
     assert!(opening > 0, "nothing of opening failed");
+    assert!(migrating > 0, "nothing of migrating failed");
 }

@@ -97,6 +97,7 @@ macro_rules! store_suite {
             a_refused_part_keeps_the_others_out,
             a_refused_first_commit_creates_no_town,
             an_event_is_consumed_once,
+            refusals_come_in_order,
             of_many_commits_at_one_version_one_wins,
             writers_that_reload_lose_no_update,
         );
@@ -136,6 +137,7 @@ macro_rules! store_suite {
         $crate::store_suite!(@group $fresh, leases;
             a_lease_says_who_and_until_when,
             a_holder_extends_and_keeps_its_token,
+            a_holder_may_end_sooner,
             another_holder_is_told_who_has_it,
             an_expired_lease_goes_to_the_next_holder,
             an_expired_lease_comes_back_with_a_larger_token,
@@ -154,6 +156,7 @@ macro_rules! store_suite {
             an_entry_comes_back_as_it_was,
             history_filters_by_kind_and_subject,
             pages_follow_each_other,
+            pages_reach_what_comes_meanwhile,
             a_page_may_be_empty,
             history_never_changes,
         );

@@ -11,6 +11,30 @@ use super::samples::{
     key, new_town, put, row, show, town,
 };
 
+/// A commit that is wrong in several ways is refused for the first of them: its content, then its
+/// lease, then its version, then what it consumes.
+pub async fn refusals_come_in_order(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let ttl = std::time::Duration::from_secs(30);
+    let old = store.lease(&town, "h1", ttl, at(0)).await.unwrap().token;
+    let new = store.lease(&town, "h2", ttl, at(30)).await.unwrap().token;
+    let mut wrong = consume(7, &["e1"]);
+    wrong.changes.put = vec![row("", "b1", "x")];
+    wrong.lease_token = Some(old);
+    let before = show(store, &town).await;
+    assert_refused(store.commit(&town, wrong.clone()).await, "commit");
+    wrong.changes.put.clear();
+    let said = store.commit(&town, wrong.clone()).await;
+    assert!(matches!(said, Err(StoreError::Fenced { .. })), "{said:?}");
+    wrong.lease_token = Some(new);
+    assert_conflict(store.commit(&town, wrong.clone()).await, 7, 1);
+    wrong.expected_version = 1;
+    assert_refused(store.commit(&town, wrong.clone()).await, "commit");
+    assert_eq!(show(store, &town).await, before);
+    wrong.consumed.clear();
+    assert_eq!(store.commit(&town, wrong).await.unwrap().version(), 2);
+}
+
 /// Version 0 creates a town that is not there yet.
 pub async fn version_0_creates_the_town(store: &dyn Store) {
     let town = town("t1");

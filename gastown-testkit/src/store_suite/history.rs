@@ -192,3 +192,31 @@ pub async fn history_never_changes(store: &dyn Store) {
     store.prune(&town, Timestamp::MAX).await.unwrap();
     assert_eq!(history(store, &town).await, before);
 }
+
+/// Whoever pages from the oldest end misses nothing that is committed meanwhile.
+pub async fn pages_reach_what_comes_meanwhile(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let (mut told, mut read, mut after) = (Vec::new(), Vec::new(), None);
+    for version in 1..6 {
+        let entries = ["a", "b", "c"]
+            .map(|text| entry(HistoryKind::Tick, None, &format!("{text} of {version}")));
+        told.extend(entries.clone());
+        let commit = tell(version, entries.to_vec());
+        let _told = store.commit(&town, commit).await.unwrap();
+        let filter = HistoryFilter {
+            after,
+            limit: 2,
+            ..HistoryFilter::default()
+        };
+        read.extend(page(store, &town, filter).await);
+        after = read.last().map(|last: &StoredHistory| last.sequence);
+    }
+    let rest = HistoryFilter {
+        after,
+        limit: ALL,
+        ..HistoryFilter::default()
+    };
+    read.extend(page(store, &town, rest).await);
+    let read: Vec<HistoryEntry> = read.into_iter().map(|stored| stored.entry).collect();
+    assert_eq!(read, told);
+}

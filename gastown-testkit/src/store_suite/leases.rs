@@ -46,6 +46,23 @@ pub async fn a_holder_extends_and_keeps_its_token(store: &dyn Store) {
     );
 }
 
+/// A holder may shorten its lease, and giving it back twice is giving it back once.
+pub async fn a_holder_may_end_sooner(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let long = take(store, &town, "h1", at(0)).await;
+    let short = store
+        .lease(&town, "h1", Duration::from_secs(1), at(1))
+        .await;
+    let short = short.unwrap();
+    assert_eq!((short.token, short.expires_at), (long.token, at(2)));
+    let next = take(store, &town, "h2", at(2)).await;
+    assert!(next.token > long.token);
+    for _ in 0..2 {
+        store.release(&town, "h2").await.unwrap();
+    }
+    assert!(take(store, &town, "h1", at(3)).await.token > next.token);
+}
+
 /// While one holds the lease, another is told who and until when.
 pub async fn another_holder_is_told_who_has_it(store: &dyn Store) {
     let town = new_town(store, "t1").await;
