@@ -57,12 +57,15 @@ async fn open(path: &Path, synchronous: Synchronous) -> Result<SqliteStore, Stor
     SqliteStore::open(path, Options::safe().synchronous(synchronous)).await
 }
 
-/// A file with a town of that many rows, made by the store.
-fn file(beads: usize) -> Result<TempDir, Failure> {
+/// A file with a town of that many beads and that many more that ended, made by the store.
+fn file(beads: usize, ended: usize) -> Result<TempDir, Failure> {
     let directory = tempfile::tempdir()?;
     let store = block_on(open(&directory.path().join("town.db"), Synchronous::Full))?;
     let mut first = commit(0);
-    first.changes.put = rows(0..beads, BODY_BYTES);
+    first.changes.put = rows(0..beads.saturating_add(ended), BODY_BYTES);
+    for row in first.changes.put.iter_mut().skip(beads) {
+        row.working = false;
+    }
     let _created = block_on(store.commit(&town()?, first))?;
     Ok(directory)
 }
@@ -144,7 +147,7 @@ fn commits(c: &mut Criterion) -> Result<(), Failure> {
     ] {
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Elements(1));
-        let directory = file(BEADS)?;
+        let directory = file(BEADS, 0)?;
         let path = directory.path().join("town.db");
         let mut connection = by_hand(&path, mode)?;
         let mut version = 1;
@@ -154,7 +157,7 @@ fn commits(c: &mut Criterion) -> Result<(), Failure> {
                 Err(error) => report(Err(error)),
             });
         });
-        let directory = file(BEADS)?;
+        let directory = file(BEADS, 0)?;
         let store = block_on(open(&directory.path().join("town.db"), synchronous))?;
         let (town, mut version) = (town()?, 1);
         group.bench_function("store", |b| {
@@ -170,16 +173,17 @@ fn commits(c: &mut Criterion) -> Result<(), Failure> {
 
 fn loads(c: &mut Criterion) -> Result<(), Failure> {
     let mut group = c.benchmark_group("load");
-    for beads in [1_000, 10_000] {
-        let directory = file(beads)?;
+    for (beads, ended) in [(1_000, 0), (1_000, 100_000), (10_000, 0)] {
+        let name = format!("{beads} beads, {ended} ended");
+        let directory = file(beads, ended)?;
         let path = directory.path().join("town.db");
         let connection = by_hand(&path, "FULL")?;
         group.throughput(Throughput::Elements(u64::try_from(beads)?));
-        group.bench_function(BenchmarkId::new("by hand", beads), |b| {
+        group.bench_function(BenchmarkId::new("by hand", &name), |b| {
             b.iter(|| load_by_hand(&connection).map_err(|error| report(Err(error))));
         });
         let (store, town) = (block_on(open(&path, Synchronous::Full))?, town()?);
-        group.bench_function(BenchmarkId::new("store", beads), |b| {
+        group.bench_function(BenchmarkId::new("store", &name), |b| {
             b.iter(|| block_on(store.load(&town)).map_err(|error| report(Err(error.into()))));
         });
     }

@@ -130,9 +130,13 @@ mod tests {
     fn each_statement_finds_its_rows_by_its_index() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection, "test").unwrap();
+        let shown = |plan: Vec<String>| match plan.as_slice() {
+            [] => "looks for nothing".into(),
+            steps => steps.join("; "),
+        };
         let plans: Vec<String> = ALL
             .iter()
-            .map(|(name, sql)| format!("{name}: {}", plan(&connection, sql).join("; ")))
+            .map(|(name, sql)| format!("{name}: {}", shown(plan(&connection, sql))))
             .collect();
         assert_eq!(plans.join("\n"), PLANS.trim());
     }
@@ -140,7 +144,7 @@ mod tests {
     const PLANS: &str = "
 TOWNS: SCAN towns
 TOWN: SEARCH towns USING PRIMARY KEY (id=?)
-CREATE_TOWN: 
+CREATE_TOWN: looks for nothing
 RAISE_VERSION: SEARCH towns USING PRIMARY KEY (id=?)
 LEASE: SEARCH towns USING PRIMARY KEY (id=?)
 TAKE_LEASE: SEARCH towns USING PRIMARY KEY (id=?)
@@ -151,20 +155,20 @@ PAST: SEARCH rows USING INDEX rows_past (town=? AND (kind,id)>(?,?))
 PAST_OF_KIND: SEARCH rows USING INDEX rows_past (town=? AND kind=? AND id>?)
 PAST_TO: SEARCH rows USING INDEX rows_past_depends_on (town=? AND depends_on=? AND (kind,id)>(?,?))
 PAST_OF_KIND_TO: SEARCH rows USING INDEX rows_past_depends_on (town=? AND depends_on=? AND kind=? AND id>?)
-PUT: 
+PUT: looks for nothing
 DELETE: SEARCH rows USING PRIMARY KEY (town=? AND kind=? AND id=?)
-APPEND: 
+APPEND: looks for nothing
 PENDING_EVENTS: SEARCH events USING INDEX events_pending (town=?)
 CONSUME: SEARCH events USING PRIMARY KEY (town=? AND id=?)
 PRUNE_EVENTS: SEARCH events USING INDEX events_consumed (town=? AND consumed_at<?)
-ASK: 
+ASK: looks for nothing
 PENDING_EFFECTS: SEARCH effects USING INDEX effects_pending (town=?)
 EFFECT: SEARCH effects USING PRIMARY KEY (town=? AND kind=? AND subject=? AND attempt=?)
 FINISH: SEARCH effects USING PRIMARY KEY (town=? AND kind=? AND subject=? AND attempt=?)
 PRUNE_EFFECTS: SEARCH effects USING INDEX effects_finished (town=? AND finished_at<?)
 HISTORY_END: SEARCH towns USING PRIMARY KEY (id=?)
 SET_HISTORY_END: SEARCH towns USING PRIMARY KEY (id=?)
-TELL: 
+TELL: looks for nothing
 HISTORY: SEARCH history USING PRIMARY KEY (town=? AND sequence>?)
 HISTORY_BY_KIND: SEARCH history USING INDEX history_by_kind (town=? AND kind=? AND sequence>?)
 HISTORY_BY_SUBJECT: SEARCH history USING INDEX history_by_subject (town=? AND subject=? AND sequence>?)
