@@ -13,7 +13,7 @@ mod example;
 #[path = "support/git.rs"]
 mod git;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,18 +32,19 @@ const EVE: &str = "token-of-eve-0123456789";
 const METRICS: &str = "token-of-metrics-012345";
 const HOOK: &str = "the secret of the hook";
 
-/// An agent that says over HTTP, with its own token, what it does; tries what it may not; and
-/// shows what it was answered.
+/// An agent that hands its token to the test, which speaks for it, and runs until it is told to
+/// end.
 const AGENT: &str = r#"
 exec 3>&1 1>&2
 read -r start
 echo '{"type":"heartbeat"}' >&3
-post() { curl -s -o /dev/null -w '%{http_code}' -X POST -H "Authorization: Bearer $HOST_TOKEN" -d "$2" "$1"; }
-own=$(post "$HOST_TOWN_URL/commands/gt_status" '{"message":"over HTTP"}')
-other=$(post "${HOST_TOWN_URL%/t1}/t2/commands/gt_status" '{"message":"not mine"}')
-sling=$(post "$HOST_TOWN_URL/sling" '{"rig_id":"r1","title":"Mine"}')
-post "$HOST_TOWN_URL/commands/gt_status" '{"message":"'"$own $other $sling"'"}' >/dev/null
-read -r stop
+echo "$HOST_TOKEN" >"$1/$GASTOWN_RIG_ID.partial"
+mv "$1/$GASTOWN_RIG_ID.partial" "$1/$GASTOWN_RIG_ID.token"
+exec 4<&0
+{ read -r stop <&4; : >"$1/$GASTOWN_RIG_ID.end"; } &
+while ! test -e "$1/$GASTOWN_RIG_ID.end"; do sleep 0.05; done
+kill $! 2>/dev/null
+exit 0
 "#;
 
 struct Service {
@@ -68,8 +69,9 @@ impl Service {
         let config = json!({
             "listen": "127.0.0.1:0",
             "dir": dir.path().join("data"),
-            "agent": ["sh", agent],
+            "agent": ["sh", agent, dir.path()],
             "metrics_token": METRICS,
+            "drain_seconds": 1,
             "towns": [
                 {"id": "t1", "webhook_secret": HOOK, "people": [
                     {"name": "ann", "token": ANN},
@@ -128,6 +130,21 @@ impl Service {
             .await
     }
 
+    /// The token of the session that works on an issue of a rig.
+    async fn agent_token(&self, rig: &str) -> String {
+        let path = self.dir.path().join(format!("{rig}.token"));
+        let token = until("the agent has begun", async || {
+            std::fs::read_to_string(&path).ok()
+        });
+        token.await.trim().to_owned()
+    }
+
+    async fn status(&self) -> Value {
+        let (status, text) = self.get(ANN, "/towns/t1/status").await;
+        assert_eq!(status, StatusCode::OK, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
     fn end(mut self) -> bool {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -139,6 +156,17 @@ impl Service {
             std::thread::sleep(Duration::from_millis(20));
         }
         false
+    }
+}
+
+async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = found().await {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -242,40 +270,139 @@ async fn people_reach_their_town_and_rig_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_agents_token_is_good_for_its_own_session_and_town() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        println!("skipped: the agent of this test speaks HTTP by curl, which is not installed");
-        return;
+async fn an_agent_reaches_its_own_work_and_nothing_of_another_rig_or_town() {
+    let service = Service::start();
+    service.add_rigs("t1", ANN).await;
+    let mut beads = Vec::new();
+    for rig in ["r1", "r2"] {
+        let (status, receipt) = service.sling(ANN, "t1", rig).await;
+        assert_eq!(status, StatusCode::OK, "{receipt}");
+        beads.push(receipt["made"][0].as_str().unwrap().to_owned());
     }
+    let (own, other) = (
+        service.agent_token("r1").await,
+        service.agent_token("r2").await,
+    );
+    assert_ne!(own, other);
+    let view = service.status().await;
+    let agent_of = |rig: &str| {
+        let agents = view["agents"].as_array().unwrap();
+        let agent = agents.iter().find(|agent| agent["rig_id"] == rig).unwrap();
+        agent["agent_id"].as_str().unwrap().to_owned()
+    };
+    let said = json!({"message": "over HTTP"});
+    let status = |town: &str| format!("/towns/{town}/commands/gt_status");
+    let (code, answer) = service.post(&own, &status("t1"), said.clone()).await;
+    assert_eq!(code, StatusCode::OK, "{answer}");
+    let (code, _) = service.post(&own, &status("t2"), said.clone()).await;
+    assert_eq!(code, StatusCode::NOT_FOUND);
+    // What names something of another rig is refused, and so is what is not an agent's to do.
+    let mail = json!({"to": agent_of("r2"), "subject": "x", "body": "y"});
+    let molecule = json!({"bead_id": beads[1], "steps": [{"title": "x"}]});
+    let triage = json!({"request_id": beads[1], "action": "DISCARD", "notes": "x"});
+    let close = json!({"bead_id": beads[1]});
+    let issue = json!({"rig_id": "r2", "title": "x"});
+    let forged = json!({"message": "x", "caller": {"kind": "agent", "id": agent_of("r2")}});
+    for (command, input) in [
+        ("gt_mail_send", mail),
+        ("gt_create_molecule", molecule),
+        ("gt_triage_resolve", triage),
+        ("gt_close_bead", close.clone()),
+        ("close_bead", close),
+        ("gt_sling", issue),
+        ("gt_status", forged),
+        (
+            "add_rig",
+            json!({"rig_id": "r9", "name": "x", "git_url": "/x", "default_branch": "main"}),
+        ),
+    ] {
+        let path = format!("/towns/t1/commands/{command}");
+        let (code, refusal) = service.post(&own, &path, input).await;
+        assert_eq!(
+            code,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{command}: {refusal}"
+        );
+    }
+    for path in [
+        "/towns/t1/status".to_owned(),
+        "/towns/t1/dry-run".to_owned(),
+        format!("/towns/t1/beads/{}", beads[0]),
+        format!("/towns/t1/beads/{}/explain", beads[1]),
+        "/metrics".to_owned(),
+    ] {
+        let (code, _) = service.get(&own, &path).await;
+        assert_eq!(code, StatusCode::FORBIDDEN, "{path}");
+    }
+    let view = service.status().await;
+    let messages = view["agents"].as_array().unwrap().iter();
+    let said: Vec<_> = messages
+        .map(|agent| agent["status_message"].as_str())
+        .collect();
+    assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&"over HTTP"]);
+    let (_, text) = service
+        .get(ANN, &format!("/towns/t1/beads/{}", beads[1]))
+        .await;
+    let untouched: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(untouched["record"]["status"], "in_progress", "{untouched}");
+    assert!(service.end(), "it did not end in order");
+}
+
+#[tokio::test]
+async fn the_token_of_a_session_that_ended_is_void() {
     let service = Service::start();
     service.add_rigs("t1", ANN).await;
     service.sling(ANN, "t1", "r1").await;
-    let begin = Instant::now();
-    let message = loop {
-        let (_, text) = service.get(ANN, "/towns/t1/status").await;
-        let view: Value = serde_json::from_str(&text).unwrap();
-        let message = view["agents"][0]["status_message"]
-            .as_str()
-            .unwrap_or_default();
-        if message.starts_with("200") {
-            break message.to_owned();
-        }
-        assert!(begin.elapsed() < PATIENCE, "{view}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let token = service.agent_token("r1").await;
+    let path = "/towns/t1/commands/gt_done";
+    let (code, answer) = service.post(&token, path, json!({"branch": "work"})).await;
+    assert_eq!(code, StatusCode::OK, "{answer}");
+    let beat = async || {
+        let path = "/towns/t1/commands/gt_status";
+        service
+            .post(&token, path, json!({"message": "still here"}))
+            .await
+            .0
     };
-    assert_eq!(
-        message, "200 404 422",
-        "own town, another town, a command that is not its own"
-    );
-    let (status, metrics) = service.get(METRICS, "/metrics").await;
-    assert_eq!(status, StatusCode::OK);
-    for line in [
-        "gastown_towns_open 2",
-        "gastown_effects_total{kind=\"start_agent\",outcome=\"done\"} 1",
-    ] {
-        assert!(metrics.contains(line), "{line} in {metrics}");
-    }
+    assert_eq!(beat().await, StatusCode::OK, "it has not ended yet");
+    // It ends in order; the town's record of it stays as it is.
+    std::fs::write(service.dir.path().join("r1.end"), "").unwrap();
+    let void = async || (beat().await == StatusCode::UNAUTHORIZED).then_some(());
+    until("its token is void", void).await;
+    let (code, _) = service.get(&token, "/towns/t1/status").await;
+    assert_eq!(code, StatusCode::UNAUTHORIZED);
+    assert!(service.end(), "it did not end in order");
+}
+
+#[tokio::test]
+async fn metrics_are_for_their_own_token() {
+    let service = Service::start();
+    service.add_rigs("t1", ANN).await;
+    service.sling(ANN, "t1", "r1").await;
+    service.agent_token("r1").await;
+    let started = "gastown_effects_total{kind=\"start_agent\",outcome=\"done\"} 1";
+    until("the start is counted", async || {
+        let (status, metrics) = service.get(METRICS, "/metrics").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(metrics.contains("gastown_towns_open 2"), "{metrics}");
+        metrics.contains(started).then_some(())
+    })
+    .await;
     assert_eq!(service.get(ANN, "/metrics").await.0, StatusCode::FORBIDDEN);
+    assert!(service.end(), "it did not end in order");
+}
+
+#[tokio::test]
+async fn a_client_that_never_finishes_does_not_keep_the_service_from_ending() {
+    let service = Service::start();
+    let mut stuck = std::net::TcpStream::connect(&service.address).unwrap();
+    let half = format!(
+        "POST /towns/t1/sling HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ANN}\r\n\
+         content-length: 100\r\n\r\n{{"
+    );
+    stuck.write_all(half.as_bytes()).unwrap();
+    // The service has read it before it is told to end.
+    assert_eq!(service.get(ANN, "/health").await.0, StatusCode::OK);
     assert!(service.end(), "it did not end in order");
 }
 
@@ -317,5 +444,13 @@ async fn webhooks_are_taken_by_their_signature_alone() {
             .unwrap();
         assert_eq!(answer.status(), expected, "{town}");
     }
+    // One event reached its town: the second delivery is the first one again.
+    let taken = async || {
+        let (_, metrics) = service.get(METRICS, "/metrics").await;
+        let mut lines = metrics.lines().map(String::from);
+        lines.find(|line| line.starts_with("gastown_events_total{type=\"webhook\""))
+    };
+    let line = until("the webhook is taken", taken).await;
+    assert!(line.ends_with(" 1"), "{line}");
     assert!(service.end(), "it did not end in order");
 }

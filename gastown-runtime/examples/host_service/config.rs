@@ -6,6 +6,7 @@
 //!     "dir": "/var/lib/gastown",
 //!     "agent": ["my-agent", "--quiet"],
 //!     "metrics_token": "at-least-16-characters",
+//!     "drain_seconds": 10,
 //!     "towns": [{
 //!         "id": "acme",
 //!         "webhook_secret": "what GitHub was told",
@@ -34,7 +35,14 @@ pub(crate) struct Config {
     pub(crate) agent: Vec<String>,
     /// Opens `/metrics`.
     pub(crate) metrics_token: String,
+    /// How long requests may take to end once the service was told to.
+    #[serde(default = "drain_seconds")]
+    pub(crate) drain_seconds: u64,
     pub(crate) towns: Vec<TownConfig>,
+}
+
+fn drain_seconds() -> u64 {
+    10
 }
 
 /// One town.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gastown_core::TownId;
-use gastown_runtime::{CommandTemplate, ProcessSettings, Runner, TownHandle};
+use axum::http::HeaderMap;
+use gastown_core::{SessionId, TownId};
+use gastown_runtime::{CommandTemplate, Phase, ProcessSettings, Runner, Supervisor, TownHandle};
 use gastown_store_sqlite::{Options, SqliteStore};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::auth::{SessionTokens, Tokens};
+use crate::auth::{Identity, SessionTokens, Tokens};
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -20,6 +21,7 @@ struct Inner {
     tokens: Arc<Tokens>,
     towns: BTreeMap<TownId, HostedTown>,
     metrics: PrometheusHandle,
+    supervisor: Supervisor,
     runner: Mutex<Option<Runner>>,
 }
 
@@ -62,17 +64,36 @@ impl Host {
             };
             towns.insert(town.id.clone(), hosted);
         }
+        let supervisor = runner.supervisor().clone();
         let runner = Mutex::new(Some(runner));
         Ok(Self(Arc::new(Inner {
             tokens,
             towns,
             metrics,
+            supervisor,
             runner,
         })))
     }
 
-    pub(crate) fn tokens(&self) -> &Tokens {
-        &self.0.tokens
+    /// Who sends a request. The token of a session is good as long as the session runs.
+    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Identity, Failure> {
+        let identity = self.0.tokens.identify(headers)?;
+        match &identity {
+            Identity::Agent(session) if !self.runs(session) => Err(Failure::Unauthorized),
+            Identity::Agent(_) | Identity::Person { .. } | Identity::Metrics => Ok(identity),
+        }
+    }
+
+    /// Whether a session runs, begins or is about to end: however it ended, in order or not, it
+    /// speaks for nobody then.
+    fn runs(&self, session: &SessionId) -> bool {
+        let supervisor = &self.0.supervisor;
+        let (phase, latest) = supervisor.phase(&session.town_id, &session.agent_id);
+        let lives = match phase {
+            Phase::Starting | Phase::Running | Phase::Idle | Phase::Stopping => true,
+            Phase::Absent | Phase::Exited | Phase::Failed => false,
+        };
+        lives && latest == Some(session.session)
     }
 
     /// A town that is served here.

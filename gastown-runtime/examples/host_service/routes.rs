@@ -45,7 +45,7 @@ pub(crate) fn router(host: Host) -> Router {
 }
 
 async fn metrics(State(host): State<Host>, headers: HeaderMap) -> Result<String, Failure> {
-    match host.tokens().identify(&headers)? {
+    match host.identify(&headers)? {
         Identity::Metrics => Ok(host.metrics()),
         Identity::Person { .. } | Identity::Agent(_) => Err(Failure::Forbidden),
     }
@@ -116,7 +116,7 @@ fn enter<'a>(
     town: &str,
     headers: &HeaderMap,
 ) -> Result<(&'a HostedTown, Identity), Failure> {
-    let identity = host.tokens().identify(headers)?;
+    let identity = host.identify(headers)?;
     let town_id = TownId::new(town).map_err(|_| Failure::NotFound)?;
     identity.caller_in(&town_id)?;
     Ok((host.town(&town_id)?, identity))
@@ -131,7 +131,7 @@ async fn execute(
 ) -> Result<Json<Value>, Failure> {
     let caller = identity.caller_in(town.handle.town_id())?;
     if let Identity::Agent(session) = identity {
-        // A session that was replaced or has ended speaks for nobody.
+        // Nor does a session that was replaced speak for anybody, or one that was given up.
         let (agent_id, number) = (session.agent_id.clone(), session.session);
         let is_current = town.handle.inspect(move |town| {
             let agent = town.agent(&agent_id);
