@@ -36,22 +36,36 @@ const LEASE: Duration = Duration::from_secs(2);
 /// Tells a child where the database is.
 const DATABASE: &str = "GASTOWN_TEST_DATABASE";
 
-/// Runs nothing and writes down what it should: the file shows that the holder drives.
+/// Runs nothing and writes down what it should: the file shows who drives.
 struct Recorder {
+    name: &'static str,
     log: PathBuf,
+    /// Starts return only once this file is there.
+    gate: Option<PathBuf>,
 }
 
 impl Recorder {
     fn write(&self, line: &str) {
-        use std::io::Write;
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&self.log);
-        file.unwrap()
-            .write_all(format!("{line}\n").as_bytes())
-            .unwrap();
+        append(&self.log, line);
     }
+}
+
+fn append(file: &Path, line: &str) {
+    use std::io::Write;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file);
+    file.unwrap()
+        .write_all(format!("{line}\n").as_bytes())
+        .unwrap();
+}
+
+/// The lines that begin with a name; none where there is no file.
+fn lines_of(file: &Path, name: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.strip_prefix(name));
+    lines.map(String::from).collect()
 }
 
 #[async_trait]
@@ -63,7 +77,10 @@ impl AgentRuntime for Recorder {
         let SessionId {
             agent_id, session, ..
         } = &request.session;
-        self.write(&format!("{agent_id}/{session}"));
+        self.write(&format!("{} {agent_id}/{session}", self.name));
+        while self.gate.as_ref().is_some_and(|gate| !gate.exists()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         Ok(())
     }
     async fn stop(&self, _: &SessionId, _: &str) -> Result<(), AgentRuntimeError> {
@@ -99,15 +116,24 @@ fn town_id() -> TownId {
     TownId::new("t1").unwrap()
 }
 
-async fn open(database: &Path) -> (Runner, TownHandle, SqliteStore) {
+const HOLDER: &str = "holder";
+const SECOND: &str = "second";
+
+/// The holder has one place for effects of a rig, and its starts hang: further ones wait.
+async fn open(database: &Path, name: &'static str) -> (Runner, TownHandle, SqliteStore) {
     let store = SqliteStore::open(database.to_owned(), Options::safe())
         .await
         .unwrap();
     let recorder = Arc::new(Recorder {
+        name,
         log: database.with_extension("starts"),
+        gate: (name == HOLDER).then(|| database.with_extension("gate")),
     });
     let mut settings = RunnerSettings::usual();
     settings.lease_ttl = LEASE;
+    if name == HOLDER {
+        settings.effects.per_rig = 1;
+    }
     let runner = Runner::builder()
         .store(Arc::new(store.clone()))
         .forge(recorder.clone())
@@ -136,13 +162,13 @@ async fn sling(handle: &TownHandle, title: &str) -> Result<(), gastown_runtime::
 
 /// Slings one issue after the other until it is killed.
 #[tokio::test]
-#[ignore = "a child of `a_paused_holder_is_fenced_off`"]
+#[ignore = "a child of `a_paused_holder_is_fenced_off_from_commits_and_effects`"]
 async fn a_holder() {
     let Some(database) = std::env::var_os(DATABASE) else {
         return;
     };
     let database = PathBuf::from(database);
-    let (_runner, handle, _store) = open(&database).await;
+    let (_runner, handle, _store) = open(&database, HOLDER).await;
     let rig = AddRig {
         rig_id: "r1".parse().unwrap(),
         name: "api".into(),
@@ -154,7 +180,9 @@ async fn a_holder() {
     handle.execute(command).await.unwrap();
     for number in 0.. {
         // Once it is fenced off, or has to wait for the lease, it is refused, and goes on trying.
-        drop(sling(&handle, &format!("Of the holder {number}")).await);
+        if let Err(error) = sling(&handle, &format!("Of the holder {number}")).await {
+            append(&database.with_extension("refused"), &error.to_string());
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -206,15 +234,16 @@ async fn until(what: &str, mut is_true: impl AsyncFnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn a_paused_holder_is_fenced_off() {
+async fn a_paused_holder_is_fenced_off_from_commits_and_effects() {
     let dir = tempfile::tempdir().unwrap();
     let database = dir.path().join("town.db");
     let holder = Holder::start(&database);
-    until("the holder drives", async || {
-        database.with_extension("starts").exists()
-    })
-    .await;
-    let (runner, handle, store) = open(&database).await;
+    let (starts, refused) = (
+        database.with_extension("starts"),
+        database.with_extension("refused"),
+    );
+    until("the holder drives", async || starts.exists()).await;
+    let (runner, handle, store) = open(&database, SECOND).await;
     // While the holder lives, nobody else drives.
     assert!(sling(&handle, "Too early").await.is_err());
     let before = issues(&store).await[&true];
@@ -222,6 +251,12 @@ async fn a_paused_holder_is_fenced_off() {
         issues(&store).await[&true] > before
     })
     .await;
+    // Starts wait for the first one, which hangs.
+    until("more starts wait", async || {
+        store.pending_effects(&town_id()).await.unwrap().len() > 2
+    })
+    .await;
+    assert_eq!(lines_of(&refused, ""), Vec::<String>::new());
 
     // It is paused in the middle of whatever it does, and its lease runs out.
     holder.signal(Signal::STOP);
@@ -230,7 +265,18 @@ async fn a_paused_holder_is_fenced_off() {
     })
     .await;
     let of_holder = issues(&store).await[&true];
+    // The second one performs what the first one left. Now its start returns, and the next one's
+    // turn comes.
+    until("nothing is left to perform", async || {
+        store.pending_effects(&town_id()).await.unwrap().is_empty()
+    })
+    .await;
+    std::fs::write(database.with_extension("gate"), "").unwrap();
     holder.signal(Signal::CONT);
+    until("the holder tries again", async || {
+        !lines_of(&refused, "").is_empty()
+    })
+    .await;
     for number in 0..40 {
         sling(&handle, &format!("Of the second {number}"))
             .await
@@ -243,6 +289,14 @@ async fn a_paused_holder_is_fenced_off() {
         "the holder that woke up wrote something"
     );
     assert_eq!(issues[&false], 41);
+    let of_holder = lines_of(&starts, HOLDER);
+    assert_eq!(of_holder.len(), 1, "it performed effects: {of_holder:?}");
+    let mut of_second = lines_of(&starts, SECOND);
+    assert!(of_second.len() > 2, "{of_second:?}");
+    of_second.sort_unstable();
+    let count = of_second.len();
+    of_second.dedup();
+    assert_eq!(of_second.len(), count, "each session was started once");
     runner.shutdown().await;
     drop(holder);
     check(&store).await;

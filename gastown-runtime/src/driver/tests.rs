@@ -10,8 +10,10 @@ mod opening;
 mod renewal;
 mod replay;
 mod scale;
+mod telemetry;
 mod tokens;
 mod upkeep;
+mod views;
 mod wakeups;
 
 use std::time::Duration;

@@ -130,6 +130,36 @@ mod tests {
         assert_eq!(without.get(ORGANIZATION), None);
     }
 
+    /// Spec 6.5: the field of the request, then the environment, then configuration. Town and
+    /// request are one here, so the field is the last word, and environments that say something
+    /// else are corrected.
+    #[test]
+    fn the_requests_organization_wins_over_environment_and_configuration() {
+        for lingers in ["env_vars", "secrets", "inherited"] {
+            for organization in [Some("org-7"), None] {
+                let mut request = start_request("t1", "a1", 3);
+                request.organization_id = organization.map(String::from);
+                request.model = Some("large".into());
+                let other = (ORGANIZATION.to_owned(), "org-of-others".to_owned());
+                let (mut inherited, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+                match lingers {
+                    "env_vars" => request.env_vars.extend([other]),
+                    "inherited" => inherited.extend([other]),
+                    _ => secrets.extend([(other.0, Secret::new(other.1))]),
+                }
+                let built = build(&Sources {
+                    inherited,
+                    request: &request,
+                    secrets: &secrets,
+                    access: &GitAccess::none(),
+                    dir: Path::new("/d"),
+                });
+                let found = built.get(ORGANIZATION).map(String::as_str);
+                assert_eq!(found, organization, "{lingers}");
+            }
+        }
+    }
+
     #[test]
     fn configuration_wins_over_the_host_and_never_over_the_runtime() {
         let environment = built(|request| {

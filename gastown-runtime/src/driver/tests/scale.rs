@@ -1,12 +1,13 @@
 //! Many agents, many towns (spec 6.2, 6.3).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use gastown_core::TownId;
+use gastown_core::{TownConfig, TownId};
 use tokio::time::{Instant, sleep};
 
-use super::bench::{Bench, town_id};
-use crate::town_handle::TownStatus;
+use super::bench::{Bench, World, town_id};
+use crate::town_handle::{TownHandle, TownStatus};
 
 const AGENTS: usize = 1_000;
 const TOWNS: usize = 1_000;
@@ -96,4 +97,35 @@ async fn of_a_thousand_towns_one_that_hangs_delays_none() {
     for other in &others {
         assert!(matches!(other.handle.status(), TownStatus::Running { .. }));
     }
+}
+
+/// The twenty lines of [`crate::Runner`]'s documentation, with ten thousand towns.
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_towns_run_and_sleep() {
+    const MANY: usize = 10_000;
+    let world = World::new();
+    let (runner, _outputs) = world.runner(Arc::default());
+    for number in 0..MANY {
+        let town_id = TownId::new(format!("town-{number}")).unwrap();
+        let config = TownConfig::seed();
+        runner.found_town(&town_id, config).await.unwrap();
+    }
+    let towns = runner.open_all_towns().await.unwrap();
+    assert_eq!(towns.len(), MANY);
+    sleep(Duration::from_secs(1)).await;
+    for town in &towns {
+        let TownStatus::Running { version, .. } = town.status() else {
+            panic!("{:?}", town.status());
+        };
+        assert_eq!(version, 2, "each has ticked");
+    }
+    // Each wakes at its idle interval, every five minutes, and for nothing else.
+    let wakeups = || towns.iter().map(TownHandle::wakeups).sum::<u64>();
+    let (woken, commits) = (wakeups(), world.store.commits());
+    sleep(Duration::from_secs(10 * 60)).await;
+    assert_eq!(wakeups() - woken, 2 * MANY as u64);
+    assert_eq!(world.store.commits(), commits);
+    runner.shutdown().await;
+    let are_closed = |town: &TownHandle| matches!(town.status(), TownStatus::Closed);
+    assert!(towns.iter().all(are_closed));
 }
