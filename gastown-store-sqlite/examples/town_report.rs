@@ -77,11 +77,15 @@ fn replay(path: &str) -> Result<String, Box<dyn Error>> {
     let replayed = report.replay()?;
     match report.first_difference(&replayed) {
         None => Ok(format!(
-            "town {}: {} ticks replayed to version {}, {} rows, the same bytes\n",
+            "town {}: {} ticks replayed to version {}, {} rows, the same bytes{}\n",
             report.town,
             replayed.ticks,
             replayed.version,
-            replayed.rows.len()
+            replayed.rows.len(),
+            match replayed.unrecorded {
+                0 => String::new(),
+                versions => format!("; {versions} versions were committed without a record"),
+            }
         )),
         Some(difference) => Err(difference.into()),
     }
