@@ -90,21 +90,8 @@ impl Town {
         }
     }
 
-    /// *Source reopens*: an in_review source becomes open, unassigned, its backoff starting now; a
-    /// source in another status is left alone.
-    pub(crate) fn reopen_source(
-        &mut self,
-        source: &BeadId,
-        code: ReasonCode,
-        message: &str,
-        now: Timestamp,
-    ) -> bool {
-        if self
-            .bead(source)
-            .is_none_or(|bead| bead.status != BeadStatus::InReview)
-        {
-            return false;
-        }
+    /// *Source reopens*: an in_review source becomes open, unassigned, its backoff starting now.
+    fn reopen_source(&mut self, source: &BeadId, code: ReasonCode, message: &str, now: Timestamp) {
         self.set_status(
             source,
             BeadStatus::Open,
@@ -116,10 +103,10 @@ impl Town {
             bead.assignee = None;
             bead.last_dispatch_attempt_at = Some(now);
         });
-        true
     }
 
-    /// A review fails: its source reopens, and a person is told once under the failure's code.
+    /// A review fails: its source reopens (one in another status is left alone), and a person is
+    /// told once under the failure's code.
     pub(crate) fn fail_review_and_reopen(
         &mut self,
         mr: &BeadId,
@@ -128,7 +115,8 @@ impl Town {
         by: &str,
         now: Timestamp,
     ) {
-        let source = self.bead(mr).and_then(|mr| self.source_of(mr)).cloned();
+        let source = self.bead(mr).and_then(|mr| self.source_in_review(mr));
+        let source = source.map(|source| source.id.clone());
         self.fail_and_tell(mr, code, message, by, now);
         if let Some(source) = source {
             self.reopen_source(&source, code, message, now);

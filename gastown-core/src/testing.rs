@@ -218,13 +218,53 @@ pub fn around(text: &str, after: &str) -> String {
             }
         }
         if rules.is_empty() {
-            let again = crate::wakeup::next_wakeup(&town, now);
-            let again = again.map_or_else(|| "never".to_string(), |time| format!("at {time}"));
-            rules.push(format!("nothing, again {again}"));
+            rules.push(nothing_until(&town, now));
         }
         format!("{name}: {}", rules.join(", "))
     };
     moments.map(line).join("\n")
+}
+
+/// What a town does `after` after [`NOW`] where a count is one under, at and one over what `field`
+/// (the one place of the town that ends in a number, such as `dispatch_attempts=5`) says: each rule
+/// that acts, with the status that a bead gets and what it is given up or told for.
+///
+/// # Panics
+/// Where the town does not hold `field` once, or it ends in no number: this is for tests.
+#[must_use]
+#[allow(clippy::expect_used)]
+pub fn around_count(text: &str, field: &str, after: &str) -> String {
+    assert_eq!(text.matches(field).count(), 1, "{field} once in {text}");
+    let name = field.trim_end_matches(|c: char| c.is_ascii_digit());
+    let count = field.strip_prefix(name).and_then(|n| n.parse::<u32>().ok());
+    let count = count.expect("a number at the end");
+    let line = |count: u32| {
+        let town = town(&text.replace(field, &format!("{name}{count}")));
+        let mut said: Vec<String> = Vec::new();
+        for action in reconcile(&town, at(after)) {
+            if !said.iter().any(|word| *word == action.rule) {
+                said.push(action.rule.to_string());
+            }
+            let written = lines(core::slice::from_ref(&action));
+            let what = written
+                .split(' ')
+                .filter(|word| ["to=", "category="].iter().any(|key| word.starts_with(key)));
+            said.extend(what.map(ToString::to_string));
+        }
+        if said.is_empty() {
+            said.push(nothing_until(&town, at(after)));
+        }
+        format!("{count}: {}", said.join(" "))
+    };
+    let around = [count.saturating_sub(1), count, count.saturating_add(1)];
+    around.map(line).join("\n")
+}
+
+/// That a town is at rest, and when to ask again.
+fn nothing_until(town: &Town, now: Timestamp) -> String {
+    let again = crate::wakeup::next_wakeup(town, now);
+    let again = again.map_or_else(|| "never".to_string(), |time| format!("at {time}"));
+    format!("nothing, again {again}")
 }
 
 /// What settling decides `after` after [`NOW`]: the actions of all passes, then how it came to

@@ -665,6 +665,19 @@ mod tests {
         "#), @"refused Invalid: bead_id: is a batch for the triage agent, which waits for nothing");
     }
 
+    /// A step is worked on through its molecule's bead.
+    #[test]
+    fn dependencies_may_not_close_a_cycle_through_a_molecule() {
+        let town = alloc::format!(
+            r#"{TOWN}
+            bead f1 molecule open parent_id=b5
+            bead s1 issue open labels=["gt:molecule-step"] parent_id=f1"#
+        );
+        insta::assert_snapshot!(executes(&town, r#"
+            {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "b5", "depends_on": ["s1"]}
+        "#), @"refused Invalid: depends_on: these beads would wait for each other: b5, s1, f1");
+    }
+
     #[test]
     fn dependencies_may_not_close_a_cycle_through_a_review() {
         insta::assert_snapshot!(executes(TOWN, r#"

@@ -13,6 +13,7 @@ use crate::event::{Event, EventKind};
 use crate::forge::{MergeOutcome, PrState, VerifyOutcome};
 use crate::ids::BeadId;
 use crate::town::is_merged;
+use crate::work::Work;
 
 pub(super) fn check_step(step: &Transition<'_>, out: &mut Vec<Violation>) {
     for old in step.before.live_beads() {
@@ -77,9 +78,11 @@ fn shows_landing(cause: Cause<'_>, mr: &BeadId) -> bool {
     }
 }
 
-/// A person may close anything; a pass or an event closes what is in review only by a merge.
+/// A person may close anything; a pass or an event closes an issue that is in review only by a
+/// merge. Of other work only a loaded town has any in review, and no merge is its end.
 fn closes_out_of_review(step: &Transition<'_>, old: &Bead, new: &Bead) -> bool {
-    old.status == BeadStatus::InReview
+    old.work() == Some(&Work::Plain)
+        && old.status == BeadStatus::InReview
         && new.status == BeadStatus::Closed
         && !matches!(step.cause, Cause::Command)
         && !step.after.reviews_of(&old.id).into_iter().any(is_merged)

@@ -39,8 +39,7 @@ impl Pass<'_> {
         code: ReasonCode,
         message: &str,
     ) -> Vec<ActionKind> {
-        let source = self.town.source_of(mr).and_then(|id| self.town.bead(id));
-        let Some(source) = source.filter(|source| source.status == BeadStatus::InReview) else {
+        let Some(source) = self.town.source_in_review(mr) else {
             return Vec::new();
         };
         let mut actions = Vec::new();

@@ -74,11 +74,16 @@ fn waits_for_probe(pass: &Pass<'_>, condition: &Condition) -> Vec<Wait> {
     waits
 }
 
-/// The review of a direct merge that a refinery has in hand: in progress, without a pull request.
+/// The review of a direct merge that a refinery has in hand: begun, without a pull request.
 /// One under verification is left alone: its refinery has said its word (spec 3.4).
 fn direct_in_hand(mr: &Bead) -> Option<&Review> {
     let review = mr.review()?;
-    let in_hand =
-        mr.status == BeadStatus::InProgress && review.pr_url.is_none() && review.verify.is_none();
+    let in_hand = is_begun(mr) && review.pr_url.is_none() && review.verify.is_none();
     in_hand.then_some(review)
+}
+
+/// A refinery began with it. No rule and no command makes an MR bead `in_review`; one that was
+/// loaded so goes the way of those in progress, or nothing would ever move it.
+pub(super) fn is_begun(mr: &Bead) -> bool {
+    matches!(mr.status, BeadStatus::InProgress | BeadStatus::InReview)
 }

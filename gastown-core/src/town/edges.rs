@@ -78,9 +78,12 @@ impl Town {
     }
 
     /// What `bead` waits for before it can be settled, in the sense in which `blocks` must stay
-    /// acyclic: its blockers, a source's live MR beads, and what its convoy stands for.
+    /// acyclic: its blockers, a source's live MR beads, what its convoy stands for, and, of a
+    /// molecule and its steps, the bead through which they are worked on.
     fn waits_on(&self, bead: &BeadId, convoys: Convoys) -> BTreeSet<&BeadId> {
         let mut out: BTreeSet<&BeadId> = self.depends_on(bead, EdgeKind::Blocks).collect();
+        let live = self.bead(bead).filter(|bead| bead.is_live());
+        out.extend(live.and_then(|bead| self.worked_on_through(bead)));
         let is_convoy = |id: &BeadId| self.bead(id).is_some_and(|b| b.convoy().is_some());
         let waits_for_issues = convoys == Convoys::WaitForIssues && is_convoy(bead);
         for other in self.dependents(bead, EdgeKind::Tracks) {

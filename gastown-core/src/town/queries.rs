@@ -63,6 +63,12 @@ impl Town {
             .or(Some(&review.source))
     }
 
+    /// The source of an MR bead while that is an issue in review: what its end closes or reopens.
+    pub(crate) fn source_in_review<'a>(&'a self, mr: &'a Bead) -> Option<&'a Bead> {
+        let source = self.beads.get(self.source_of(mr)?)?;
+        (source.work().is_some() && source.status == BeadStatus::InReview).then_some(source)
+    }
+
     /// The MR beads that track a source, by id.
     #[must_use]
     pub fn reviews_of(&self, source: &BeadId) -> Vec<&Bead> {
@@ -111,14 +117,17 @@ impl Town {
     /// The bead through which a molecule or a step of one is worked on. None where what it was made
     /// for is no bead of that kind, as only in a town from outside: it would wait for itself there.
     pub(crate) fn worked_on_through<'a>(&'a self, bead: &'a Bead) -> Option<&'a BeadId> {
-        let parent = self.parent_of(bead)?;
         let is_step = |bead: &Bead| bead.work() == Some(&Work::MoleculeStep);
+        let is_molecule = |bead: &Bead| matches!(bead.kind, BeadKind::Molecule);
+        if !is_step(bead) && !is_molecule(bead) {
+            return None;
+        }
+        let parent = self.parent_of(bead)?;
         let fits = self.beads.get(parent).is_none_or(|parent| {
-            let is_molecule = matches!(parent.kind, BeadKind::Molecule);
             if is_step(bead) {
-                is_molecule
+                is_molecule(parent)
             } else {
-                !is_molecule && !is_step(parent)
+                !is_molecule(parent) && !is_step(parent)
             }
         });
         fits.then_some(parent)

@@ -264,12 +264,11 @@ fn told(dice: &mut Dice) -> Value {
 
 impl BeadSeed {
     fn status(&self) -> &'static str {
-        let plain = self.sort() == ("issue", None);
         match self.status {
             0..=3 => "open",
             4 | 5 => "in_progress",
-            6 if plain => "in_review",
-            6 => "open",
+            // Of other beads than plain issues only a loaded town has it.
+            6 => "in_review",
             7 | 8 => "closed",
             _ => "failed",
         }

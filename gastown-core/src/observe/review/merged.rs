@@ -87,7 +87,8 @@ impl Town {
         let Some(source) = self.source_of(mr).cloned() else {
             return;
         };
-        let Some(status) = self.bead(&source).map(|bead| bead.status) else {
+        let issue = self.bead(&source).filter(|bead| bead.work().is_some());
+        let Some(status) = issue.map(|bead| bead.status) else {
             return;
         };
         match status {

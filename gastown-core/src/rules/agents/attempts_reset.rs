@@ -31,7 +31,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around, settled, wakeup};
+    use crate::testing::{acts, around, around_count, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -64,6 +64,15 @@ mod tests {
         just under: nothing, again at 2026-04-04T12:00:00.001Z
         at: nothing, again at 2026-04-04T12:00:00.001Z
         just over: agents/attempts-reset
+        ");
+    }
+
+    #[test]
+    fn agents_attempts_reset_around_the_cap() {
+        insta::assert_snapshot!(around_count(TOWN, "dispatch_attempts=5", "1ms"), @"
+        4: nothing, again at 2026-04-05T11:30:00.001Z
+        5: agents/attempts-reset
+        6: agents/attempts-reset
         ");
     }
 }

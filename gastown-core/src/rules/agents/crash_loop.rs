@@ -41,7 +41,7 @@ pub(super) fn is_at_cap(pass: &Pass<'_>, agent: &Agent) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around_count, settled};
 
     const TOWN: &str = "
         rig r1
@@ -84,5 +84,32 @@ mod tests {
         let request = settled.find("agents/crash-loop");
         let reset = settled.find("agents/attempts-reset");
         assert!(request.is_some() && request < reset, "{settled}");
+    }
+
+    #[test]
+    fn agents_crash_loop_around_the_cap() {
+        insta::assert_snapshot!(around_count(TOWN, "dispatch_attempts=5", "0s"), @"
+        4: nothing, again at 2026-04-05T11:59:59.001Z
+        5: agents/crash-loop
+        6: agents/crash-loop
+        ");
+    }
+
+    /// By default five requests may be open; the sixth is not made.
+    #[test]
+    fn agents_crash_loop_around_the_limit_of_open_requests() {
+        let with = |requests: usize| {
+            let open: std::string::String = (0..requests)
+                .map(|n| {
+                    std::format!(
+                        "\nbead q{n} issue open rig_id=r1 labels=[\"gt:triage-request\"] metadata.triage_type=help_request"
+                    )
+                })
+                .collect();
+            let batch =
+                "bead t1 issue open rig_id=r1 created_by=patrol labels=[\"gt:held\",\"gt:triage\"]";
+            acts(&std::format!("{TOWN}\n{batch}{open}"), "0s").contains("agents/crash-loop")
+        };
+        assert_eq!([3, 4, 5, 6].map(with), [true, true, false, false]);
     }
 }

@@ -65,7 +65,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around_count, settled};
 
     const TOWN: &str = "
         rig r1
@@ -109,5 +109,14 @@ mod tests {
         let other = "agent a2 polecat working rig_id=r1 hook=b1 last_activity_at=-1s";
         let town = std::format!("{TOWN}\n{other}");
         assert!(!acts(&town, "0s").contains("lost-polecat"));
+    }
+
+    #[test]
+    fn agents_lost_polecat_around_the_cap() {
+        insta::assert_snapshot!(around_count(&TOWN.replace("attempts=4", "attempts=5"), "dispatch_attempts=5", "0s"), @"
+        4: agents/lost-polecat to=open
+        5: agents/lost-polecat to=failed category=attempts_exhausted
+        6: agents/lost-polecat to=failed category=attempts_exhausted
+        ");
     }
 }

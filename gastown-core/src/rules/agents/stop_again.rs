@@ -35,7 +35,7 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled, wakeup};
+    use crate::testing::{acts, around, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -63,5 +63,14 @@ mod tests {
             "nothing"
         );
         assert_eq!(acts(&TOWN.replace("idle", "dead"), "0s"), "nothing");
+    }
+
+    #[test]
+    fn agents_stop_again_around_its_time() {
+        insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.000Z
+        at: agents/stop-again
+        just over: agents/stop-again
+        ");
     }
 }

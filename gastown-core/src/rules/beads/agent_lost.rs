@@ -57,7 +57,7 @@ fn on_it(agent: &Agent) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around, settled, wakeup};
+    use crate::testing::{acts, around, around_count, settled, wakeup};
 
     const TOWN: &str = "
         rig r1
@@ -130,6 +130,15 @@ mod tests {
         just under: nothing, again at 2026-04-04T12:00:00.001Z
         at: nothing, again at 2026-04-04T12:00:00.001Z
         just over: beads/agent-lost
+        ");
+    }
+
+    #[test]
+    fn beads_agent_lost_around_the_cap() {
+        insta::assert_snapshot!(around_count(&TOWN.replace("attempts=4", "attempts=5"), "dispatch_attempts=5", "1ms"), @"
+        4: beads/agent-lost to=open
+        5: beads/agent-lost to=failed category=attempts_exhausted
+        6: beads/agent-lost to=failed category=attempts_exhausted
         ");
     }
 }

@@ -21,7 +21,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around_count, settled};
 
     const TOWN: &str = "
         town config.max_dispatch_attempts=7
@@ -72,5 +72,14 @@ mod tests {
             let acts = acts(&town, "0s");
             assert!(!acts.contains("attempts-exhausted"), "{label}: {acts}");
         }
+    }
+
+    #[test]
+    fn beads_attempts_exhausted_around_the_cap() {
+        insta::assert_snapshot!(around_count(TOWN, " dispatch_attempts=3", "0s"), @"
+        2: nothing, again at 2026-04-04T12:01:00.001Z
+        3: beads/attempts-exhausted to=failed category=attempts_exhausted
+        4: beads/attempts-exhausted to=failed category=attempts_exhausted
+        ");
     }
 }

@@ -29,7 +29,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around_count, settled};
 
     const TOWN: &str = r#"
         town lineages={"b0":{"used":25,"granted":0}}
@@ -69,5 +69,14 @@ mod tests {
         }
         let told = TOWN.replace("root=b0", "root=b0 told.lineage_spent=-1h");
         assert_eq!(acts(&told, "0s"), "nothing");
+    }
+
+    #[test]
+    fn beads_lineage_spent_around_the_limit() {
+        insta::assert_snapshot!(around_count(TOWN, r#""used":25"#, "0s"), @"
+        24: nothing, again at 2026-04-04T12:00:30.001Z
+        25: beads/lineage-spent category=lineage_spent
+        26: beads/lineage-spent category=lineage_spent
+        ");
     }
 }

@@ -53,7 +53,7 @@ fn dispatched_rig(action: &ActionKind) -> Option<&RigId> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around, wakeup};
+    use crate::testing::{acts, around, around_count, wakeup};
 
     const TOWN: &str = "
         town breaker.state=open breaker.opened_at=-10m
@@ -172,5 +172,29 @@ mod tests {
             probed,
             ["r1 2026-04-04T10:00:00.000Z", "r2 2026-04-04T12:00:00.000Z"]
         );
+    }
+
+    #[test]
+    fn breaker_probe_around_its_limit() {
+        let town = TOWN.replace("=-10m", "=-9h breaker.probes=8");
+        insta::assert_snapshot!(around_count(&town, "probes=8", "0s"), @"
+        7: breaker/probe to=in_progress to=working
+        8: nothing, again never
+        9: nothing, again never
+        ");
+    }
+
+    /// Ten minutes, doubling, six hours at most.
+    #[test]
+    fn breaker_probe_around_each_interval() {
+        for (probes, minutes) in [(0, 10), (1, 20), (2, 40), (5, 320), (6, 360), (7, 360)] {
+            let opened = std::format!("=-{minutes}m breaker.probes={probes}");
+            let around = around(&TOWN.replace("=-10m", &opened), "0s");
+            assert!(around.contains("\nat: nothing"), "{probes}: {around}");
+            assert!(
+                around.ends_with("just over: breaker/probe"),
+                "{probes}: {around}"
+            );
+        }
     }
 }

@@ -95,7 +95,7 @@ fn half_open(pass: &Pass<'_>, breaker: &Breaker) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::acts;
+    use crate::testing::{acts, around, around_count};
     use std::format;
     use std::string::String;
 
@@ -137,5 +137,25 @@ mod tests {
             "{town}\nrig r1\nbead b1 issue in_progress rig_id=r1 assignee=a1\nagent a1 polecat working rig_id=r1 hook=b1 session=3 reported=false dispatched_at=-1m last_activity_at=-1m"
         );
         assert_eq!(acts(&runs, "0s"), "nothing");
+    }
+
+    #[test]
+    fn breaker_trip_around_each_count() {
+        let trips = |count: usize| acts(&failures(count, "-1m"), "0s").contains("trip_breaker");
+        assert_eq!([19, 20, 21].map(trips), [false, true, true]);
+        insta::assert_snapshot!(around_count("town breaker.in_a_row=5", "in_a_row=5", "0s"), @"
+        4: nothing, again never
+        5: breaker/trip
+        6: breaker/trip
+        ");
+    }
+
+    #[test]
+    fn breaker_trip_around_the_window() {
+        insta::assert_snapshot!(around(&failures(20, "-30m"), "0s"), @"
+        just under: breaker/trip
+        at: breaker/trip
+        just over: nothing, again never
+        ");
     }
 }

@@ -46,9 +46,13 @@ fn needs_reviewer(pass: &Pass<'_>, mr: &Bead) -> bool {
     let needs = match mr.status {
         BeadStatus::Open => needs_refinery(pass.town, mr, settings),
         // One that lost its refinery opens again.
-        BeadStatus::InProgress if review.pr_url.is_none() => review.verify.is_none(),
-        BeadStatus::InProgress => settings.code_review && !is_reviewed(mr, settings),
-        BeadStatus::InReview | BeadStatus::Closed | BeadStatus::Failed => false,
+        BeadStatus::InProgress | BeadStatus::InReview if review.pr_url.is_none() => {
+            review.verify.is_none()
+        }
+        BeadStatus::InProgress | BeadStatus::InReview => {
+            settings.code_review && !is_reviewed(mr, settings)
+        }
+        BeadStatus::Closed | BeadStatus::Failed => false,
     };
     needs
         && review_obstacles(pass.town, mr).is_empty()

@@ -158,4 +158,14 @@ mod tests {
         let town = "agent a1 mayor waiting\nnudge n1 a1 message created_at=-1s";
         assert!(acts(town, "0s").contains("nudges/deliver: send_nudge agent_id=a1"));
     }
+
+    #[test]
+    fn nudges_deliver_around_the_time_of_the_next_try() {
+        let town = TOWN.replace("created_at", "sent_at=-9s attempts=1 next_at=0s created_at");
+        insta::assert_snapshot!(around(&town, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.000Z
+        at: nudges/deliver
+        just over: nudges/deliver
+        ");
+    }
 }

@@ -110,4 +110,14 @@ mod tests {
             assert!(acts(&town(nudge), "0s").contains("expire_nudge"), "{nudge}");
         }
     }
+
+    #[test]
+    fn nudges_expire_around_their_own_time() {
+        let town = town("a1 message created_at=-1s expires_at=0s");
+        insta::assert_snapshot!(around(&town, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.000Z
+        at: nudges/expire
+        just over: nudges/expire
+        ");
+    }
 }

@@ -61,7 +61,7 @@ fn over(condition: &Condition, why: &str) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     fn town(condition: &str, pull_request: &str) -> std::string::String {
         std::format!(
@@ -110,5 +110,18 @@ mod tests {
         review/waiting: notify_mayor message=https://github.com/acme/r1/pull/1 has not changed since 2026-03-05T12:00:00.000Z. It waits for: a first look; delay (never; people merge) topic=pr_waiting:m1
         at rest after 2 passes
         "#);
+    }
+
+    #[test]
+    fn conditions_end_around_its_time() {
+        let limited = town(
+            r#""kind":"rate_limited","until":"2026-04-04T12:00:01Z""#,
+            PR,
+        );
+        insta::assert_snapshot!(around(&limited, "1s"), @"
+        just under: nothing, again at 2026-04-04T12:00:01.000Z
+        at: conditions/end
+        just over: conditions/end
+        ");
     }
 }

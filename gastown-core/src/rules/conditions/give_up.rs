@@ -61,7 +61,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around, settled};
 
     fn town(policy: &str) -> std::string::String {
         std::format!(
@@ -121,5 +121,15 @@ mod tests {
         conditions/give-up: create_bead bead={"escalation":{"bead_id":"m1","category":"condition_gave_up","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"condition gave up: m1","type":"escalation"} bead_id=t1-e1
         conditions/give-up: tell bead_id=m1 category=condition_gave_up escalation_id=t1-e1
         "#);
+    }
+
+    #[test]
+    fn conditions_give_up_around_its_threshold() {
+        let held = town("policy.poll_give_up_after=PT30M");
+        insta::assert_snapshot!(around(&held, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: conditions/give-up
+        ");
     }
 }

@@ -85,7 +85,7 @@ fn message(condition: &Condition) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around_count, settled};
 
     fn town(condition: &str) -> std::string::String {
         std::format!(
@@ -129,5 +129,14 @@ mod tests {
     fn conditions_tell_never_of_a_rate_limit() {
         let limited = town(r#""kind":"rate_limited","strikes":99,"until":"2026-04-04T13:00:00Z""#);
         assert_eq!(acts(&limited, "0s"), "nothing");
+    }
+
+    #[test]
+    fn conditions_tell_around_the_limit() {
+        insta::assert_snapshot!(around_count(&town(r#""kind":"credentials_rejected","strikes":10"#), r#""strikes":10"#, "0s"), @"
+        9: nothing, again at 2026-04-04T13:00:00.000Z
+        10: conditions/tell
+        11: conditions/tell
+        ");
     }
 }

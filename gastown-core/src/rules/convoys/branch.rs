@@ -129,7 +129,7 @@ fn is_given_up(pass: &Pass<'_>, issues: &Issues<'_>) -> bool {
 mod tests {
     use alloc::string::String;
 
-    use crate::testing::{acts, around, settled, town};
+    use crate::testing::{acts, around, around_count, settled, town};
 
     fn convoy(branches: &str) -> String {
         alloc::format!(
@@ -224,6 +224,15 @@ mod tests {
         just under: nothing, again at 2026-04-04T12:00:00.001Z
         at: nothing, again at 2026-04-04T12:00:00.001Z
         just over: convoys/branch
+        ");
+    }
+
+    #[test]
+    fn convoys_branch_around_the_limit_of_tries() {
+        insta::assert_snapshot!(around_count(&convoy(&FAILED.replace(r#""tries":9"#, r#""tries":10"#)), r#""tries":10"#, "1h"), @"
+        9: convoys/branch
+        10: convoys/branch category=branch_failed
+        11: convoys/branch category=branch_failed
         ");
     }
 }

@@ -178,4 +178,39 @@ mod tests {
         just over: convoys/land
         ");
     }
+
+    /// 30 s · 2⁷ would be over an hour; no cooldown is over half an hour.
+    #[test]
+    fn convoys_land_around_the_longest_cooldown() {
+        let late = AGAIN
+            .replace("landing.attempts=1", "landing.attempts=7")
+            .replace("last_attempt_at=-60s", "last_attempt_at=-30m");
+        let patient = std::format!("town policy.landing_attempts=9\n{late}");
+        insta::assert_snapshot!(around(&patient, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: convoys/land
+        ");
+    }
+
+    #[test]
+    fn convoys_land_around_the_cooldown_of_each_attempt() {
+        for (attempts, seconds) in [(1, 60), (2, 120), (3, 240), (4, 480)] {
+            let town = AGAIN
+                .replace(
+                    "landing.attempts=1",
+                    &std::format!("landing.attempts={attempts}"),
+                )
+                .replace(
+                    "last_attempt_at=-60s",
+                    &std::format!("last_attempt_at=-{seconds}s"),
+                );
+            let around = around(&town, "0s");
+            assert!(around.contains("\nat: nothing"), "{attempts}: {around}");
+            assert!(
+                around.ends_with("just over: convoys/land"),
+                "{attempts}: {around}"
+            );
+        }
+    }
 }

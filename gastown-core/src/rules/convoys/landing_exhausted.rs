@@ -52,7 +52,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 mod tests {
     use alloc::string::String;
 
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around_count, settled};
 
     fn town(attempts: u32, mr: &str) -> String {
         alloc::format!(
@@ -88,5 +88,14 @@ mod tests {
     #[test]
     fn convoys_landing_exhausted_under_the_limit_is_not_said() {
         insta::assert_snapshot!(acts(&town(4, "failed"), "0s"), @"convoys/land: create_landing_mr branch=convoy/x/c1/head convoy_id=c1 mr_id=t1-m1 rig_id=r1 target_branch=main");
+    }
+
+    #[test]
+    fn convoys_landing_exhausted_around_the_limit() {
+        insta::assert_snapshot!(around_count(&town(5, "failed"), "attempts=5", "0s"), @"
+        4: convoys/land
+        5: convoys/landing-exhausted category=landing_exhausted
+        6: convoys/landing-exhausted category=landing_exhausted
+        ");
     }
 }

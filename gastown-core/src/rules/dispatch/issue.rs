@@ -303,4 +303,30 @@ mod tests {
         let live = town.replace("b1 issue closed", "b1 issue in_progress updated_at=0s");
         assert!(acts(&live, "0s").contains("dispatch_agent"));
     }
+
+    /// Each band of the backoff: by the attempts so far, how long the next one waits.
+    #[test]
+    fn dispatch_issue_around_each_backoff() {
+        for (attempts, seconds) in [
+            (0, 30),
+            (1, 30),
+            (2, 60),
+            (3, 120),
+            (4, 300),
+            (5, 600),
+            (6, 600),
+        ] {
+            let town = std::format!(
+                "town config.max_dispatch_attempts=9
+                rig r1
+                bead b1 issue open rig_id=r1 dispatch_attempts={attempts} last_dispatch_attempt_at=-{seconds}s"
+            );
+            let around = around(&town, "0s");
+            assert!(around.contains("\nat: nothing"), "{attempts}: {around}");
+            assert!(
+                around.ends_with("just over: dispatch/issue"),
+                "{attempts}: {around}"
+            );
+        }
+    }
 }

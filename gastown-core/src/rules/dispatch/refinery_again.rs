@@ -89,9 +89,7 @@ impl Pass<'_> {
     ) -> Vec<crate::action::ActionKind> {
         use crate::action::{ClearAssignee, SetLabel, TransitionBead};
         let mut actions = Vec::new();
-        if let Some(source) = self.town.source_of(mr).and_then(|id| self.town.bead(id))
-            && source.status == BeadStatus::InReview
-        {
+        if let Some(source) = self.town.source_in_review(mr) {
             actions.push(
                 TransitionBead {
                     bead_id: source.id.clone(),
@@ -133,7 +131,7 @@ impl Pass<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around};
+    use crate::testing::{acts, around, around_count};
 
     const TOWN: &str = "
         rig r1
@@ -243,6 +241,28 @@ mod tests {
     #[test]
     fn dispatch_refinery_again_around_its_threshold() {
         insta::assert_snapshot!(around(TOWN, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: dispatch/refinery-again
+        ");
+    }
+
+    #[test]
+    fn dispatch_refinery_again_around_the_cap() {
+        let town = TOWN.replace("dispatch_attempts=1", "dispatch_attempts=5");
+        insta::assert_snapshot!(around_count(&town, "dispatch_attempts=5", "1ms"), @"
+        4: dispatch/refinery-again to=working
+        5: dispatch/refinery-again to=open to=failed category=attempts_exhausted
+        6: dispatch/refinery-again to=open to=failed category=attempts_exhausted
+        ");
+    }
+
+    #[test]
+    fn dispatch_refinery_again_around_the_backoff() {
+        let paused = TOWN
+            .replace("exited_at=-90s", "exited_at=-1h")
+            .replace("attempt_at=-5m", "attempt_at=-30s");
+        insta::assert_snapshot!(around(&paused, "0s"), @"
         just under: nothing, again at 2026-04-04T12:00:00.001Z
         at: nothing, again at 2026-04-04T12:00:00.001Z
         just over: dispatch/refinery-again

@@ -131,7 +131,7 @@ fn anywhere(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around};
+    use crate::testing::{acts, around, around_count};
 
     const MR: &str = "
         bead b1 issue in_review rig_id=r1
@@ -284,6 +284,35 @@ mod tests {
             "merge_request open dispatch_attempts=4 last_dispatch_attempt_at=-5m",
         );
         insta::assert_snapshot!(around(&town, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: dispatch/review
+        ");
+    }
+
+    #[test]
+    fn dispatch_review_around_the_cap() {
+        let town = std::format!("rig r1\n{MR}").replace(
+            "merge_request open",
+            "merge_request open dispatch_attempts=5",
+        );
+        insta::assert_snapshot!(around_count(&town, "dispatch_attempts=5", "0s"), @"
+        4: dispatch/review to=in_progress to=working
+        5: dispatch/review to=open to=failed category=attempts_exhausted
+        6: dispatch/review to=open to=failed category=attempts_exhausted
+        ");
+    }
+
+    #[test]
+    fn dispatch_review_without_a_rig_around_stuck_review() {
+        let town = "
+            rig r1
+            rig r2
+            bead b1 issue in_review status_changed_at=0s
+            bead m1 merge_request open review.source=b1 status_changed_at=-30m
+            edge m1 tracks b1
+        ";
+        insta::assert_snapshot!(around(town, "0s"), @"
         just under: nothing, again at 2026-04-04T12:00:00.001Z
         at: nothing, again at 2026-04-04T12:00:00.001Z
         just over: dispatch/review

@@ -62,7 +62,7 @@ pub(super) fn due(pass: &Pass<'_>, bead: &Bead) -> Option<Due> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around, settled, wakeup};
+    use crate::testing::{acts, around, around_count, settled, wakeup};
 
     const TOWN: &str = "
         bead e1 escalation open created_at=-4h escalation.severity=low body=why
@@ -146,5 +146,18 @@ mod tests {
         ] {
             assert_eq!(acts(&TOWN.replace(from, to), "1ms"), "nothing", "{to}");
         }
+    }
+
+    #[test]
+    fn escalations_repeat_around_the_limit() {
+        let late = TOWN.replace("-4h", "-20h").replace(
+            "low",
+            "high escalation.re_escalations=3 escalation.notified_at=-4h",
+        );
+        insta::assert_snapshot!(around_count(&late, "re_escalations=3", "0s"), @"
+        2: escalations/repeat to=critical
+        3: nothing, again never
+        4: nothing, again never
+        ");
     }
 }

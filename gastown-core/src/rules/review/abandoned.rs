@@ -28,7 +28,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
             mr,
             BeadStatus::Open,
             ReasonCode::Abandoned,
-            "it is in progress, but no agent holds it",
+            "it was begun, but no agent holds it",
         )),
         Due::At(until) => Verdict::wait(
             Wait::until(until, "no agent holds it; it is offered again then").since(mr.updated_at),
@@ -56,6 +56,14 @@ mod tests {
     #[test]
     fn review_abandoned_just_over_the_threshold_opens_it() {
         insta::assert_snapshot!(acts(TOWN, "1ms"), @"review/abandoned: transition_bead bead_id=m1 from=in_progress reason=abandoned to=open");
+    }
+
+    /// Only a loaded town has it; nothing else would ever move it.
+    #[test]
+    fn review_abandoned_takes_a_review_that_was_loaded_as_in_review() {
+        let town = TOWN.replace("m1 merge_request in_progress", "m1 merge_request in_review");
+        assert_eq!(acts(&town, "0s"), "nothing");
+        insta::assert_snapshot!(acts(&town, "1ms"), @"review/abandoned: transition_bead bead_id=m1 from=in_review reason=abandoned to=open");
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around, settled};
+    use crate::testing::{acts, around, around_count, settled};
 
     const TOWN: &str = "
         rig r1
@@ -120,5 +120,14 @@ mod tests {
         review/merge-overdue: create_bead bead={"escalation":{"bead_id":"m1","category":"merge_refused","severity":"high"},"labels":["gt:escalation","severity:high"],"priority":"high","rig_id":"r1","status":"open","title":"merge refused: m1","type":"escalation"} bead_id=t1-e1
         review/merge-overdue: tell bead_id=m1 category=merge_refused escalation_id=t1-e1
         "#);
+    }
+
+    #[test]
+    fn review_merge_overdue_around_the_limit_of_refusals() {
+        insta::assert_snapshot!(around_count(&TOWN.replace("refusals=3", "refusals=4"), "refusals=4", "1ms"), @"
+        3: review/merge-overdue
+        4: review/merge-overdue category=merge_refused
+        5: review/merge-overdue category=merge_refused
+        ");
     }
 }

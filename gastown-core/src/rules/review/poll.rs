@@ -307,4 +307,16 @@ mod tests {
         assert!(acts(&enough, "0s").contains("bead_id=m1"));
         assert!(acts(&town, "20m").contains("bead_id=m1"));
     }
+
+    #[test]
+    fn review_poll_around_the_time_of_a_probe() {
+        let town = troubled(
+            r#"{"kind":"forge_unreachable","subject":{"kind":"town"},"since":"2026-04-04T11:00:00Z","next_probe_at":"2026-04-04T12:00:00Z","strikes":3}"#,
+        );
+        insta::assert_snapshot!(around(&town, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.000Z
+        at: review/poll
+        just over: review/poll
+        ");
+    }
 }

@@ -47,6 +47,22 @@ mod tests {
         bead w1 issue failed rig_id=r1 labels=["gt:rework"] metadata={"mr_bead_id":"m1"} parent_id=m1 failure={"code":"attempts_exhausted","message":"five tries"}
     "#;
 
+    /// Only a loaded town has a review of a review; a review is nobody's finished work.
+    #[test]
+    fn review_rework_failed_reopens_no_review() {
+        let town = TOWN.replace(
+            "b1 issue in_review",
+            "b1 merge_request in_review review.source=b1",
+        );
+        let done = settled(&town, "0s");
+        assert!(done.contains("bead_id=m1 from=in_progress"), "{done}");
+        assert!(
+            !done.contains("bead_id=b1 from=in_review reason=source_waits"),
+            "{done}"
+        );
+        assert!(done.contains("at rest"), "{done}");
+    }
+
     #[test]
     fn review_rework_failed_makes_the_source_wait() {
         insta::assert_snapshot!(acts(TOWN, "0s"), @r#"

@@ -18,7 +18,7 @@ pub(super) const RULE: Rule = Rule {
 
 fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     let town = pass.town;
-    if direct_in_hand(mr).is_none() {
+    if mr.status != BeadStatus::InProgress || direct_in_hand(mr).is_none() {
         return Verdict::NotMine;
     }
     let Some(rig) = town.rig_of_review(mr).map(|rig| &rig.id) else {

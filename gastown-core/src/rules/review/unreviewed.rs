@@ -1,5 +1,6 @@
 //! `review/unreviewed`: a pull request whose head no refinery passed is offered to one.
 
+use super::is_begun;
 use crate::bead::{Bead, BeadStatus};
 use crate::eligible::{blocker_waits, is_reviewed};
 use crate::pass::{Due, Pass};
@@ -19,7 +20,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         return Verdict::NotMine;
     };
     let settings = pass.review_settings(mr);
-    let mine = mr.status == BeadStatus::InProgress
+    let mine = is_begun(mr)
         && review.pr_url.is_some()
         && settings.code_review
         && !is_reviewed(mr, settings)

@@ -75,7 +75,7 @@ fn tell(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 #[cfg(test)]
 mod tests {
     use crate::ids::BeadId;
-    use crate::testing::{acts, around, at, settled, town};
+    use crate::testing::{acts, around, around_count, at, settled, town};
     use crate::verdict::WaitFor;
 
     const TOWN: &str = "
@@ -156,5 +156,14 @@ mod tests {
             .find(|wait| wait.kind == WaitFor::Bead);
         assert_eq!(probes.and_then(|wait| wait.id.as_deref()), Some("m2"));
         assert_eq!(explained.next_rule.unwrap().rule, "review/poll");
+    }
+
+    #[test]
+    fn review_verify_around_the_limit_of_tries() {
+        insta::assert_snapshot!(around_count(&asked(5), "tries=5", "1ms"), @"
+        4: review/verify
+        5: review/verify category=merge_unverified
+        6: review/verify category=merge_unverified
+        ");
     }
 }

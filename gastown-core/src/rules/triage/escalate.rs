@@ -89,7 +89,7 @@ fn judge_batch(pass: &Pass<'_>, bead: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, settled};
+    use crate::testing::{acts, around_count, settled};
 
     const TOWN: &str = r#"
         town triage_ended_at=-1m
@@ -155,5 +155,14 @@ mod tests {
         );
         let with_rig = std::format!("rig r1\n{town}");
         assert!(!acts(&with_rig, "0s").contains("triage/escalate"));
+    }
+
+    #[test]
+    fn triage_escalate_around_the_limit() {
+        insta::assert_snapshot!(around_count(TOWN, "carries=2", "0s"), @"
+        1: nothing, again at 2026-04-04T12:09:00.001Z
+        2: triage/escalate to=closed category=triage_exhausted
+        3: triage/escalate to=closed category=triage_exhausted
+        ");
     }
 }
