@@ -1,32 +1,26 @@
 //! Runs towns: what a host builds once and hands its ports to (spec 6.2).
 
+mod builder;
+mod routing;
+
+pub use self::builder::RunnerBuilder;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gastown_core::events::{AgentExited, Heartbeat};
-use gastown_core::{
-    AgentRuntime, Commit, Forge, Policy, SessionId, Store, StoreError, Town, TownConfig, TownId,
-    snapshot_entries,
-};
-use tokio::sync::{OnceCell, broadcast, mpsc, watch};
+use gastown_core::{Commit, Policy, StoreError, Town, TownConfig, TownId, snapshot_entries};
+use tokio::sync::{OnceCell, broadcast, watch};
 use tokio::task::JoinHandle;
 
-use crate::clock::{Clock, SystemClock};
-use crate::credentials::{Credentials, NoCredentials};
 use crate::driver::{Driver, State};
-use crate::effects::{EffectLimits, Limits, Performer, TownPlaces, Workshop};
+use crate::effects::{EffectLimits, Performer, TownPlaces, Workshop};
 use crate::error::RuntimeError;
-use crate::git_forge::GitForge;
-use crate::inbox::{Inbox, Item};
-use crate::output::{AgentOutput, AgentOutputKind};
-use crate::ports::{Container, LogNotifier, NoContainer, Notifier};
-use crate::process::{ProcessRuntime, ProcessSettings};
-use crate::protocol;
-use crate::supervisor::{Sign, Supervisor, SupervisorSettings};
-use crate::telemetry;
+use crate::inbox::Inbox;
+use crate::process::ProcessRuntime;
+use crate::supervisor::{Supervisor, SupervisorSettings};
 use crate::town_handle::{REPORTS_KEPT_MAX, TownHandle, TownStatus};
 
 /// How towns are run. Made by [`RunnerSettings::usual`] and changed field by field.
@@ -169,158 +163,6 @@ impl std::fmt::Debug for Runner {
             .field("holder", &self.holder)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a runner is built from. `store`, `forge` and `agents` are needed, the rest has defaults.
-#[derive(Default)]
-#[must_use]
-pub struct RunnerBuilder {
-    store: Option<Arc<dyn Store>>,
-    forge: Option<Arc<dyn Forge>>,
-    agents: Option<Arc<dyn AgentRuntime>>,
-    outputs: Option<mpsc::Receiver<AgentOutput>>,
-    notifier: Option<Arc<dyn Notifier>>,
-    container: Option<Arc<dyn Container>>,
-    clock: Option<Arc<dyn Clock>>,
-    settings: Option<RunnerSettings>,
-    credentials: Option<Arc<dyn Credentials>>,
-    processes: Option<ProcessSettings>,
-    holder: Option<String>,
-    container_instance: Option<String>,
-}
-
-macro_rules! parts {
-    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
-        impl RunnerBuilder {
-            $($(#[$doc])*
-            pub fn $name(mut self, $name: $type) -> Self {
-                self.$name = Some($name);
-                self
-            })*
-        }
-    };
-}
-
-parts! {
-    /// Where towns are kept.
-    store: Arc<dyn Store>,
-    /// Who is asked about branches and pull requests.
-    forge: Arc<dyn Forge>,
-    /// Who runs agents.
-    agents: Arc<dyn AgentRuntime>,
-    /// What running agents say; comes with [`crate::ProcessRuntime::open`].
-    outputs: mpsc::Receiver<AgentOutput>,
-    /// Who is told what towns have to say. Default: the log.
-    notifier: Arc<dyn Notifier>,
-    /// The place where agents run. Default: this machine, without tokens.
-    container: Arc<dyn Container>,
-    /// Where the time comes from. Default: the system.
-    clock: Arc<dyn Clock>,
-    /// How towns are run. Default: [`RunnerSettings::usual`].
-    settings: RunnerSettings,
-    /// Who keeps the secrets of agents that [`RunnerBuilder::start`] runs as processes, and of
-    /// repositories. Default: nobody.
-    credentials: Arc<dyn Credentials>,
-    /// How agents are run as processes of this machine. Instead of `agents` and `outputs`; takes
-    /// [`RunnerBuilder::start`].
-    processes: ProcessSettings,
-}
-
-impl RunnerBuilder {
-    /// The name under which towns are leased. Default: one that nobody else has.
-    ///
-    /// A fixed name lets a restart go on at once instead of waiting for the old lease to end. Use
-    /// it only where something else makes sure that two processes never run under it, such as the
-    /// lock on the directory of a [`crate::ProcessRuntime`].
-    pub fn holder(mut self, holder: impl Into<String>) -> Self {
-        self.holder = Some(holder.into());
-        self
-    }
-
-    /// Names the place where agents run: a heartbeat from another one ends a drain. Default: this
-    /// process.
-    pub fn container_instance(mut self, instance: impl Into<String>) -> Self {
-        self.container_instance = Some(instance.into());
-        self
-    }
-
-    /// Opens what is asked for and not given, and builds the runner: with `processes` a
-    /// [`ProcessRuntime`], whose agents end with the runner, and, where no forge was given, a
-    /// [`GitForge`] in its directory. The lock on that directory keeps a second runner out, so a
-    /// restart goes on at once under a name of its own, unless `holder` names another.
-    ///
-    /// # Errors
-    /// Those of [`ProcessRuntime::open`] and [`RunnerBuilder::build`];
-    /// [`RuntimeError::CheckTools`] names tools of agents that are missing on this machine.
-    pub async fn start(self) -> Result<Runner, RuntimeError> {
-        let runner = match self.processes {
-            Some(_) => self.open_processes().await?,
-            None => self.build()?,
-        };
-        runner.check_tools().await?;
-        Ok(runner)
-    }
-
-    async fn open_processes(mut self) -> Result<Runner, RuntimeError> {
-        let Some(settings) = self.processes.take() else {
-            return self.build();
-        };
-        let credentials = self.credentials.take();
-        let credentials = credentials.unwrap_or_else(|| Arc::new(NoCredentials));
-        let (dir, git) = (settings.dir.clone(), settings.git.clone());
-        let (agents, outputs) = ProcessRuntime::open(settings, Arc::clone(&credentials)).await?;
-        let agents = Arc::new(agents);
-        self.agents = Some(Arc::clone(&agents) as Arc<dyn AgentRuntime>);
-        self.outputs = Some(outputs);
-        if self.forge.is_none() {
-            let forge = GitForge::new(git, dir.join("forge"), credentials);
-            self.forge = Some(Arc::new(forge));
-        }
-        if self.holder.is_none() {
-            self.holder = Some(format!("processes-{}", agents.identity()));
-        }
-        let mut runner = self.build()?;
-        runner.processes = Some(agents);
-        Ok(runner)
-    }
-
-    /// Builds the runner from the ports that were given.
-    ///
-    /// # Errors
-    /// [`RuntimeError::BuildRunner`] names the port that is missing.
-    pub fn build(self) -> Result<Runner, RuntimeError> {
-        let missing = |port: &'static str| RuntimeError::BuildRunner { port };
-        let settings = Arc::new(self.settings.unwrap_or_else(RunnerSettings::usual));
-        let agents = self.agents.ok_or_else(|| missing("agents"))?;
-        let nonce = unique();
-        let workshop = Arc::new(Workshop {
-            store: self.store.ok_or_else(|| missing("a store"))?,
-            forge: self.forge.ok_or_else(|| missing("a forge"))?,
-            supervisor: Supervisor::new(agents, settings.sessions.clone()),
-            notifier: self.notifier.unwrap_or_else(|| Arc::new(LogNotifier)),
-            container: self.container.unwrap_or_else(|| Arc::new(NoContainer)),
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
-            limits: Limits::new(&settings.effects),
-            deadline: settings.effects.deadline,
-            container_instance: self.container_instance.unwrap_or_else(|| nonce.clone()),
-            event_prefix: format!("run-{nonce}"),
-            events_made: AtomicU64::new(0),
-        });
-        let towns = Towns::default();
-        let router = self.outputs.map(|outputs| {
-            let (workshop, towns) = (Arc::clone(&workshop), Arc::clone(&towns));
-            tokio::spawn(route(outputs, workshop, towns))
-        });
-        Ok(Runner {
-            workshop,
-            settings,
-            holder: self.holder.unwrap_or_else(|| format!("runner-{nonce}")),
-            towns,
-            router,
-            processes: None,
-            tools: OnceCell::new(),
-        })
     }
 }
 
@@ -547,78 +389,4 @@ async fn ended(town_id: &TownId, task: JoinHandle<()>) {
 /// Sixty-four random bits of the system, in hexadecimal: no two runners share them.
 pub(crate) fn unique() -> String {
     format!("{:016x}", RandomState::new().hash_one(0_u8))
-}
-
-/// Brings what agents say to their towns. It never waits for a town.
-async fn route(mut outputs: mpsc::Receiver<AgentOutput>, workshop: Arc<Workshop>, towns: Towns) {
-    while let Some(AgentOutput { session, kind }) = outputs.recv().await {
-        let inbox = {
-            let towns = towns.lock().unwrap_or_else(PoisonError::into_inner);
-            towns
-                .get(&session.town_id)
-                .map(|town| Arc::clone(&town.handle.inbox))
-        };
-        deliver(inbox.as_deref(), &workshop, session, kind);
-    }
-}
-
-fn deliver(inbox: Option<&Inbox>, workshop: &Workshop, session: SessionId, kind: AgentOutputKind) {
-    match kind {
-        AgentOutputKind::Heartbeat(heartbeat) => {
-            let sign = match heartbeat.active_tools.is_empty() {
-                true => Sign::Idle,
-                false => Sign::Active,
-            };
-            workshop.supervisor.saw(&session, sign);
-            metrics::counter!(telemetry::HEARTBEATS).increment(1);
-            if let Some(inbox) = inbox {
-                inbox.beat(heartbeat_of(session, heartbeat, workshop));
-            }
-        }
-        AgentOutputKind::Tool(request) => {
-            let Some(inbox) = inbox else {
-                request.reply.refuse(".", "the town does not run here");
-                return;
-            };
-            let refused = inbox.push(Item::Tool { session, request }).err();
-            if let Some(refused) = refused
-                && let (Item::Tool { request, .. }, error) = *refused
-            {
-                request.reply.refuse(".", error.to_string());
-            }
-        }
-        AgentOutputKind::Violation(violation) => {
-            tracing::warn!(%violation, "an agent broke the protocol");
-        }
-        AgentOutputKind::Exited(exit) => {
-            workshop.supervisor.saw(&session, Sign::Exited);
-            // Who asked for the end tells it. Of a town that is closed, the next start finds out.
-            if let Some(inbox) = inbox.filter(|_| !exit.asked) {
-                let exited = AgentExited {
-                    agent_id: session.agent_id,
-                    status: exit.status,
-                    session: Some(session.session),
-                    bead_id: None,
-                    reason: Some(exit.reason),
-                    note: None,
-                };
-                drop(inbox.push(Item::Ended(Box::new(exited.into()))));
-            }
-        }
-    }
-}
-
-fn heartbeat_of(
-    session: SessionId,
-    heartbeat: protocol::Heartbeat,
-    workshop: &Workshop,
-) -> Heartbeat {
-    Heartbeat {
-        agent_id: session.agent_id,
-        session: Some(session.session),
-        container_instance: Some(workshop.container_instance.clone()),
-        last_event_type: heartbeat.last_event_type,
-        last_event_at: heartbeat.last_event_at,
-        active_tools: heartbeat.active_tools,
-    }
 }

@@ -70,3 +70,24 @@ async fn a_renewal_that_outlasts_the_closing_leaves_no_agent() {
     sleep(Duration::from_secs(600)).await;
     assert_eq!(bench.agents.running(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_else_drives_a_town_before_what_it_had_begun_is_undone() {
+    let bench = Bench::new().await;
+    bench.settled().await;
+    let second = bench.another_runner().await;
+    bench.agents.let_starts_take(Duration::from_secs(3_600));
+    bench.agents.let_stops_hang(true);
+    bench.sling("Fix it").await;
+    bench.agents.asked().await;
+    let closed = bench.close();
+    tokio::pin!(closed);
+    let within = Duration::from_secs(100);
+    assert!(tokio::time::timeout(within, &mut closed).await.is_err());
+    assert_eq!(bench.agents.asked_starts(), 1, "its lease was not kept");
+    bench.agents.let_stops_hang(false);
+    bench.agents.let_starts_take(Duration::ZERO);
+    closed.await;
+    second.next_start().await;
+    assert_eq!(bench.agents.asked_starts(), 2);
+}

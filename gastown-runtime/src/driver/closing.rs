@@ -1,0 +1,97 @@
+//! The end of a town's loop (spec 6.2).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use gastown_core::AgentId;
+use gastown_core::events::Heartbeat;
+use tokio::time::timeout;
+
+use super::Driver;
+use crate::effects::Prepared;
+use crate::error::RuntimeError;
+use crate::inbox::{Item, Taken};
+use crate::town_handle::TownStatus;
+
+impl Driver {
+    /// Ends the town: nothing more begins, what runs may finish, the rest stays in the outbox.
+    pub(super) async fn close(mut self, taken: Taken) {
+        self.state.calls.fail_all(&RuntimeError::TownClosed);
+        let heartbeats = self.sort_at_end(taken);
+        self.keep_lease(self.settings.close_wait).await;
+        if timeout(self.settings.close_wait, self.all_ended())
+            .await
+            .is_err()
+        {
+            self.hand_back().await;
+        }
+        let ends = self.inbox.take(true);
+        self.sort_at_end(ends);
+        self.state.look = true;
+        let may_commit = self.state.frozen.is_none() && self.state.town.is_some();
+        if may_commit {
+            // The last commit: results that came meanwhile, heartbeats, ends of sessions.
+            let ticked = self.tick_if_due(&heartbeats).await;
+            let appended = self.append_exits().await;
+            if let Err(error) = ticked.and(appended) {
+                tracing::warn!(town = %self.town_id, %error, "could not commit at the end");
+            }
+        }
+        self.performer.workshop.supervisor.release(&self.town_id);
+        self.release().await;
+        self.status.send_replace(TownStatus::Closed);
+    }
+
+    /// Has the lease for so long, if the town is this runner's.
+    async fn keep_lease(&mut self, span: Duration) {
+        if self.state.lease.is_none() {
+            return;
+        }
+        if let Err(error) = self.cover(span).await {
+            tracing::warn!(town = %self.town_id, %error, "could not keep the lease to the end");
+        }
+    }
+
+    /// Waits until everything that runs beside the loop has ended.
+    pub(super) async fn all_ended(&mut self) {
+        while !self.state.effects.is_empty() || !self.state.chores.is_empty() {
+            tokio::select! {
+                Some(_) = self.state.effects.join_next() => {}
+                () = self.state.chores.next() => {}
+            }
+        }
+    }
+
+    /// Ends what did not end in time; it stays in the outbox. Starts go on by themselves, so they
+    /// are undone: whoever has the town next starts these sessions again.
+    pub(super) async fn hand_back(&mut self) {
+        self.state.effects.shutdown().await;
+        self.state.chores.give_up().await;
+        // Until then nobody else may start them: a stop that is under way comes first, and then
+        // that of the start.
+        let undoing = self.settings.sessions.stop_deadline.saturating_mul(2);
+        self.keep_lease(undoing).await;
+        let supervisor = &self.performer.workshop.supervisor;
+        supervisor.withdraw_starts(&self.town_id).await;
+    }
+
+    pub(super) fn sort_at_end(&mut self, taken: Taken) -> BTreeMap<AgentId, Heartbeat> {
+        let mut ends = VecDeque::new();
+        for item in taken.items {
+            match item {
+                Item::Ended(_) => ends.push_back(item),
+                Item::Look(look) => look(Err(RuntimeError::TownClosed)),
+                Item::Ask { reply, .. } => {
+                    let _ = reply.send(Prepared::Later);
+                }
+                Item::Command { reply, .. } => {
+                    let _ = reply.send(Err(RuntimeError::TownClosed));
+                }
+                Item::Tool { request, .. } => {
+                    request.reply.refuse(".", "the host is about to end");
+                }
+            }
+        }
+        self.sort(ends, taken.heartbeats)
+    }
+}

@@ -1,0 +1,60 @@
+//! What was not seen: gaps between looks, and sessions that ended while nobody watched.
+
+use gastown_core::events::{ContainerStatus, ProcessStatus};
+use gastown_core::{AgentId, Effect, EffectKind, EventKind};
+
+use super::Driver;
+
+impl Driver {
+    /// Asks the runtime about every session that should run: a crash may have lost its end.
+    /// A session whose start is still in the outbox is not missed.
+    pub(super) async fn ask_about_sessions(&mut self, outbox: &[Effect]) {
+        // In a drain the evacuation asks, and saves what they left.
+        let Some(town) = self.state.town.as_ref().filter(|town| !town.is_draining()) else {
+            return;
+        };
+        let starting = |agent: &AgentId, session: u64| {
+            outbox.iter().any(|effect| {
+                matches!(&effect.kind, EffectKind::StartAgent(start)
+                    if start.agent_id == *agent && start.session == session)
+            })
+        };
+        let (mut silent, mut running) = (Vec::new(), Vec::new());
+        for agent in town.agents().filter(|agent| agent.status.is_running()) {
+            let session = self.session_of(agent);
+            if starting(&agent.id, agent.session) {
+                continue;
+            }
+            match self.performer.workshop.supervisor.status(&session).await {
+                ProcessStatus::Running => running.push(session),
+                ProcessStatus::Unknown => {}
+                status @ (ProcessStatus::Exited | ProcessStatus::NotFound) => {
+                    silent.push(ContainerStatus {
+                        agent_id: session.agent_id,
+                        status,
+                        session: Some(session.session),
+                        exit_reason: Some("it no longer ran when the host came back".into()),
+                    });
+                }
+            }
+        }
+        let workshop = &self.performer.workshop;
+        let events = silent.into_iter().map(EventKind::from);
+        self.state
+            .local
+            .extend(events.filter_map(|kind| workshop.event(kind)));
+        self.adopt(running).await;
+    }
+
+    /// Reports a gap when the clocks drifted apart.
+    pub(super) fn look_at_clocks(&mut self) {
+        let (now, monotonic) = (self.now(), self.monotonic());
+        let gaps = &mut self.state.gaps;
+        let gap = gaps.as_mut().and_then(|gaps| gaps.look(now, monotonic));
+        if let Some(gap) = gap {
+            tracing::info!(town = %self.town_id, from = %gap.from, to = %gap.to, "observation gap");
+            let event = self.performer.workshop.event(gap.into());
+            self.state.local.extend(event);
+        }
+    }
+}
