@@ -62,6 +62,8 @@ pub(crate) struct State {
     /// When the town is loaded anew, on the monotonic clock: it forgets what it no longer needs.
     reload_at: Option<Duration>,
     lease: Option<Lease>,
+    /// Somebody else took the lease, and what runs here for the town is still to be seen to.
+    overtaken: bool,
     /// When the lease is extended.
     renew_at: Option<Timestamp>,
     frozen: Option<Arc<Broken>>,

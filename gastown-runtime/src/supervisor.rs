@@ -235,6 +235,32 @@ impl Supervisor {
         }
     }
 
+    /// The latest session of each agent of a town of which anything is known.
+    pub(crate) fn sessions(&self, town: &TownId) -> Vec<SessionId> {
+        let known = self.known();
+        let of_town = known.entries.iter().filter(|((of, _), _)| of == town);
+        let sessions = of_town.filter_map(|((town_id, agent_id), entry)| {
+            Some(SessionId {
+                town_id: town_id.clone(),
+                agent_id: agent_id.clone(),
+                session: entry.latest()?,
+            })
+        });
+        sessions.collect()
+    }
+
+    /// Undoes every start of a town that is under way and stops every session, all at once; starts
+    /// nothing more there, as [`Supervisor::hold`].
+    pub async fn stop_all(&self, town: &TownId, reason: &str) {
+        self.withdraw_starts(town).await;
+        let mut stops = tokio::task::JoinSet::new();
+        for session in self.sessions(town) {
+            let (this, reason) = (self.clone(), reason.to_owned());
+            stops.spawn(async move { this.stop(&session, &reason).await });
+        }
+        while stops.join_next().await.is_some() {}
+    }
+
     /// Takes over a session that an earlier host started and that runs; nothing changes where
     /// anything is known of the agent. Without a context it is not known what it was started with.
     pub(crate) fn adopt(&self, session: &SessionId, context: Option<SessionContext>) {

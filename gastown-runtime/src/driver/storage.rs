@@ -34,7 +34,11 @@ impl Driver {
             // A frozen town stays this runner's, so that no other one freezes over it again.
             return self.hold_lease().await;
         }
-        self.hold_lease().await?;
+        let held = self.hold_lease().await;
+        if std::mem::take(&mut self.state.overtaken) {
+            self.leave_to_others().await;
+        }
+        held?;
         if self.is_past(self.state.reload_at) {
             self.forget_town();
         }
@@ -42,6 +46,22 @@ impl Driver {
             self.load().await?;
         }
         Ok(())
+    }
+
+    /// Somebody else drives the town now and starts its agents anew: those that are this runner's
+    /// alone end. Agents of a runtime that several runners share are the other one's from now on.
+    async fn leave_to_others(&mut self) {
+        if !self.performer.workshop.owns_agents {
+            return;
+        }
+        tracing::warn!(town = %self.town_id, "another runner drives this town; its agents here end");
+        // They stay in the outbox, for the other one.
+        self.state.effects.shutdown().await;
+        self.state.in_flight.clear();
+        let supervisor = &self.performer.workshop.supervisor;
+        let reason = "another host drives this town now";
+        supervisor.stop_all(&self.town_id, reason).await;
+        supervisor.release(&self.town_id);
     }
 
     /// Takes the lease, or extends it when a third of it is over.
@@ -68,8 +88,9 @@ impl Driver {
             Ok(lease) => {
                 let token = self.state.lease.as_ref().map(|lease| lease.token);
                 if token.is_some_and(|token| token != lease.token) {
-                    // Somebody else drove the town meanwhile.
+                    // Somebody else may have driven the town meanwhile.
                     self.forget_town();
+                    self.state.gaps = None;
                 }
                 let until = pause.saturating_add(self.settings.renew_every());
                 self.state.renew_at = Some(now.plus(until));
@@ -197,7 +218,10 @@ impl Driver {
         self.state.local.extend(workshop.event(gap.into()));
         let outbox = workshop.store.pending_effects(&self.town_id);
         match self.in_time(outbox).await {
-            Ok(outbox) => self.ask_about_sessions(&outbox).await,
+            Ok(outbox) => {
+                self.stop_strays();
+                self.ask_about_sessions(&outbox).await;
+            }
             // The heartbeat timeout finds them later.
             Err(error) => {
                 tracing::warn!(town = %self.town_id, %error, "could not ask about sessions")
@@ -310,7 +334,7 @@ impl Driver {
 
     fn lose_lease(&mut self) {
         self.forget_town();
-        self.state.lease = None;
+        self.state.overtaken = self.state.lease.take().is_some();
         self.state.renew_at = None;
         // What happened while another one drove the town was not seen here.
         self.state.gaps = None;

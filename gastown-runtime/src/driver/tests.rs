@@ -7,6 +7,7 @@ mod eviction;
 mod fairness;
 mod flaky;
 mod opening;
+mod overtaken;
 mod renewal;
 mod replay;
 mod scale;
@@ -267,7 +268,7 @@ async fn a_holder_whose_lease_has_ended_starts_nothing() {
     let effect = bench.start_effect(&session, &bead, session.session);
     assert!(matches!(bench.ask(&effect).await, Prepared::Ready(_)));
     // The lease can't be extended and runs out; somebody else may have it by now.
-    bench.store.refuse_leases();
+    bench.store.refuse_leases(true);
     sleep(Duration::from_secs(45)).await;
     assert_eq!(bench.ask(&effect).await, Prepared::Later);
 }

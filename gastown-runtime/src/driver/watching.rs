@@ -1,11 +1,34 @@
 //! What was not seen: gaps between looks, and sessions that ended while nobody watched.
 
 use gastown_core::events::{ContainerStatus, ProcessStatus};
-use gastown_core::{AgentId, Effect, EffectKind, EventKind};
+use gastown_core::{AgentId, Effect, EffectKind, EventKind, SessionId};
 
 use super::Driver;
+use super::chores::Chore;
 
 impl Driver {
+    /// Stops sessions that run here and are not their agents' any more: another host had the town
+    /// and sent these agents anew.
+    pub(super) fn stop_strays(&mut self) {
+        let Some(town) = &self.state.town else {
+            return;
+        };
+        let is_stray = |session: &SessionId| {
+            let agent = town.agent(&session.agent_id);
+            agent.is_none_or(|agent| agent.session > session.session)
+        };
+        let mut sessions = self.performer.workshop.supervisor.sessions(&self.town_id);
+        sessions.retain(is_stray);
+        for session in sessions {
+            let supervisor = self.performer.workshop.supervisor.clone();
+            self.spawn_chore(async move {
+                let reason = "its agent was sent anew meanwhile";
+                supervisor.stop(&session, reason).await;
+                Chore::Other
+            });
+        }
+    }
+
     /// Asks the runtime about every session that should run: a crash may have lost its end.
     /// A session whose start is still in the outbox is not missed.
     pub(super) async fn ask_about_sessions(&mut self, outbox: &[Effect]) {

@@ -48,6 +48,8 @@ pub(crate) struct Workshop {
     pub(crate) deadline: Duration,
     /// Where agents run; a heartbeat of another one ends a drain.
     pub(crate) container_instance: String,
+    /// Agents run here and nowhere else, and end with this runner.
+    pub(crate) owns_agents: bool,
     /// Makes the ids of this runner's events: a beginning that no other runner has, and a counter.
     pub(crate) event_prefix: String,
     pub(crate) events_made: AtomicU64,

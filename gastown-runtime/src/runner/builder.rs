@@ -33,6 +33,7 @@ pub struct RunnerBuilder {
     processes: Option<ProcessSettings>,
     holder: Option<String>,
     container_instance: Option<String>,
+    owns_agents: bool,
 }
 
 macro_rules! parts {
@@ -90,6 +91,13 @@ impl RunnerBuilder {
         self
     }
 
+    /// As with [`RunnerBuilder::processes`]: the agents are this runner's alone.
+    #[cfg(test)]
+    pub(crate) fn own_agents_for_tests(mut self) -> Self {
+        self.owns_agents = true;
+        self
+    }
+
     /// Opens what is asked for and not given, and builds the runner: with `processes` a
     /// [`ProcessRuntime`], whose agents end with the runner, and, where no forge was given, a
     /// [`GitForge`] in its directory. The lock on that directory keeps a second runner out, so a
@@ -118,6 +126,7 @@ impl RunnerBuilder {
         let agents = Arc::new(agents);
         self.agents = Some(Arc::clone(&agents) as Arc<dyn AgentRuntime>);
         self.outputs = Some(outputs);
+        self.owns_agents = true;
         if self.forge.is_none() {
             let forge = GitForge::new(git, dir.join("forge"), credentials);
             self.forge = Some(Arc::new(forge));
@@ -149,6 +158,7 @@ impl RunnerBuilder {
             limits: Limits::new(&settings.effects),
             deadline: settings.effects.deadline,
             container_instance: self.container_instance.unwrap_or_else(|| nonce.clone()),
+            owns_agents: self.owns_agents,
             event_prefix: format!("run-{nonce}"),
             events_made: AtomicU64::new(0),
         });

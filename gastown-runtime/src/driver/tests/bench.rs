@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) settings: RunnerSettings,
     /// The place where agents run.
     pub(super) instance: String,
+    /// Agents are those of one runner, as processes are.
+    pub(super) owns_agents: bool,
 }
 
 impl World {
@@ -59,6 +61,7 @@ impl World {
             clock: TestClock::new(),
             settings: RunnerSettings::usual(),
             instance: "c1".into(),
+            owns_agents: false,
         }
     }
 
@@ -81,7 +84,11 @@ impl World {
     /// A runner, and where its agents speak.
     pub(super) fn runner(&self, tokens: Arc<Tokens>) -> (Runner, mpsc::Sender<AgentOutput>) {
         let (outputs, receiver) = mpsc::channel(64);
-        let runner = Runner::builder()
+        let builder = match self.owns_agents {
+            true => Runner::builder().own_agents_for_tests(),
+            false => Runner::builder(),
+        };
+        let runner = builder
             .container(tokens)
             .container_instance(&self.instance)
             .store(Arc::new(self.store.clone()))
@@ -212,6 +219,15 @@ impl Bench {
     pub(super) async fn crash_into(mut self, instance: &str) -> Self {
         self.world.instance = instance.into();
         self.crash().await
+    }
+
+    /// Another host, with agents of its own, over the same store.
+    pub(super) async fn another_host(&self) -> Self {
+        let mut world = self.world.clone();
+        world.store = self.store.beside();
+        world.agents = Arc::default();
+        world.instance = "elsewhere".into();
+        Self::over(world, self.town.clone(), None).await
     }
 
     pub(super) async fn another_runner(&self) -> Self {

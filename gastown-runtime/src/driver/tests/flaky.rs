@@ -40,6 +40,14 @@ impl Flaky {
         &self.inner
     }
 
+    /// The same store, which fails on its own.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            counts: Arc::default(),
+        }
+    }
+
     pub(super) fn commits(&self) -> usize {
         self.counts.commits.load(Ordering::Relaxed)
     }
@@ -60,8 +68,8 @@ impl Flaky {
         self.counts.finishes_to_fail.store(count, Ordering::Relaxed);
     }
 
-    pub(super) fn refuse_leases(&self) {
-        self.counts.no_leases.store(true, Ordering::Relaxed);
+    pub(super) fn refuse_leases(&self, refuse: bool) {
+        self.counts.no_leases.store(refuse, Ordering::Relaxed);
     }
 
     pub(super) fn hang_in(&self, town: TownId) {
