@@ -56,16 +56,23 @@ fn merges(town: &Town, now: Timestamp, within: Duration) -> BTreeSet<String> {
 /// What is merged for want of knowledge.
 pub fn unknown_is_not_yes(snapshot: &Value, now: Timestamp) -> Result<usize, String> {
     const WITHIN: Duration = Duration::from_secs(20);
+    const REVIEWS_MAX: usize = 12;
     let read = |snapshot: &Value| {
         wire::snapshot_from_value(snapshot.clone()).map_err(|error| error.to_string())
     };
     let merged = merges(&read(snapshot)?, now, WITHIN);
     let beads = snapshot.get("beads").and_then(Value::as_array);
-    for n in 0..beads.map_or(0, Vec::len) {
-        let path = format!("/beads/{n}/review/observation");
-        let Some(seen) = snapshot.pointer(&path).filter(|seen| !seen.is_null()) else {
-            continue;
-        };
+    let observed: Vec<(String, &Value)> = (0..beads.map_or(0, Vec::len))
+        .filter_map(|n| {
+            let path = format!("/beads/{n}/review");
+            let seen = snapshot.pointer(&path)?.get("observation")?;
+            (!seen.is_null()).then_some((path, seen))
+        })
+        .collect();
+    // Of a large town a share of them, evenly: each fact of each is a town of its own.
+    let share = observed.len().saturating_div(REVIEWS_MAX).saturating_add(1);
+    for (review, seen) in observed.into_iter().step_by(share) {
+        let path = format!("{review}/observation");
         let mut doubtful: Vec<(String, Value)> = vec![(path.clone(), Value::Null)];
         let observed = format!("{path}/observation");
         if let Some(observation) = seen.get("observation") {
@@ -74,7 +81,7 @@ pub fn unknown_is_not_yes(snapshot: &Value, now: Timestamp) -> Result<usize, Str
         }
         // Not head_seen_at: where that is missing the age of the bead counts (spec 1.10).
         for field in ["head_sha", "reviewed", "approval"] {
-            doubtful.push((format!("/beads/{n}/review/{field}"), Value::Null));
+            doubtful.push((format!("{review}/{field}"), Value::Null));
         }
         for (path, unknown) in doubtful {
             let mut other = snapshot.clone();

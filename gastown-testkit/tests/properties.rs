@@ -41,8 +41,8 @@ fn everything(snapshot: Value) -> String {
     .unwrap()
 }
 
-/// Properties that look at each bead, or far ahead, look at small towns, and at a large one now and
-/// then.
+/// Properties that look far ahead, or at many towns that are nearly the same, look at small towns,
+/// and at a large one now and then.
 fn mostly(small: impl Strategy<Value = TownSeed>) -> impl Strategy<Value = TownSeed> {
     prop_oneof![99 => small, 1 => seeds(26..=500)]
 }
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn p7_no_silent_stall(seed in mostly(seeds(0..=25))) {
+    fn p7_no_silent_stall(seed in all_seeds()) {
         let mut town = seed.town();
         let _ = settle(&mut town, now());
         held(laws::no_silent_stall(&town, now()), &seed.snapshot())?;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use gastown_core::{
-    AgentId, AgentStatus, Bead, BeadId, BeadKind, BreakerState, ExplainedWait, Explanation,
-    Timestamp, Town, WaitFor, explain,
+    AgentId, AgentStatus, Bead, BeadId, BeadKind, BreakerState, ExplainedWait, Timestamp, Town,
+    WaitFor, explain, waits_for,
 };
 
 /// Every live bead of a settled town is explained, and one of its waits at least is for somebody
@@ -36,38 +36,50 @@ fn moves(
         return Err(format!("P7: {} waits for itself by {way:?}", bead.id));
     }
     way.push(bead.id.clone());
-    let Some(explanation) = explain(town, now, &bead.id) else {
-        return Err(format!("P7: {} can't be explained", bead.id));
-    };
-    let mut problem = None;
-    for wait in &explanation.waits_for {
-        match is_sound(town, now, bead, &explanation, wait, sound, way) {
-            Ok(()) => {
-                sound.insert(bead.id.clone());
-                way.pop();
-                return Ok(());
+    let found = first_sound(town, now, bead, sound, way);
+    way.pop();
+    found.map(|()| {
+        sound.insert(bead.id.clone());
+    })
+}
+
+/// Whether any wait of a bead is sound. Which rule is next needs a look ahead, so it is asked for
+/// only where no wait is sound without it.
+fn first_sound(
+    town: &Town,
+    now: Timestamp,
+    bead: &Bead,
+    sound: &mut BTreeSet<BeadId>,
+    way: &mut Vec<BeadId>,
+) -> Result<(), String> {
+    let waits = waits_for(town, now, &bead.id);
+    let mut problem = "it waits for nothing".to_string();
+    for goes_on in [false, true] {
+        if goes_on {
+            let explanation = explain(town, now, &bead.id);
+            if explanation.is_none_or(|explanation| explanation.next_rule.is_none()) {
+                break;
             }
-            Err(why) => problem = Some(why),
+        }
+        for wait in &waits {
+            match is_sound(town, now, bead, goes_on, wait, sound, way) {
+                Ok(()) => return Ok(()),
+                Err(why) => problem = why,
+            }
         }
     }
-    way.pop();
-    let problem = problem.unwrap_or_else(|| "it waits for nothing".into());
-    Err(format!(
-        "P7: {}: {problem}; {explanation:?}; {bead:?}",
-        bead.id
-    ))
+    Err(format!("P7: {}: {problem}; {waits:?}; {bead:?}", bead.id))
 }
 
 fn is_sound(
     town: &Town,
     now: Timestamp,
     bead: &Bead,
-    explanation: &Explanation,
+    goes_on: bool,
     wait: &ExplainedWait,
     sound: &mut BTreeSet<BeadId>,
     way: &mut Vec<BeadId>,
 ) -> Result<(), String> {
-    let goes_on = explanation.next_rule.is_some();
     let demand = |holds: bool, why: &str| {
         if holds {
             Ok(())
