@@ -199,8 +199,12 @@ pub async fn recalls(store: &dyn Store, id: &TownId) -> Result<(), String> {
     let forgetful = Town::from_rows(loaded.rows).map_err(text)?;
     let now = whole.beads().map(|bead| bead.updated_at).max();
     let now = now.unwrap_or(Timestamp::MIN);
-    for bead in whole.beads().filter(|bead| bead.status.is_terminal()) {
-        for command in about(&whole, bead) {
+    for bead in whole.beads() {
+        let asked = match bead.status.is_terminal() {
+            true => about(&whole, bead),
+            false => [deletion(&bead.id)].into(),
+        };
+        for command in asked {
             let commands = [Command::new(Caller::user("ann"), command)];
             let mut other = forgetful.clone();
             let recalled = recall(store, &other, &commands).await.map_err(text)?;
@@ -241,10 +245,7 @@ fn about(town: &Town, bead: &Bead) -> Vec<CommandKind> {
             bead_id: bead_id.clone(),
         }
         .into(),
-        DeleteBeads {
-            bead_ids: vec![bead_id.clone()],
-        }
-        .into(),
+        deletion(&bead_id),
         Hold {
             bead_id: bead_id.clone(),
         }
@@ -298,6 +299,14 @@ fn about(town: &Town, bead: &Bead) -> Vec<CommandKind> {
         commands.push(ConvoyRemove { convoy_id, bead_id }.into());
     }
     commands
+}
+
+/// With a bead goes all that was made for it, however long ago that ended.
+fn deletion(bead: &BeadId) -> CommandKind {
+    DeleteBeads {
+        bead_ids: vec![bead.clone()],
+    }
+    .into()
 }
 
 fn depend(bead: &BeadId, on: &BeadId) -> CommandKind {
