@@ -9,9 +9,12 @@
 
 mod context;
 mod entry;
+mod outcome;
 mod phase;
+mod starting;
 
 pub(crate) use self::context::SessionContext;
+pub use self::outcome::{Sign, StartOutcome, StopOutcome, SupervisorSettings};
 pub use self::phase::Phase;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,83 +30,7 @@ use gastown_core::{
 use tokio::time::timeout;
 
 use self::entry::{Entry, Ticket};
-
-/// What came of a start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StartOutcome {
-    /// The session runs now.
-    Started,
-    /// The session ran already.
-    AlreadyRunning,
-    /// Another start or a stop overtook this one. No failure: the attempt is spent, nobody is to
-    /// blame (spec 6.3).
-    StartupAborted,
-    /// Nothing was started, and nothing runs.
-    Rejected {
-        /// Why, for a person.
-        reason: String,
-    },
-    /// Something may run: the start failed in an unclear way, or its deadline passed.
-    Unknown {
-        /// Why, for a person.
-        reason: String,
-    },
-}
-
-/// What came of a stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StopOutcome {
-    /// Nothing of the session runs.
-    Stopped,
-    /// Something may still run.
-    Unknown {
-        /// Why, for a person.
-        reason: String,
-    },
-}
-
-/// What was seen of a session from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// It does something.
-    Active,
-    /// It lives and does nothing.
-    Idle,
-    /// It ended.
-    Exited,
-}
-
-/// How long things may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SupervisorSettings {
-    /// How long a start may take before its outcome is unknown; a first start fetches the whole
-    /// repository.
-    pub start_deadline: Duration,
-    /// How long a stop may take before its outcome is unknown; longer than the runtime asks,
-    /// waits and kills.
-    pub stop_deadline: Duration,
-    /// How long the delivery of a message may take.
-    pub deliver_deadline: Duration,
-    /// How long agents may take to wrap up before an eviction (spec 6.4).
-    pub wrap_up_wait: Duration,
-    /// How long the saving of one agent's work may take.
-    pub save_deadline: Duration,
-}
-
-impl SupervisorSettings {
-    /// Ten minutes to start, two to stop, ten seconds to deliver, five minutes to wrap up, one
-    /// to save.
-    #[must_use]
-    pub fn usual() -> Self {
-        Self {
-            start_deadline: Duration::from_secs(10 * 60),
-            stop_deadline: Duration::from_secs(2 * 60),
-            deliver_deadline: Duration::from_secs(10),
-            wrap_up_wait: Duration::from_secs(5 * 60),
-            save_deadline: Duration::from_secs(60),
-        }
-    }
-}
+use self::starting::Purpose;
 
 type Agents = Arc<Mutex<Known>>;
 
@@ -183,24 +110,6 @@ impl Supervisor {
         };
         drop(entry);
         self.start_as(request, purpose).await
-    }
-
-    async fn start_as(&self, request: StartRequest, purpose: Purpose) -> StartOutcome {
-        let session = request.session.clone();
-        let (entry, ticket) = match self.announce(&session) {
-            Ok(announced) => announced,
-            Err(outcome) => return outcome,
-        };
-        let this = self.clone();
-        let run = tokio::spawn(async move {
-            let outcome = this.run_start(&entry, ticket, request, purpose).await;
-            drop(entry);
-            this.tidy(&key(&session));
-            outcome
-        });
-        run.await.unwrap_or_else(|error| StartOutcome::Unknown {
-            reason: format!("the start was cut off: {error}"),
-        })
     }
 
     /// Starts nothing more in a town, until [`Supervisor::release`]. Starts that are under way go
@@ -397,105 +306,6 @@ impl Supervisor {
         entry.map_or((Phase::Absent, None), |entry| entry.phase())
     }
 
-    async fn run_start(
-        &self,
-        entry: &Arc<Entry>,
-        ticket: Ticket,
-        request: StartRequest,
-        purpose: Purpose,
-    ) -> StartOutcome {
-        let _turn = entry.turn().await;
-        if ticket.is_cancelled() {
-            return StartOutcome::StartupAborted;
-        }
-        let session = request.session.clone();
-        let occupant = entry.occupant();
-        let is_own = occupant == Some(session.session);
-        let runs = entry.is_running() && is_own;
-        match occupant {
-            _ if is_own && purpose != Purpose::Run => {
-                let reason = "its model session is renewed";
-                if let StopOutcome::Unknown { reason } =
-                    self.stop_now(entry, &session, reason).await
-                {
-                    return StartOutcome::Unknown { reason };
-                }
-            }
-            // It ended or was stopped meanwhile: whoever saw or did that tells it.
-            _ if purpose.is_void(entry, session.session) => return StartOutcome::StartupAborted,
-            Some(_) if runs => return StartOutcome::AlreadyRunning,
-            Some(occupant) if occupant != session.session => {
-                let older = SessionId {
-                    session: occupant,
-                    ..session.clone()
-                };
-                let reason = "another session of this agent starts";
-                if let StopOutcome::Unknown { reason } = self.stop_now(entry, &older, reason).await
-                {
-                    return StartOutcome::Rejected {
-                        reason: format!("its session {occupant} could not be stopped: {reason}"),
-                    };
-                }
-            }
-            Some(_) | None => {}
-        }
-        if ticket.is_cancelled() {
-            return StartOutcome::StartupAborted;
-        }
-        self.launch(entry, ticket, request).await
-    }
-
-    /// The start itself; nothing else of the agent runs.
-    async fn launch(
-        &self,
-        entry: &Entry,
-        mut ticket: Ticket,
-        request: StartRequest,
-    ) -> StartOutcome {
-        let session = request.session.clone();
-        // Recorded first: whatever is created from here on is found again.
-        entry.begin(session.session, SessionContext::from(&request));
-        let start = self.runtime.start(request);
-        let result = tokio::select! {
-            biased;
-            () = ticket.cancelled() => None,
-            result = within(self.settings.start_deadline, start) => Some(result),
-        };
-        let Some(result) = result.filter(|_| !ticket.is_cancelled()) else {
-            self.stop_now(entry, &session, "its start was aborted")
-                .await;
-            return StartOutcome::StartupAborted;
-        };
-        match result {
-            Ok(()) => {
-                entry.started(self.may_run(entry, &session).await);
-                StartOutcome::Started
-            }
-            Err(error @ AgentRuntimeError::Unknown { .. }) => {
-                entry.failed(self.may_run(entry, &session).await);
-                StartOutcome::Unknown {
-                    reason: error.to_string(),
-                }
-            }
-            Err(error) => {
-                entry.failed(false);
-                StartOutcome::Rejected {
-                    reason: error.to_string(),
-                }
-            }
-        }
-    }
-
-    /// Whether a session that was begun may run. An end that was seen meanwhile may be that of the
-    /// process that an earlier start of this same session left: the runtime knows.
-    async fn may_run(&self, entry: &Entry, session: &SessionId) -> bool {
-        !entry.exit_was_seen(session.session)
-            || match self.status(session).await {
-                ProcessStatus::Running | ProcessStatus::Unknown => true,
-                ProcessStatus::Exited | ProcessStatus::NotFound => false,
-            }
-    }
-
     /// Stops a session, and an earlier one that still runs: one that was never begun took over
     /// from nobody. The caller has the agent's turn.
     async fn stop_up_to(&self, entry: &Entry, session: &SessionId, reason: &str) -> StopOutcome {
@@ -563,29 +373,6 @@ impl Supervisor {
         let unused = |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.is_over();
         if known.entries.get(key).is_some_and(unused) {
             known.entries.remove(key);
-        }
-    }
-}
-
-/// What a start is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// The session is to run; one that runs is left alone.
-    Run,
-    /// The session that runs is to begin anew.
-    Renew,
-    /// A start of the session that is under way is to begin anew.
-    BeginAgain,
-}
-
-impl Purpose {
-    /// Whether there is nothing more to begin anew.
-    fn is_void(self, entry: &Entry, session: u64) -> bool {
-        match self {
-            Self::Run => false,
-            Self::Renew => entry.exit_was_seen(session) || entry.was_stopped(session),
-            // What the start before made was undone, and ended by that.
-            Self::BeginAgain => entry.was_stopped(session),
         }
     }
 }

@@ -299,6 +299,27 @@ async fn a_town_whose_starts_are_held_starts_nothing_and_finds_what_was_under_wa
     assert_eq!(bench.start(3).await, StartOutcome::Started);
 }
 
+/// The end of what the start before had made is its undoing, and not the end of the session.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_begun_again_survives_the_end_of_what_was_undone() {
+    let slow = Script {
+        return_after: 20,
+        ..SWIFT
+    };
+    let bench = Bench::new(&[SWIFT, slow]);
+    let exit = async {
+        // The start has made its session at 2 ms; its undoing takes from 5 to 8.
+        sleep(Duration::from_millis(7)).await;
+        bench.saw(1, Sign::Exited);
+    };
+    let (first, second, ()) = tokio::join!(bench.start(1), at(5, bench.restart(1)), exit);
+    assert_eq!(
+        (first, second),
+        (StartOutcome::StartupAborted, StartOutcome::Started)
+    );
+    assert_eq!(bench.runtime.running(), [1]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_being_stopped_is_not_begun_anew() {
     let bench = Bench::new(&[]);
