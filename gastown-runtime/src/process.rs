@@ -3,7 +3,7 @@ pub(crate) mod environment;
 pub(crate) mod group;
 mod keeper;
 mod log;
-mod preflight;
+pub(crate) mod preflight;
 pub(crate) mod process_table;
 mod record;
 mod runtime;

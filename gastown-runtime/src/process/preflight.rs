@@ -2,11 +2,19 @@
 
 use std::path::Path;
 
+use gastown_core::AgentRuntimeError;
+
 use super::settings::{ProcessSettings, RequiredTool};
 
 /// Names what is missing: git, the agents' own program, and the tools that they need.
-pub(crate) fn missing_tools(settings: &ProcessSettings) -> Vec<String> {
-    missing_on(settings, &std::env::var_os("PATH").unwrap_or_default())
+pub(crate) fn check_tools(settings: &ProcessSettings) -> Result<(), AgentRuntimeError> {
+    let missing = missing_on(settings, &std::env::var_os("PATH").unwrap_or_default());
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(AgentRuntimeError::MissingTools {
+            tools: missing.join(", "),
+        }),
+    }
 }
 
 fn missing_on(settings: &ProcessSettings, path: &std::ffi::OsStr) -> Vec<String> {

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::environment::{self, Sources};
 use super::group::{Group, GroupGuard};
 use super::log::{SessionLog, Source};
-use super::preflight::missing_tools;
+use super::preflight::check_tools;
 use super::record::{Records, SessionRecord, kill_strays};
 use super::session::{Session, Surroundings};
 use super::settings::ProcessSettings;
@@ -316,12 +316,7 @@ impl ProcessRuntime {
 #[async_trait]
 impl AgentRuntime for ProcessRuntime {
     async fn preflight(&self) -> Result<(), AgentRuntimeError> {
-        match missing_tools(&self.settings) {
-            missing if missing.is_empty() => Ok(()),
-            missing => Err(AgentRuntimeError::MissingTools {
-                tools: missing.join(", "),
-            }),
-        }
+        check_tools(&self.settings)
     }
 
     async fn start(&self, request: StartRequest) -> Result<(), AgentRuntimeError> {

@@ -14,6 +14,7 @@ use crate::error::RuntimeError;
 use crate::git_forge::GitForge;
 use crate::output::AgentOutput;
 use crate::ports::{Container, LogNotifier, NoContainer, Notifier};
+use crate::process::preflight::check_tools;
 use crate::process::{ProcessRuntime, ProcessSettings};
 use crate::supervisor::Supervisor;
 
@@ -119,6 +120,8 @@ impl RunnerBuilder {
         let Some(settings) = self.processes.take() else {
             return self.build();
         };
+        // Before the directory is taken into use: whoever corrects this tries again at once.
+        check_tools(&settings).map_err(|source| RuntimeError::CheckTools { source })?;
         let credentials = self.credentials.take();
         let credentials = credentials.unwrap_or_else(|| Arc::new(NoCredentials));
         let (dir, git) = (settings.dir.clone(), settings.git.clone());

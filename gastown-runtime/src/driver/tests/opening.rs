@@ -50,12 +50,17 @@ async fn a_missing_tool_is_no_failed_dispatch() {
 #[tokio::test]
 async fn a_runner_with_processes_checks_their_tools_when_it_starts() {
     let dir = tempfile::tempdir().unwrap();
-    let command = CommandTemplate::new(["/no/such/agent"]).unwrap();
-    let started = Runner::builder()
-        .store(Arc::new(MemoryStore::new()))
-        .processes(ProcessSettings::new(dir.path(), command))
-        .start();
-    let error = started.await.unwrap_err();
+    let start = async |agent: &str| {
+        let command = CommandTemplate::new([agent]).unwrap();
+        let mut processes = ProcessSettings::new(dir.path(), command);
+        processes.tools.clear();
+        let store = Arc::new(MemoryStore::new());
+        let builder = Runner::builder().store(store).processes(processes);
+        builder.start().await
+    };
+    let error = start("/no/such/agent").await.unwrap_err();
     assert!(matches!(error, RuntimeError::CheckTools { .. }), "{error}");
     assert!(error.to_string().contains("/no/such/agent"), "{error}");
+    // Corrected, it starts in the same directory at once.
+    start("/bin/sh").await.unwrap().shutdown().await;
 }
