@@ -411,9 +411,9 @@ pub trait Store: Send + Sync {
 
     /// The town's working set, in order of key, and its version, both of one moment.
     ///
-    /// What has left the working set is not read, so that the time it takes does not grow with a
-    /// town's past; [`rows`](Self::rows) and [`past_rows`](Self::past_rows) reach it. After a crash it
-    /// gives what the last commit that is there left, whoever made it.
+    /// What has left the working set is not read; [`rows`](Self::rows) and
+    /// [`past_rows`](Self::past_rows) reach it. After a crash it gives what the last commit that is
+    /// there left, whoever made it.
     async fn load(&self, town: &TownId) -> Result<Loaded, StoreError>;
 
     /// Rows by key, whether they are in the working set or not, each once and in order of key.
