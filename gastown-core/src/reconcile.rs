@@ -24,40 +24,71 @@ pub fn reconcile(town: &Town, now: Timestamp) -> Vec<Action> {
 }
 
 /// One pass: recovery first, and nothing else in a pass that recovers (spec 3).
+///
+/// What ends may end more in the next pass. Nobody is sent to work before that has settled: the
+/// agent would be called back at once, and sent again (property P4). That holds, too, for an end that
+/// has to wait for the next pass because another decision changes the same bead.
 pub(crate) fn decide(pass: &Pass<'_>) -> Vec<Action> {
-    let mut decisions: Vec<Decision> = Vec::new();
-    for recovers in [true, false] {
-        for group in GROUPS.iter().filter(|group| group.recovers == recovers) {
-            // In a pass in which a breaker rule decides, no dispatch rule does (spec 3.6).
-            let breaker_decided = decisions
-                .iter()
-                .any(|decision| decision.rule.id.starts_with("breaker/"));
-            if group.name == "dispatch" && breaker_decided {
-                continue;
-            }
-            for rule in group.rules {
-                each_verdict(pass, rule, &mut |_, verdict| {
-                    if let Verdict::Act(kinds) = verdict
-                        && pass.accept(&kinds)
-                    {
-                        decisions.push(Decision { rule, kinds });
-                    }
-                });
-            }
-        }
-        if !decisions.is_empty() {
-            break;
-        }
+    let mut decided = Decided::of(pass, true);
+    if decided.ends_due && decided.decisions.iter().any(Decision::sends_an_agent) {
+        decided = Decided::of(&Pass::new(pass.town, pass.now), false);
     }
-    // What ends may end more in the next pass. Nobody is sent to work before that has settled: the
-    // agent would be called back at once, and sent again (property P4).
-    if decisions.iter().any(Decision::ends_a_bead) {
-        decisions.retain(|decision| !decision.sends_an_agent());
-    }
-    decisions
+    decided
+        .decisions
         .into_iter()
         .flat_map(Decision::into_actions)
         .collect()
+}
+
+/// What the rules decide in one pass.
+struct Decided {
+    decisions: Vec<Decision>,
+    /// Whether the end of a bead is due, decided now or left to the next pass.
+    ends_due: bool,
+}
+
+impl Decided {
+    /// Asks the rules in order; with or without decisions that send agents.
+    fn of(pass: &Pass<'_>, may_send: bool) -> Self {
+        let mut decided = Self {
+            decisions: Vec::new(),
+            ends_due: false,
+        };
+        for recovers in [true, false] {
+            for group in GROUPS.iter().filter(|group| group.recovers == recovers) {
+                // In a pass in which a breaker rule decides, no dispatch rule does (spec 3.6).
+                let breaker_decided = decided
+                    .decisions
+                    .iter()
+                    .any(|decision| decision.rule.id.starts_with("breaker/"));
+                if group.name == "dispatch" && breaker_decided {
+                    continue;
+                }
+                for rule in group.rules {
+                    each_verdict(pass, rule, &mut |_, verdict| {
+                        if let Verdict::Act(kinds) = verdict {
+                            decided.take(pass, Decision { rule, kinds }, may_send);
+                        }
+                    });
+                }
+            }
+            if !decided.decisions.is_empty() {
+                break;
+            }
+        }
+        decided
+    }
+
+    /// Takes a decision unless an earlier one of the pass changes the same.
+    fn take(&mut self, pass: &Pass<'_>, decision: Decision, may_send: bool) {
+        if !may_send && decision.sends_an_agent() {
+            return;
+        }
+        self.ends_due |= decision.ends_a_bead();
+        if pass.accept(&decision.kinds) {
+            self.decisions.push(decision);
+        }
+    }
 }
 
 /// What a rule decides about one subject.
@@ -234,5 +265,32 @@ mod tests {
         let all = settled(town, "0s");
         let (ended, sent) = (all.find("triage/moot"), all.find("dispatch_agent"));
         assert!(ended < sent && ended.is_some(), "{all}");
+    }
+
+    /// The end of m1 waits for the next pass, because what its source was told is taken back in this
+    /// one; nobody begins with a repair of m1 meanwhile.
+    #[test]
+    fn p4_nobody_is_sent_to_work_while_an_end_waits_for_the_next_pass() {
+        let town = r#"
+            rig r1
+            bead b1 issue in_review rig_id=r1 told.blocked_by_failed=-1h
+            bead m1 merge_request open rig_id=r1 review.source=b1 dispatch_attempts=5
+            edge m1 tracks b1
+            bead w1 issue open rig_id=r1 parent_id=m1 labels=["gt:pr-feedback"]
+        "#;
+        let first = acts(town, "0s");
+        assert_eq!(
+            first,
+            "beads/told-over: untell bead_id=b1 category=blocked_by_failed"
+        );
+        let all = settled(town, "0s");
+        assert!(
+            all.contains(
+                "transition_bead bead_id=m1 from=open reason=attempts_exhausted to=failed"
+            ),
+            "{all}"
+        );
+        assert!(!all.contains("dispatch_agent"), "{all}");
+        assert!(all.contains("at rest"), "{all}");
     }
 }
