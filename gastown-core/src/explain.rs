@@ -39,7 +39,9 @@ pub struct Explanation {
     pub bead_id: BeadId,
     /// Who or what it waits for; empty when a rule is due on it now, or when it has ended.
     pub waits_for: Vec<ExplainedWait>,
-    /// The next rule that fires on it, or on what it waits for, if no event comes.
+    /// The next rule that fires on it, or on what it waits for, if no event comes. None where only
+    /// an event changes anything, and where it lies behind more passes than are looked ahead: 64 to
+    /// 160, the fewer the larger the town.
     pub next_rule: Option<NextRule>,
     /// For a live review of a pull request: every condition of *green*, whether it holds or not,
     /// in the order of the specification. Empty, and not on the wire, for any other bead.
