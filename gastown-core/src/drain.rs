@@ -47,10 +47,19 @@ pub struct Container {
     pub last_llm_check_at: Option<Timestamp>,
     /// Renewals asked for so far; only grows.
     pub llm_renewals: u64,
+    /// Renewals that failed in a row.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub llm_failures: u32,
     /// When an idle container was last stopped.
     pub last_idle_stop_at: Option<Timestamp>,
     /// Stops asked for so far; only grows.
     pub idle_stops: u64,
+}
+
+// Serde hands every field by reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Container {

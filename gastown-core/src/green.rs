@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::bead::Bead;
 use crate::config::Settings;
+use crate::forge::{Decision, Mergeable};
 use crate::ids::BeadId;
 use crate::review::Review;
 use crate::time::Timestamp;
@@ -193,9 +194,20 @@ pub(crate) fn check_names(names: &[String]) -> String {
     forge_facts::names(names)
 }
 
-/// Whether nothing but an approval is missing, as far as the forge can tell (spec 4.4, 7).
-pub(crate) fn awaits_approval(review: &Review, settings: &Settings) -> bool {
-    forge_facts::awaits_approval(review, settings)
+/// Whether an approval is awaited: the forge says so, or blocks the merge although nothing else is
+/// missing (spec 4.4, 7). Whether the engine merges by itself makes no difference.
+pub(crate) fn awaits_approval(town: &Town, mr: &Bead, settings: &Settings) -> bool {
+    let seen = mr.review().and_then(|review| review.observation.as_ref());
+    let Some(seen) = seen.map(|seen| &seen.observation) else {
+        return false;
+    };
+    let decision = seen.feedback.as_ref().and_then(|said| said.decision);
+    let is_other = |condition: &GreenCondition| {
+        !["mergeable", "auto_merge", "delay", "not_off"].contains(&condition.name)
+    };
+    decision == Some(Decision::ReviewRequired)
+        || seen.mergeable == Mergeable::Blocked
+            && green(town, mr, settings).is_some_and(|green| !green.missing().any(is_other))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::check::{self, limits};
 use super::convoys::cycle_error;
 use super::data::{DeleteBeads, Grant, ReopenBead, SetDependencies, UpdateBead};
 use super::{Actor, CommandError, Did, Executed, Refusal};
-use crate::bead::{Bead, BeadKind, BeadStatus, BeadType};
+use crate::bead::{Bead, BeadKind, BeadStatus, BeadType, Priority};
 use crate::edge::{Edge, EdgeKind};
 use crate::ids::{AgentId, BeadId, RigId};
 use crate::reason::{Reason, ReasonCode};
@@ -50,7 +50,7 @@ impl Town {
         let id = update.bead_id.clone();
         let keys = bead.work().map_or(&[][..], engine_keys);
         self.edit_bead(&id, |bead| {
-            bead.updated_at = actor.now;
+            let before = shown(bead);
             if let Some(title) = update.title {
                 bead.title = title;
             }
@@ -69,6 +69,9 @@ impl Town {
             if let Some(metadata) = update.metadata {
                 bead.metadata = metadata.0;
                 bead.metadata.retain(|key, _| !keys.contains(&key.as_str()));
+            }
+            if shown(bead) != before {
+                bead.updated_at = actor.now;
             }
         });
         if let Some(rig) = update.rig_id {
@@ -246,7 +249,13 @@ impl Town {
         }
         let reason = Reason::new(ReasonCode::ByCommand, format!("reopened by {}", actor.name));
         self.set_status(id, BeadStatus::Open, &reason, "reopen_bead", actor.now);
-        self.edit_bead(id, |bead| bead.assignee = None);
+        self.edit_bead(id, |bead| {
+            bead.assignee = None;
+            // What a refinery said before is no longer asked about: it is reviewed anew.
+            if let Some(review) = bead.review_mut() {
+                review.verify = None;
+            }
+        });
         self.unhook_all(id);
         Ok(Did::text(format!("{id} is open")))
     }
@@ -290,7 +299,8 @@ impl Town {
         let mut named: BTreeSet<&BeadId> = BTreeSet::new();
         let mut skipped = 0usize;
         for id in delete.bead_ids.iter().collect::<BTreeSet<_>>() {
-            if self.bead_for("bead_ids", id, actor).is_ok() {
+            let may = self.bead_for("bead_ids", id, actor).is_ok();
+            if may && !self.reaches_another_rig(id, actor) {
                 named.insert(id);
             } else {
                 skipped = skipped.saturating_add(1);
@@ -313,6 +323,17 @@ impl Town {
             "{} deleted, {skipped} skipped",
             doomed.len()
         )))
+    }
+
+    /// Whether something that was made for a bead is of another rig than the one that the caller may
+    /// act on.
+    fn reaches_another_rig(&self, id: &BeadId, actor: &Actor) -> bool {
+        let Some(own) = &actor.rig else {
+            return false;
+        };
+        let all = self.with_descendants([id.clone()].into());
+        let mut rigs = all.iter().filter_map(|id| self.rig_of_bead(self.bead(id)?));
+        rigs.any(|rig| rig != own)
     }
 
     /// Beads and all that were made for them.
@@ -343,15 +364,10 @@ impl Town {
                 return Err(cycle_error("depends_on", &cycle));
             }
         }
-        let repairs: BTreeSet<BeadId> = self
-            .repairs_of(id)
-            .into_iter()
-            .filter(|repair| repair.is_live())
-            .map(|repair| repair.id.clone())
-            .collect();
+        let engine_made = self.engine_made_blockers(id);
         let old: Vec<BeadId> = self
             .depends_on(id, EdgeKind::Blocks)
-            .filter(|blocker| !repairs.contains(blocker) && !set.depends_on.contains(blocker))
+            .filter(|blocker| !engine_made.contains(blocker) && !set.depends_on.contains(blocker))
             .cloned()
             .collect();
         for depends_on in old {
@@ -372,6 +388,29 @@ impl Town {
             set.depends_on.len()
         )))
     }
+
+    /// What a bead waits for by the engine's own doing: a review for its live repairs, a step of a
+    /// molecule for the steps before it.
+    fn engine_made_blockers(&self, id: &BeadId) -> BTreeSet<BeadId> {
+        let repairs = self.repairs_of(id).into_iter();
+        let repairs = repairs.filter(|repair| repair.is_live());
+        let is_step = |bead: &&Bead| bead.work() == Some(&Work::MoleculeStep);
+        let molecule = self.bead(id).filter(is_step);
+        let molecule = molecule.and_then(|step| self.parent_of(step));
+        let steps = molecule.map_or_else(Vec::new, |molecule| self.children_of(molecule));
+        let steps = steps.into_iter().filter(is_step);
+        repairs.chain(steps).map(|bead| bead.id.clone()).collect()
+    }
+}
+
+/// What of an update counts as one: text, labels and priority (spec 1.10).
+fn shown(bead: &Bead) -> (String, Option<String>, Priority, BTreeSet<String>) {
+    (
+        bead.title.clone(),
+        bead.body.clone(),
+        bead.priority,
+        bead.labels.clone(),
+    )
 }
 
 /// The engine's labels that a bead shows on the wire.
@@ -683,5 +722,100 @@ mod tests {
         insta::assert_snapshot!(executes(TOWN, r#"
             {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "b5", "depends_on": ["b3"]}
         "#), @"refused Invalid: depends_on: these beads would wait for each other: b5, b3, m1");
+    }
+
+    /// What its refinery said is asked about no more: it is reviewed anew.
+    #[test]
+    fn reopened_reviews_are_no_longer_verified() {
+        let town = "
+            rig r1
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.verify.tries=1
+            edge m1 tracks b1
+        ";
+        let done = executes(
+            town,
+            r#"{"type": "reopen_bead", "caller": {"kind": "mayor"}, "bead_id": "m1"}"#,
+        );
+        assert!(done.contains("m1.review.verify.tries: 1 → -"), "{done}");
+    }
+
+    #[test]
+    fn delete_by_a_caller_of_one_rig_spares_what_reaches_into_another() {
+        let town = "
+            rig r1
+            rig r2
+            bead b1 issue open rig_id=r1
+            bead b2 issue open rig_id=r2 parent_id=b1
+            bead b3 issue open rig_id=r1
+            edge b2 parent-child b1
+        ";
+        let done = executes(
+            town,
+            r#"{"type": "delete_beads", "caller": {"kind": "user", "id": "ann", "rig_id": "r1"}, "bead_ids": ["b1", "b3"]}"#,
+        );
+        assert!(
+            done.starts_with("delete_beads []: 1 deleted, 1 skipped"),
+            "{done}"
+        );
+        let all = executes(
+            town,
+            r#"{"type": "delete_beads", "caller": {"kind": "host"}, "bead_ids": ["b1", "b3"]}"#,
+        );
+        assert!(
+            all.starts_with("delete_beads []: 3 deleted, 0 skipped"),
+            "{all}"
+        );
+    }
+
+    #[test]
+    fn dependencies_of_a_step_keep_its_place_in_the_molecule() {
+        let town = r#"
+            rig r1
+            bead b1 issue open rig_id=r1
+            bead b8 issue open rig_id=r1
+            bead b9 issue open rig_id=r1
+            bead f1 molecule open rig_id=r1 parent_id=b1
+            bead s1 issue open rig_id=r1 labels=["gt:molecule-step"] parent_id=f1
+            bead s2 issue open rig_id=r1 labels=["gt:molecule-step"] parent_id=f1
+            edge s2 blocks s1
+            edge s2 blocks b9
+        "#;
+        insta::assert_snapshot!(executes(town, r#"{"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "s2", "depends_on": ["b8"]}"#), @r#"
+        set_dependencies []: s2 waits for 1 beads
+          s2 blocks b8.type: - → "blocks"
+          s2 blocks b9.type: "blocks" → -
+        "#);
+    }
+
+    /// Text, labels and priority make a bead new; its data and its rig do not (spec 1.10).
+    #[test]
+    fn updates_touch_a_bead_only_where_something_to_read_changed() {
+        let update = |fields: &str| {
+            let mut town = town("rig r1\nbead b1 issue open rig_id=r1 title=one updated_at=-1h");
+            let command = alloc::format!(
+                r#"{{"type": "update_bead", "caller": {{"kind": "mayor"}}, "bead_id": "b1"{fields}}}"#
+            );
+            let command = crate::wire::command_from_str(&command).unwrap();
+            let now = crate::testing::at("0s");
+            town.execute(command, now).unwrap();
+            town.beads().next().unwrap().updated_at == now
+        };
+        for same in [
+            "",
+            r#", "metadata": {"x": 1}"#,
+            r#", "rig_id": "r1""#,
+            r#", "title": "one""#,
+        ] {
+            assert!(!update(same), "{same}");
+        }
+        for new in [
+            r#", "title": "two""#,
+            r#", "body": "x""#,
+            r#", "priority": "high""#,
+            r#", "labels": ["x"]"#,
+        ] {
+            assert!(update(new), "{new}");
+        }
     }
 }

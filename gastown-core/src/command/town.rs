@@ -177,11 +177,12 @@ impl Town {
             .map_err(|error| under_config(&error))?;
         updated.validate().map_err(refused)?;
         check_town_config(&updated)?;
+        // Whoever updates says that it may be tried again, changed settings or not (spec 1.8).
+        self.end_merge_method_impossible(None, actor.now);
         if updated == self.state().config {
             return check::nothing("the settings are so already");
         }
         self.state_mut().config = updated;
-        self.end_merge_method_impossible(None, actor.now);
         self.settings_changed(None);
         Ok(Did::text("the settings are updated"))
     }

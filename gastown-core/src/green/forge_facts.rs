@@ -306,22 +306,3 @@ pub(super) fn needs_feedback_repair(review: &Review) -> bool {
 fn fails(checks: &Checks) -> bool {
     checks.state == ChecksState::Failing || !checks.failing.is_empty()
 }
-
-/// A review is required, or the forge blocks the merge and nothing else explains it.
-pub(super) fn awaits_approval(review: &Review, settings: &Settings) -> bool {
-    let Some(seen) = review.observation.as_ref().map(|seen| &seen.observation) else {
-        return false;
-    };
-    let Some(said) = &seen.feedback else {
-        return false;
-    };
-    if said.decision == Some(Decision::ReviewRequired) {
-        return true;
-    }
-    let (threads_done, _, _) = threads(said);
-    let (decided, _, _) = decision(said, seen, settings);
-    let checks_done = said.checks_complete
-        && said.checks.required_missing.is_empty()
-        && matches!(said.checks.state, ChecksState::None | ChecksState::Passing);
-    seen.mergeable == Mergeable::Blocked && !seen.is_draft && threads_done && checks_done && decided
-}

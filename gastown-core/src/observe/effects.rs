@@ -95,11 +95,14 @@ impl Town {
             }
             (TokenKind::Llm, EffectOutcome::Done) => {
                 container.last_llm_check_at = Some(now);
+                container.llm_failures = 0;
                 if event.expires_at.is_some() {
                     container.llm_token_expires_at = event.expires_at;
                 }
             }
-            (TokenKind::Llm, EffectOutcome::Failed | EffectOutcome::Unknown) => {}
+            (TokenKind::Llm, EffectOutcome::Failed | EffectOutcome::Unknown) => {
+                container.llm_failures = container.llm_failures.saturating_add(1);
+            }
         }
         Ok("the token's refresh is known".to_string())
     }

@@ -438,4 +438,58 @@ mod tests {
             .contains("it is not reviewed")
         );
     }
+
+    /// A landing where pull requests are the way needs one, like any other review.
+    #[test]
+    fn done_of_a_refinery_that_lands_without_a_pull_request_where_one_is_needed() {
+        let town = std::format!("town config.merge_strategy=pr {REFINERY}\nbead c1 convoy open")
+            .replace(
+                "review.source=b1",
+                "review.source=c1 review.convoy=c1 review.landing_rig=r1",
+            )
+            .replace("edge m1 tracks b1", "edge m1 tracks c1");
+        let done = observed(
+            &town,
+            "0s",
+            r#"{"type": "agent_done", "agent_id": "a1", "branch": "x"}"#,
+        );
+        assert!(
+            done.contains("m1.failure.code: - → \"no_pr_url\""),
+            "{done}"
+        );
+        let direct = town.replace("merge_strategy=pr", "merge_strategy=direct");
+        let done = observed(
+            &direct,
+            "0s",
+            r#"{"type": "agent_done", "agent_id": "a1", "branch": "x"}"#,
+        );
+        assert!(
+            done.contains("whether m1 landed is being verified"),
+            "{done}"
+        );
+    }
+
+    #[test]
+    fn done_of_a_refinery_that_lost_its_hook_with_an_invalid_url_keeps_the_stored_one() {
+        let town = REFINERY
+            .replace("hook=m1 ", "")
+            .replace("working", "idle")
+            .replace(
+                "review.source=b1",
+                "review.source=b1 review.pr_url=https://github.com/acme/r1/pull/3",
+            );
+        let done = observed(
+            &town,
+            "0s",
+            r#"{"type": "agent_done", "agent_id": "a1", "branch": "x", "pr_url": "nonsense"}"#,
+        );
+        assert!(
+            done.contains("m1 has a pull request; it is not reviewed"),
+            "{done}"
+        );
+        assert!(
+            !done.contains("m1.review.pr_url") && !done.contains("m1.status"),
+            "{done}"
+        );
+    }
 }

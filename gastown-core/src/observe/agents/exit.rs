@@ -81,6 +81,7 @@ impl Town {
                     body.push_str("\n\n");
                 }
                 body.push_str(note);
+                bead.updated_at = now;
             }
         });
     }
@@ -316,5 +317,20 @@ mod tests {
             );
             assert!(observed(TOWN, "0s", &event).starts_with(effect), "{status}");
         }
+    }
+
+    /// The note is new text, even where the status stays.
+    #[test]
+    fn exit_by_an_eviction_with_a_note_touches_an_open_bead() {
+        let town = TOWN
+            .replace("in_progress", "open")
+            .replace("working", "idle");
+        let exited = observed(
+            &town,
+            "0s",
+            r#"{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "completed", "reason": "container eviction", "note": "saved"}"#,
+        );
+        assert!(exited.contains("b1.body: - → \"saved\""), "{exited}");
+        assert!(exited.contains("b1.updated_at"), "{exited}");
     }
 }

@@ -173,9 +173,8 @@ impl Town {
     /// Since when an approval is awaited.
     fn judge_approval(&mut self, id: &BeadId, now: Timestamp) {
         let Some(mr) = self.bead(id) else { return };
-        let settings = self.settings_of_review(mr);
+        let awaits = awaits_approval(self, mr, &self.settings_of_review(mr));
         self.edit_review(id, |review| {
-            let awaits = awaits_approval(review, &settings);
             let since = review
                 .approval
                 .as_ref()
@@ -502,7 +501,7 @@ mod tests {
         t1-b1 parent-child m1.bead_id: - → "t1-b1"
         t1-b1 parent-child m1.depends_on: - → "m1"
         t1-b1 parent-child m1.type: - → "parent-child"
-        t1-b1.body: - → "https://github.com/acme/r1/pull/1 can't be merged into `main`. Check out `work/m1`, merge or rebase onto `main`, resolve what conflicts, keep the intent of both sides, run the checks, and push to `work/m1`. Open no new pull request."
+        t1-b1.body: - → "https://github.com/acme/r1/pull/1 can't be merged into `main`. Check out `work/m1`, rebase onto `main`, resolve what conflicts, keep the intent of both sides, run the checks, and push to `work/m1`. Open no new pull request."
         t1-b1.created_at: - → "2026-04-04T12:00:00.000Z"
         t1-b1.created_by: - → "system"
         t1-b1.id: - → "t1-b1"
@@ -724,6 +723,38 @@ mod tests {
         );
         assert!(!look(&awaited, "0s", &required).contains("awaiting_since"));
         assert!(look(&awaited, "0s", &green("h1")).contains("awaiting_since"));
+    }
+
+    /// A merge that the forge blocks waits for an approval only where nothing else is missing.
+    #[test]
+    fn good_approval_is_not_awaited_while_something_else_is_missing() {
+        let blocked = green("h1").replace("clean", "blocked");
+        assert!(look(GREEN, "0s", &blocked).contains("awaiting_since"));
+        for (from, to) in [
+            (r#""base_branch":"main""#, r#""base_branch":"x""#),
+            (
+                r#""state":"passing""#,
+                r#""state":"passing","pending":["a"]"#,
+            ),
+            (
+                r#""state":"passing""#,
+                r#""state":"passing","failing":["a"]"#,
+            ),
+            (
+                r#""mergeable":"blocked""#,
+                r#""mergeable":"blocked","merge_queue":"queued""#,
+            ),
+        ] {
+            let other = blocked.replace(from, to);
+            assert_ne!(other, blocked, "{from}");
+            assert!(
+                !look(GREEN, "0s", &other).contains("awaiting_since"),
+                "{to}"
+            );
+        }
+        let held = GREEN.replace("review.source=b1", r#"review.source=b1 labels=["gt:held"]"#);
+        assert_ne!(held, GREEN);
+        assert!(!look(&held, "0s", &blocked).contains("awaiting_since"));
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Town {
         };
         let url = review.pr_url.as_deref().unwrap_or("the pull request");
         let body = format!(
-            "{url} can't be merged into `{target}`. Check out `{branch}`, merge or rebase onto \
+            "{url} can't be merged into `{target}`. Check out `{branch}`, rebase onto \
              `{target}`, resolve what conflicts, keep the intent of both sides, run the checks, \
              and push to `{branch}`. Open no new pull request."
         );

@@ -8,7 +8,8 @@ use crate::verdict::{Verdict, Wait};
 pub(super) const RULE: Rule = Rule {
     id: "container/renew-llm-token",
     text: "The expiry is known, renew_before_expiry before it or later, and the last look \
-           llm_token_check_every ago: looked at, and renewed when due.",
+           llm_token_check_every ago: looked at, and renewed when due; after a failure again after \
+           forge_backoff.",
     on: On::Town(evaluate),
 };
 
@@ -18,13 +19,14 @@ fn evaluate(pass: &Pass<'_>) -> Verdict {
     let Some(expiry) = container.llm_token_expires_at else {
         return Verdict::NotMine;
     };
-    let next_look = container
-        .last_llm_check_at
-        .map(|at| at.plus(policy.llm_token_check_every));
-    let at = expiry
-        .minus(policy.renew_before_expiry)
-        .max(next_look.unwrap_or(expiry.minus(policy.renew_before_expiry)));
-    match pass.reached(at) {
+    let before_expiry = expiry.minus(policy.renew_before_expiry);
+    let due = match (container.last_llm_check_at, container.llm_failures) {
+        (None, _) => pass.reached(before_expiry),
+        (Some(at), 0) => pass.reached(before_expiry.max(at.plus(policy.llm_token_check_every))),
+        // What failed is due again after forge_backoff (spec 2.2).
+        (Some(at), failures) => pass.stale(at, policy.forge_pause(failures)),
+    };
+    match due {
         Due::Now => Verdict::act(RenewLlmToken {}),
         Due::At(until) => Verdict::wait(Wait::until(until, "the model's token is renewed")),
     }
@@ -75,5 +77,42 @@ mod tests {
         assert!(acts(&never, "0s").contains("renew_llm_token"));
         let unknown = TOWN.replace("container.llm_token_expires_at=+7d", "");
         assert_eq!(acts(&unknown, "0s"), "nothing");
+    }
+
+    /// What failed is due again after forge_backoff, which doubles (spec 2.2).
+    #[test]
+    fn container_renew_llm_token_again_after_a_failure() {
+        let failed = crate::testing::observed(
+            TOWN,
+            "0s",
+            r#"{"type":"token_refreshed","token":"llm","outcome":"failed"}"#,
+        );
+        assert!(
+            failed.contains("town.container.llm_failures: - → 1"),
+            "{failed}"
+        );
+        let once = "town container.llm_token_expires_at=+7d container.last_llm_check_at=-1m container.llm_failures=1";
+        insta::assert_snapshot!(around(once, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: container/renew-llm-token
+        ");
+        let thrice = once
+            .replace("-1m", "-4m")
+            .replace("failures=1", "failures=3");
+        insta::assert_snapshot!(around(&thrice, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: container/renew-llm-token
+        ");
+        let done = crate::testing::observed(
+            &thrice,
+            "0s",
+            r#"{"type":"token_refreshed","token":"llm","outcome":"done"}"#,
+        );
+        assert!(
+            done.contains("town.container.llm_failures: 3 → -"),
+            "{done}"
+        );
     }
 }

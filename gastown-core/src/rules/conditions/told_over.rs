@@ -63,7 +63,7 @@ const LASTING: &[(ReasonCode, Lasts)] = &[
         pass.town.rig_of(bead).is_none()
     }),
     (ReasonCode::MrWithoutRig, |pass, bead| {
-        pass.town.rig_of_review(bead).is_none()
+        bead.status == BeadStatus::Open && pass.town.rig_of_review(bead).is_none()
     }),
     (ReasonCode::MoleculeAlone, |pass, bead| {
         pass.town.worked_on_through(bead).is_none()
@@ -183,5 +183,30 @@ mod tests {
         assert!(!acts(&town("unknown"), "0s").contains("told-over"));
         assert!(!acts(&town("dirty"), "0s").contains("told-over"));
         assert!(acts(&town("blocked"), "0s").contains("told-over"));
+    }
+
+    /// A refinery has taken it: should it wait again, a person is told again.
+    #[test]
+    fn beads_told_over_of_a_review_without_a_rig_that_is_under_way() {
+        let town = "
+            rig r1
+            rig r2
+            agent a1 refinery working rig_id=r2 hook=m1 session=1 dispatched_at=0s last_activity_at=0s
+            bead b1 issue in_review status_changed_at=0s
+            bead m1 merge_request in_progress review.source=b1 told.mr_without_rig=-1h
+            edge m1 tracks b1
+        ";
+        assert_eq!(
+            acts(town, "0s"),
+            "beads/told-over: untell bead_id=m1 category=mr_without_rig"
+        );
+        let waits = "
+            rig r1
+            rig r2
+            bead b1 issue in_review status_changed_at=0s
+            bead m1 merge_request open review.source=b1 told.mr_without_rig=-1h
+            edge m1 tracks b1
+        ";
+        assert_eq!(acts(waits, "0s"), "nothing");
     }
 }

@@ -35,7 +35,8 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 }
 
 fn is_mine(pass: &Pass<'_>, mr: &Bead) -> bool {
-    mr.review().is_some()
+    // One under verification is left alone: its refinery has said its word (spec 3.4).
+    mr.review().is_some_and(|review| review.verify.is_none())
         && mr.status == BeadStatus::Open
         && pass.town.holders(&mr.id).next().is_none()
         && needs_refinery(pass.town, mr, pass.review_settings(mr))
@@ -317,5 +318,18 @@ mod tests {
         at: nothing, again at 2026-04-04T12:00:00.001Z
         just over: dispatch/review
         ");
+    }
+
+    #[test]
+    fn dispatch_review_leaves_one_under_verification_alone() {
+        let asked = r#"review.verify={"number":1,"asked_at":"2026-04-04T11:59:50Z","tries":1}"#;
+        let town =
+            std::format!("rig r1\n{MR}\nagent a1 refinery idle rig_id=r1 last_activity_at=0s")
+                .replace(
+                    "review.source=b1",
+                    &std::format!("review.source=b1 {asked}"),
+                );
+        assert_eq!(acts(&town, "0s"), "nothing");
+        assert!(acts(&town.replace(asked, ""), "0s").contains("dispatch_agent"));
     }
 }

@@ -33,7 +33,7 @@ impl Town {
         if let Some(url) = done.pr_url.as_ref().or(review.pr_url.as_ref()) {
             return self.reviewed_pull_request(mr, review, url, done, now);
         }
-        if self.is_direct(mr, &self.settings_of_review(mr)) || review.is_landing() {
+        if self.is_direct(mr, &self.settings_of_review(mr)) {
             return self.merged_directly(mr, review, done, now);
         }
         let why = "the refinery is done, but there is no pull request to watch";
@@ -124,8 +124,9 @@ impl Town {
             return Err(format!("another agent is on {} by now", mr.id));
         }
         let stored = mr.review().and_then(|review| review.pr_url.clone());
-        let url = done.pr_url.clone().or(stored);
-        if let Some(Ok(url)) = url.map(|url| self.valid_pr_url(&url, &mr)) {
+        let url = [done.pr_url.clone(), stored].into_iter().flatten();
+        let mut valid = url.filter_map(|url| self.valid_pr_url(&url, &mr).ok());
+        if let Some(url) = valid.next() {
             self.edit_bead(&mr.id, |mr| {
                 if let Some(review) = mr.review_mut() {
                     review.pr_url = Some(url);
