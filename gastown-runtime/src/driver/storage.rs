@@ -30,15 +30,16 @@ const BASE_AGE_MIN: Duration = Duration::from_secs(12 * 60 * 60);
 impl Driver {
     /// Has the lease and the town, or says why not.
     pub(super) async fn make_ready(&mut self) -> Result<(), RuntimeError> {
-        if self.state.frozen.is_some() {
-            // A frozen town stays this runner's, so that no other one freezes over it again.
-            return self.hold_lease().await;
-        }
         let held = self.hold_lease().await;
-        if std::mem::take(&mut self.state.overtaken) {
+        // Who has it back looks for sessions that are over when the town is loaded.
+        if std::mem::take(&mut self.state.overtaken) && held.is_err() {
             self.leave_to_others().await;
         }
         held?;
+        if self.state.frozen.is_some() {
+            // A frozen town stays this runner's, so that no other one freezes over it again.
+            return Ok(());
+        }
         if self.is_past(self.state.reload_at) {
             self.forget_town();
         }
@@ -334,7 +335,8 @@ impl Driver {
 
     fn lose_lease(&mut self) {
         self.forget_town();
-        self.state.overtaken = self.state.lease.take().is_some();
+        // Until that is seen to: the next look finds no lease to lose.
+        self.state.overtaken |= self.state.lease.take().is_some();
         self.state.renew_at = None;
         // What happened while another one drove the town was not seen here.
         self.state.gaps = None;

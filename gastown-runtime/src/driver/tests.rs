@@ -24,7 +24,7 @@ use gastown_core::{AgentStatus, BeadStatus, EventKind, HistoryKind, Store, Times
 use serde_json::json;
 use tokio::time::sleep;
 
-use self::bench::{Bench, town_id};
+use self::bench::{Bench, World, town_id};
 use crate::effects::Prepared;
 use crate::error::RuntimeError;
 use crate::town_handle::TownStatus;
@@ -350,7 +350,7 @@ async fn closing_hands_back_what_does_not_finish() {
 #[tokio::test(start_paused = true)]
 async fn a_town_whose_engine_breaks_its_rules_stands_still_with_the_evidence() {
     // Recovery takes a pass of its own, so these two together need more than this policy allows.
-    let bench = Bench::with_settle_limit(1).await;
+    let bench = Bench::with_settle_limit(World::new(), 1).await;
     let bead = bench.sling("First").await;
     bench.next_start().await;
     bench.settled().await;

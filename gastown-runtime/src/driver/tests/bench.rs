@@ -133,12 +133,12 @@ impl Bench {
         Self::found(world, policy).await
     }
 
-    pub(super) async fn with_settle_limit(settle_limit: u32) -> Self {
+    pub(super) async fn with_settle_limit(world: World, settle_limit: u32) -> Self {
         let policy = Policy {
             settle_limit,
             ..Policy::default()
         };
-        Self::found(World::new(), policy).await
+        Self::found(world, policy).await
     }
 
     async fn found(world: World, policy: Policy) -> Self {
@@ -177,7 +177,11 @@ impl Bench {
 
     /// The town is opened again by the same runner.
     pub(super) async fn reopen(&mut self) {
-        self.handle = self.runner.open_town(&self.town).await.unwrap();
+        self.handle = self.try_reopen().await.unwrap();
+    }
+
+    pub(super) async fn try_reopen(&self) -> Result<TownHandle, RuntimeError> {
+        self.runner.open_town(&self.town).await
     }
 
     async fn add_rig(&self) {

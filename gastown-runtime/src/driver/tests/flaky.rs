@@ -15,6 +15,7 @@ const WELL: usize = 0;
 const OVERTAKE: usize = 1;
 const FAIL: usize = 2;
 const HANG: usize = 3;
+const DELAY: usize = 4;
 
 #[derive(Default)]
 struct Counts {
@@ -26,6 +27,8 @@ struct Counts {
     finishes_to_fail: AtomicUsize,
     /// The town whose commits never return.
     hangs_in: std::sync::Mutex<Option<TownId>>,
+    /// How long a commit takes that is to take long.
+    delay: std::sync::Mutex<Duration>,
 }
 
 #[derive(Clone, Default)]
@@ -79,6 +82,11 @@ impl Flaky {
     pub(super) fn hang_next_commit(&self) {
         self.counts.next.store(HANG, Ordering::Relaxed);
     }
+
+    pub(super) fn delay_next_commit(&self, span: Duration) {
+        *self.counts.delay.lock().unwrap() = span;
+        self.counts.next.store(DELAY, Ordering::Relaxed);
+    }
 }
 
 #[async_trait]
@@ -116,6 +124,10 @@ impl Store for Flaky {
             }
             FAIL => return Err(broken("commit")),
             HANG => std::future::pending().await,
+            DELAY => {
+                let span = *self.counts.delay.lock().unwrap();
+                tokio::time::sleep(span).await;
+            }
             _ => {}
         }
         self.counts.commits.fetch_add(1, Ordering::Relaxed);

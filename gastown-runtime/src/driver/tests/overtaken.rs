@@ -5,14 +5,20 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::bench::{Bench, World};
+use crate::error::RuntimeError;
+use crate::town_handle::TownStatus;
 
 /// So long a lease lasts at most.
 const LEASE: Duration = Duration::from_secs(60);
 
-async fn host_of_its_own_agents() -> Bench {
+fn world_of_its_own_agents() -> World {
     let mut world = World::new();
     world.owns_agents = true;
-    Bench::in_world(world).await
+    world
+}
+
+async fn host_of_its_own_agents() -> Bench {
+    Bench::in_world(world_of_its_own_agents()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,4 +101,48 @@ async fn a_host_that_has_its_town_back_ends_sessions_that_are_over_and_keeps_the
         !running.contains(&session),
         "it speaks for nobody: {running:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn agents_end_when_a_commit_finds_that_another_host_has_their_town() {
+    let mut world = world_of_its_own_agents();
+    world.settings.store_deadline = LEASE * 10;
+    let first = Bench::in_world(world).await;
+    first.sling("Fix it").await;
+    let session = first.at_work().await;
+    // It hangs in a commit while its lease ends.
+    first.store.delay_next_commit(LEASE * 3);
+    let late = first.try_sling("Too late", "r1");
+    let (late, second) = tokio::join!(late, async {
+        let second = first.another_host().await;
+        let anew = second.at_work().await;
+        assert_eq!(anew.agent_id, session.agent_id);
+        assert_eq!(first.agents.running(), [session.clone()]);
+        second
+    });
+    let error = late.unwrap_err();
+    assert!(matches!(&error, RuntimeError::UseStore { .. }), "{error}");
+    assert!(error.to_string().contains("token"), "it is fenced: {error}");
+    sleep(LEASE).await;
+    assert_eq!(first.agents.running(), [], "a twin of the other one's");
+    assert_eq!(second.agents.running().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn agents_of_a_frozen_town_end_when_another_host_has_taken_it_over() {
+    let first = Bench::with_settle_limit(world_of_its_own_agents(), 1).await;
+    let bead = first.sling("First").await;
+    let session = first.at_work().await;
+    // Both in one tick are more than this policy allows.
+    let (closed, _) = tokio::join!(first.close_bead(&bead), first.try_sling("Fix it", "r1"));
+    assert!(matches!(closed, Err(RuntimeError::TownFrozen(_))));
+    assert_eq!(first.agents.running(), [session]);
+    first.store.refuse_leases(true);
+    sleep(LEASE).await;
+    let second = first.another_host().await;
+    sleep(LEASE).await;
+    assert!(matches!(second.handle.status(), TownStatus::Running { .. }));
+    first.store.refuse_leases(false);
+    sleep(LEASE).await;
+    assert_eq!(first.agents.running(), []);
 }

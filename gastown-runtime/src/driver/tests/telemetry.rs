@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::sleep;
 use tracing::span::{Attributes, Id, Record};
 
-use super::bench::Bench;
+use super::bench::{Bench, World};
 use crate::telemetry::{METRICS, MetricKind};
 
 /// Keeps the spans of the runtime: name and fields.
@@ -118,7 +118,7 @@ async fn a_broken_runtime() {
 
 /// A town that does not come to rest is frozen.
 async fn a_frozen_town() {
-    let bench = Bench::with_settle_limit(1).await;
+    let bench = Bench::with_settle_limit(World::new(), 1).await;
     let bead = bench.sling("First").await;
     bench.next_start().await;
     bench.settled().await;
