@@ -256,7 +256,7 @@ impl Runner {
         let mut towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
         if towns
             .get(town_id)
-            .is_some_and(|town| !town.task.is_finished())
+            .is_some_and(|town| !town.handle.has_ended())
         {
             return Err(RuntimeError::TownOpen {
                 town: town_id.clone(),
@@ -324,14 +324,30 @@ impl Runner {
     /// Closes a town: nothing more begins, running effects finish within
     /// [`RunnerSettings::close_wait`] or stay in the outbox, and what is known is committed. Its
     /// agents go on.
+    ///
+    /// Whoever stops waiting for it changes nothing: the town can be opened again once it has ended.
     pub async fn close_town(&self, town_id: &TownId) {
-        let town = {
+        if let Some(town) = self.town(town_id) {
+            town.inbox.close();
+            self.until_ended(&town).await;
+        }
+    }
+
+    /// Waits for the end of a town's loop. Until then it is found here: what its agents say still
+    /// comes to it, and no second loop is begun.
+    async fn until_ended(&self, town: &TownHandle) {
+        town.until_ended().await;
+        let running = {
             let mut towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
-            towns.remove(town_id)
+            let found = towns.get(&town.town_id);
+            // Another one may have been opened since.
+            let is_it = found.is_some_and(|found| Arc::ptr_eq(&found.handle.inbox, &town.inbox));
+            is_it.then(|| towns.remove(&town.town_id)).flatten()
         };
-        if let Some(town) = town {
-            town.handle.inbox.close();
-            ended(town_id, town.task).await;
+        if let Some(running) = running
+            && let Err(error) = running.task.await
+        {
+            tracing::error!(town = %town.town_id, %error, "a town's loop was cut off");
         }
     }
 
@@ -349,15 +365,15 @@ impl Runner {
     /// given back. Agents that [`RunnerBuilder::start`] runs are stopped then; others go on until
     /// the host stops them. The next start finds out that they ended.
     pub async fn shutdown(self) {
-        let towns = {
-            let mut towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *towns)
+        let towns: Vec<_> = {
+            let towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
+            towns.values().map(|town| town.handle.clone()).collect()
         };
-        for town in towns.values() {
-            town.handle.inbox.close();
+        for town in &towns {
+            town.inbox.close();
         }
-        for (town_id, town) in towns {
-            ended(&town_id, town.task).await;
+        for town in &towns {
+            self.until_ended(town).await;
         }
         if let Some(processes) = &self.processes {
             for session in processes.stop_all("the host ends").await {
@@ -377,12 +393,6 @@ impl Drop for Runner {
         if let Some(router) = self.router.take() {
             router.abort();
         }
-    }
-}
-
-async fn ended(town_id: &TownId, task: JoinHandle<()>) {
-    if let Err(error) = task.await {
-        tracing::error!(town = %town_id, %error, "a town's loop was cut off");
     }
 }
 

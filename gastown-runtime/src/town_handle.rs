@@ -92,6 +92,17 @@ impl TownHandle {
         self.status.borrow().clone()
     }
 
+    /// Whether the town's loop has ended, in whatever way: the loop alone tells its status.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.status.has_changed().is_err()
+    }
+
+    /// Waits for the end of the town's loop.
+    pub(crate) async fn until_ended(&self) {
+        let mut status = self.status.clone();
+        while status.changed().await.is_ok() {}
+    }
+
     /// How often the town's loop woke since it was opened: a quiet town's rarely does.
     #[must_use]
     pub fn wakeups(&self) -> u64 {

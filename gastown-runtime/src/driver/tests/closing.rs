@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use gastown_core::Store;
-use gastown_core::events::ContainerReady;
-use tokio::time::sleep;
+use gastown_core::events::{ContainerReady, ExitStatus};
+use tokio::time::{sleep, timeout};
 
 use super::bench::{Bench, town_id};
+use crate::error::RuntimeError;
 
 #[tokio::test(start_paused = true)]
 async fn a_town_that_was_closed_in_a_drain_starts_agents_again_when_the_drain_is_over() {
@@ -90,4 +91,42 @@ async fn nobody_else_drives_a_town_before_what_it_had_begun_is_undone() {
     closed.await;
     second.next_start().await;
     assert_eq!(bench.agents.asked_starts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_town_is_not_opened_again_before_its_loop_has_ended() {
+    let mut bench = Bench::new().await;
+    bench.agents.refuse_to_answer(true);
+    bench.sling("Fix it").await;
+    bench.agents.asked().await;
+    // Whoever closes it does not wait for the end.
+    let second = Duration::from_secs(1);
+    assert!(timeout(second, bench.close()).await.is_err());
+    let error = bench.try_reopen().await.unwrap_err();
+    assert!(matches!(error, RuntimeError::TownOpen { .. }), "{error}");
+    // Nor is it open for anything else.
+    let error = bench.try_sling("Fix that", "r1").await.unwrap_err();
+    assert!(matches!(error, RuntimeError::TownClosed), "{error}");
+    sleep(bench.settings.close_wait).await;
+    bench.reopen().await;
+    bench.sling("Fix that").await;
+    bench.close().await;
+    bench.reopen().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_end_while_their_town_closes_are_on_record() {
+    let bench = Bench::new().await;
+    bench.sling("Fix it").await;
+    let session = bench.at_work().await;
+    bench.agents.refuse_to_answer(true);
+    bench.sling("Fix that").await;
+    bench.agents.asked().await;
+    assert_eq!(bench.pending_events().await, 0);
+    tokio::join!(bench.close(), async {
+        sleep(Duration::from_secs(1)).await;
+        bench.agents.end(&session);
+        bench.exits(&session, ExitStatus::Failed).await;
+    });
+    assert_eq!(bench.pending_events().await, 1, "its end was dropped");
 }
