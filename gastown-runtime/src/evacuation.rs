@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gastown_core::events::{AgentExited, CONTAINER_EVICTION, ExitStatus};
 use gastown_core::{Agent, AgentRuntimeError, AgentStatus, SavedWork, SessionId, Timestamp, Town};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -27,6 +28,8 @@ const REASON: &str = "the container is being evicted: save your work and exit";
 pub(crate) struct Leaving {
     session: SessionId,
     is_idle: bool,
+    /// It was heard of, so it had begun to work.
+    had_begun: bool,
 }
 
 /// The agents of a town that run, or are taken to: what ran in the container ends with it.
@@ -40,6 +43,7 @@ pub(crate) fn leaving(town: &Town, now: Timestamp) -> Vec<Leaving> {
                 session: agent.session,
             },
             is_idle: is_idle(agent, now),
+            had_begun: agent.reported,
         })
         .collect()
 }
@@ -52,12 +56,17 @@ fn is_idle(agent: &Agent, now: Timestamp) -> bool {
     agent.status == AgentStatus::Stalled || (agent.active_tools.is_empty() && is_quiet)
 }
 
-/// Sees all of them out, side by side; each has ended and is reported when this returns.
-pub(crate) async fn evacuate(performer: Performer, leaving: Vec<Leaving>) {
+/// Sees all of them out, side by side; each has ended and is reported when this returns. From
+/// `hurry` on none is waited for.
+pub(crate) async fn evacuate(
+    performer: Performer,
+    leaving: Vec<Leaving>,
+    hurry: watch::Receiver<bool>,
+) {
     let mut agents = JoinSet::new();
     for agent in leaving {
-        let performer = performer.clone();
-        agents.spawn(async move { see_out(&performer, agent).await });
+        let (performer, hurry) = (performer.clone(), hurry.clone());
+        agents.spawn(async move { see_out(&performer, agent, hurry).await });
     }
     while let Some(seen_out) = agents.join_next().await {
         if let Err(error) = seen_out {
@@ -67,14 +76,23 @@ pub(crate) async fn evacuate(performer: Performer, leaving: Vec<Leaving>) {
     tracing::info!(town = %performer.town_id, "evacuated");
 }
 
-async fn see_out(performer: &Performer, leaving: Leaving) {
-    let Leaving { session, is_idle } = leaving;
+async fn see_out(performer: &Performer, leaving: Leaving, mut hurry: watch::Receiver<bool>) {
+    let Leaving {
+        session,
+        is_idle,
+        had_begun,
+    } = leaving;
     let supervisor = &performer.workshop.supervisor;
     if !is_idle {
-        // Who can't be asked is stopped below.
-        let asked = supervisor.wrap_up(&session, REASON).await;
-        if asked.is_ok() {
-            supervisor.ended_after_wrap_up(&session).await;
+        let wrapped_up = async {
+            // Who can't be asked is stopped below.
+            if supervisor.wrap_up(&session, REASON).await.is_ok() {
+                supervisor.ended_after_wrap_up(&session).await;
+            }
+        };
+        tokio::select! {
+            () = wrapped_up => {}
+            () = hurried(&mut hurry) => {}
         }
     }
     // Of a session that has ended this is a no-op; a start that is under way is undone.
@@ -95,10 +113,17 @@ async fn see_out(performer: &Performer, leaving: Leaving) {
         session: Some(session.session),
         bead_id: None,
         reason: Some(CONTAINER_EVICTION.into()),
-        note: Some(note(&saved)),
+        note: Some(note(&saved, had_begun)),
     };
     // A town that is closed finds out when it is opened again.
     drop(performer.inbox.push(Item::Ended(Box::new(exited.into()))));
+}
+
+async fn hurried(hurry: &mut watch::Receiver<bool>) {
+    // Without the loop that may hurry this goes on as before.
+    if hurry.wait_for(|hurry| *hurry).await.is_err() {
+        std::future::pending().await
+    }
 }
 
 async fn save(
@@ -118,10 +143,13 @@ async fn save(
 }
 
 /// What the bead says to whoever takes it up again: which branch, and how to resume.
-fn note(saved: &Result<Option<SavedWork>, AgentRuntimeError>) -> String {
+fn note(saved: &Result<Option<SavedWork>, AgentRuntimeError>, had_begun: bool) -> String {
     const HEAD: &str = "The container was evicted while an agent worked on this.";
     let saved = match saved {
         Ok(Some(saved)) => saved,
+        Ok(None) if had_begun => {
+            return format!("{HEAD} No work of it was found here. Begin from what was pushed.");
+        }
         Ok(None) => return format!("{HEAD} There was nothing to save."),
         Err(error) => {
             return format!("{HEAD} Its work may be lost: {error}. Begin from what was pushed.");
@@ -170,7 +198,7 @@ mod tests {
                 "`git fetch origin refs/gastown/saved/a1-0`",
             ),
             (saved(None, None), "nothing to save"),
-            (Ok(None), "nothing to save"),
+            (Ok(None), "No work of it was found here"),
             (
                 Err(AgentRuntimeError::Unknown {
                     reason: "no route".into(),
@@ -179,8 +207,10 @@ mod tests {
             ),
         ];
         for (saved, expected) in cases {
-            let note = note(&saved);
+            let note = note(&saved, true);
             assert!(note.contains(expected), "{note}");
         }
+        let never_begun = note(&Ok(None), false);
+        assert!(never_begun.contains("nothing to save"), "{never_begun}");
     }
 }

@@ -226,8 +226,12 @@ impl Supervisor {
     }
 
     /// The agents of a town of which something is kept.
-    pub async fn kept(&self, town: &TownId) -> Vec<AgentId> {
-        self.runtime.kept(town).await
+    ///
+    /// # Errors
+    /// [`AgentRuntimeError::Unknown`]: it took too long.
+    pub async fn kept(&self, town: &TownId) -> Result<Vec<AgentId>, AgentRuntimeError> {
+        let kept = async { Ok(self.runtime.kept(town).await) };
+        within(self.settings.deliver_deadline, kept).await
     }
 
     /// Removes what was kept of an agent that is gone for good.
@@ -276,6 +280,30 @@ impl Supervisor {
     ) -> Result<(), AgentRuntimeError> {
         let deliver = self.runtime.deliver(session, message);
         within(self.settings.deliver_deadline, deliver).await
+    }
+
+    /// What the runtime knows of the processes of many sessions, asked for side by side; they
+    /// come in no particular order.
+    pub(crate) async fn statuses(
+        &self,
+        sessions: Vec<SessionId>,
+    ) -> Vec<(SessionId, ProcessStatus)> {
+        let mut asked = tokio::task::JoinSet::new();
+        for session in sessions {
+            let this = self.clone();
+            asked.spawn(async move {
+                let status = this.status(&session).await;
+                (session, status)
+            });
+        }
+        let mut statuses = Vec::new();
+        while let Some(answered) = asked.join_next().await {
+            match answered {
+                Ok(status) => statuses.push(status),
+                Err(error) => tracing::error!(%error, "a question about a session was cut off"),
+            }
+        }
+        statuses
     }
 
     /// What the runtime knows of a session's process; unknown when it does not say in time.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::{ActionKind, AgentId};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Driver;
@@ -32,6 +33,8 @@ pub(super) struct Chores {
     /// The eviction for which agents were or are seen out.
     evacuated: Option<String>,
     is_evacuating: bool,
+    /// Agents that are seen out are not waited for any more.
+    hurry: watch::Sender<bool>,
     /// Agents whose model sessions are being renewed.
     pub(super) renewing: BTreeSet<AgentId>,
     /// When outdated sessions are looked for, on the monotonic clock; none: they are not.
@@ -45,8 +48,24 @@ impl Chores {
 
     /// Waits for the next chore to end; without any, forever.
     pub(super) async fn next(&mut self) {
-        if self.tasks.join_next().await.is_none() {
-            std::future::pending().await
+        match self.tasks.join_next().await {
+            Some(Ok(Chore::Evacuation)) => self.is_evacuating = false,
+            Some(_) => {}
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether agents are being seen out.
+    pub(super) fn is_evacuating(&self) -> bool {
+        self.is_evacuating && !self.tasks.is_empty()
+    }
+
+    /// Sees agents out without waiting for them any more: they are stopped and their work is saved
+    /// when this returns.
+    pub(super) async fn hurry(&mut self) {
+        self.hurry.send_replace(true);
+        while self.is_evacuating() {
+            self.next().await;
         }
     }
 
@@ -133,8 +152,9 @@ impl Driver {
         let leaving = evacuation::leaving(town, self.performer.workshop.clock.now());
         tracing::info!(town = %self.town_id, agents = leaving.len(), "evacuating");
         let performer = self.performer.clone();
+        let hurry = chores.hurry.subscribe();
         let evacuate = async move {
-            evacuation::evacuate(performer, leaving).await;
+            evacuation::evacuate(performer, leaving, hurry).await;
             Chore::Evacuation
         };
         self.spawn_chore(evacuate);
@@ -143,6 +163,11 @@ impl Driver {
     /// Removes what agents left that are gone: they may have gone while nobody watched.
     pub(super) async fn forget_strangers(&mut self) {
         let kept = self.performer.workshop.supervisor.kept(&self.town_id).await;
+        let kept = kept.unwrap_or_else(|error| {
+            // They are found at the next start.
+            tracing::warn!(town = %self.town_id, %error, "could not look for what agents left");
+            Vec::new()
+        });
         let Some(town) = &self.state.town else {
             return;
         };

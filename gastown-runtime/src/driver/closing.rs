@@ -63,9 +63,20 @@ impl Driver {
     }
 
     /// Ends what did not end in time; it stays in the outbox. Starts go on by themselves, so they
-    /// are undone: whoever has the town next starts these sessions again.
+    /// are undone: whoever has the town next starts these sessions again. Agents that are seen out
+    /// are not waited for any more, but their work is saved: the machine may go away with the host.
     pub(super) async fn hand_back(&mut self) {
         self.state.effects.shutdown().await;
+        if self.state.chores.is_evacuating() {
+            let sessions = &self.settings.sessions;
+            let saving = sessions
+                .stop_deadline
+                .saturating_add(sessions.save_deadline);
+            self.keep_lease(saving).await;
+            if timeout(saving, self.state.chores.hurry()).await.is_err() {
+                tracing::error!(town = %self.town_id, "the work of agents may not be saved");
+            }
+        }
         self.state.chores.give_up().await;
         // Until then nobody else may start them: a stop that is under way comes first, and then
         // that of the start.

@@ -32,8 +32,7 @@ impl Driver {
     /// Asks the runtime about every session that should run: a crash may have lost its end.
     /// A session whose start is still in the outbox is not missed.
     pub(super) async fn ask_about_sessions(&mut self, outbox: &[Effect]) {
-        // In a drain the evacuation asks, and saves what they left.
-        let Some(town) = self.state.town.as_ref().filter(|town| !town.is_draining()) else {
+        let Some(town) = &self.state.town else {
             return;
         };
         let starting = |agent: &AgentId, session: u64| {
@@ -42,15 +41,20 @@ impl Driver {
                     if start.agent_id == *agent && start.session == session)
             })
         };
+        let agents = town.agents().filter(|agent| agent.status.is_running());
+        let known = agents.filter(|agent| !starting(&agent.id, agent.session));
+        let known = known.map(|agent| self.session_of(agent)).collect();
+        let is_draining = town.is_draining();
+        let supervisor = &self.performer.workshop.supervisor;
+        let mut statuses = supervisor.statuses(known).await;
+        statuses.sort_by(|(one, _), (other, _)| one.agent_id.cmp(&other.agent_id));
         let (mut silent, mut running) = (Vec::new(), Vec::new());
-        for agent in town.agents().filter(|agent| agent.status.is_running()) {
-            let session = self.session_of(agent);
-            if starting(&agent.id, agent.session) {
-                continue;
-            }
-            match self.performer.workshop.supervisor.status(&session).await {
+        for (session, status) in statuses {
+            match status {
                 ProcessStatus::Running => running.push(session),
                 ProcessStatus::Unknown => {}
+                // In a drain the evacuation saves what they left, and reports them.
+                ProcessStatus::Exited | ProcessStatus::NotFound if is_draining => {}
                 status @ (ProcessStatus::Exited | ProcessStatus::NotFound) => {
                     silent.push(ContainerStatus {
                         agent_id: session.agent_id,

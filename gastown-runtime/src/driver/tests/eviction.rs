@@ -164,6 +164,43 @@ async fn a_host_that_restarts_in_a_drain_still_saves_what_was_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_restarts_in_a_drain_still_waits_for_agents_that_outlived_it() {
+    let bench = Bench::new().await;
+    bench.sling("Fix it").await;
+    let session = bench.at_work().await;
+    bench.evict("n1").await;
+    let bench = bench.crash().await;
+    let begin = Instant::now();
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(bench.agents.running(), std::slice::from_ref(&session));
+    bench.leaves(&session).await;
+    bench.all_have_left().await;
+    assert!(begin.elapsed() < Duration::from_secs(110));
+    assert_eq!(bench.agents.saved(), [session]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_ends_in_a_drain_saves_work_before_it_does() {
+    let mut bench = Bench::new().await;
+    let bead = bench.sling("Fix it").await;
+    let session = bench.at_work().await;
+    bench.evict("n1").await;
+    let begin = Instant::now();
+    bench.close().await;
+    let waited = begin.elapsed().as_secs();
+    assert!((10..20).contains(&waited), "{waited} s");
+    assert_eq!(bench.agents.running(), []);
+    assert_eq!(bench.agents.saved(), std::slice::from_ref(&session));
+    bench.reopen().await;
+    bench.all_have_left().await;
+    assert_eq!(bench.agents.saved(), [session], "saved once");
+    let left = bench.bead(&bead).await;
+    assert_eq!((left.status, left.dispatch_attempts), (BeadStatus::Open, 0));
+    let note = left.body.unwrap();
+    assert!(note.contains("`git merge origin/kept`"), "{note}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_eviction_replaces_the_nonce() {
     let bench = Bench::new().await;
     bench.sling("Fix it").await;

@@ -64,3 +64,20 @@ async fn a_runner_with_processes_checks_their_tools_when_it_starts() {
     // Corrected, it starts in the same directory at once.
     start("/bin/sh").await.unwrap().shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_answers_no_questions_delays_an_opening_and_no_more() {
+    let bench = Bench::new().await;
+    for title in ["One", "Other", "Third"] {
+        bench.sling(title).await;
+        bench.at_work().await;
+    }
+    bench.agents.answer_no_questions();
+    let bench = bench.crash().await;
+    let begin = tokio::time::Instant::now();
+    bench.sling("Quick").await;
+    // It was asked about all sessions at once, and then what it keeps.
+    let most = bench.settings.sessions.deliver_deadline * 2;
+    assert!(begin.elapsed() <= most, "{:?}", begin.elapsed());
+    bench.shutdown().await;
+}

@@ -23,6 +23,7 @@ pub(in crate::driver::tests) struct Agents {
     /// How long a start takes until its session runs.
     start_takes: Mutex<Duration>,
     stops_hang: AtomicBool,
+    questions_hang: AtomicBool,
     /// What the preflight finds missing.
     missing: Mutex<Option<String>>,
     /// The starts that are refused, the next one first.
@@ -58,6 +59,17 @@ impl Agents {
 
     pub(in crate::driver::tests) fn let_stops_hang(&self, hang: bool) {
         self.stops_hang.store(hang, Ordering::Relaxed);
+    }
+
+    /// Nobody is told what runs and what is kept.
+    pub(in crate::driver::tests) fn answer_no_questions(&self) {
+        self.questions_hang.store(true, Ordering::Relaxed);
+    }
+
+    async fn may_answer(&self) {
+        if self.questions_hang.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
     }
 
     pub(in crate::driver::tests) fn miss(&self, tools: Option<&str>) {
@@ -185,6 +197,7 @@ impl AgentRuntime for Agents {
     }
 
     async fn kept(&self, _: &TownId) -> Vec<AgentId> {
+        self.may_answer().await;
         vec!["stranger".parse().unwrap()]
     }
 
@@ -194,6 +207,7 @@ impl AgentRuntime for Agents {
     }
 
     async fn status(&self, session: &SessionId) -> ProcessStatus {
+        self.may_answer().await;
         if self.running.lock().unwrap().contains(session) {
             return ProcessStatus::Running;
         }
