@@ -453,7 +453,8 @@ pub trait Store: Send + Sync {
     /// - [`StoreError::Refused`] for the consumption of an event that is not pending.
     ///
     /// A [`StoreError::Backend`] with `outcome_unknown` means all or nothing, and only a load tells
-    /// which.
+    /// which holds now. After a failed write, a crash before the next commit may still bring the commit
+    /// about: the mark of it may be on the medium.
     async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError>;
 
     /// Adds events to the inbox; returns how many were new.
@@ -462,6 +463,10 @@ pub trait Store: Send + Sync {
     /// raises no version. Idempotent by event id: one that the town has seen, pending or consumed and
     /// not yet pruned, is ignored, also if it now says something else. After an error, or a crash
     /// before the answer, append the same again.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for an event that is longer than [`Event::BYTES_MAX`]; none is appended
+    /// then.
     async fn append_events(&self, town: &TownId, events: Vec<Event>) -> Result<usize, StoreError>;
 
     /// Up to `limit` events that were appended and not consumed, by (at, id).
@@ -486,7 +491,8 @@ pub trait Store: Send + Sync {
     /// pruned. It raises no version.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] for a key that the outbox does not have.
+    /// [`StoreError::Refused`] for a key that the outbox does not have, and for a result that is longer
+    /// than [`Event::BYTES_MAX`]: the effect is pending still.
     async fn finish_effect(
         &self,
         town: &TownId,

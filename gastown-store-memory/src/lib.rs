@@ -84,6 +84,13 @@ impl MemoryStore {
     }
 }
 
+/// This store keeps events as they are, but takes no other ones than a store that writes them.
+fn check_events(operation: &'static str, events: &[Event]) -> Result<(), StoreError> {
+    events
+        .iter()
+        .try_for_each(|event| event.to_stored(operation).map(drop))
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn towns(&self) -> Result<Vec<TownId>, StoreError> {
@@ -119,6 +126,7 @@ impl Store for MemoryStore {
     }
 
     async fn append_events(&self, town: &TownId, events: Vec<Event>) -> Result<usize, StoreError> {
+        check_events("append_events", &events)?;
         self.with_town(town, |town| Ok(town.inbox.append(events)))
     }
 
@@ -139,6 +147,7 @@ impl Store for MemoryStore {
         results: Vec<Event>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        check_events("finish_effect", &results)?;
         self.with_town(town, |town| {
             if town.outbox.finish(key, now)? {
                 town.inbox.append(results);

@@ -22,16 +22,13 @@ pub(crate) fn records(
     operation: &'static str,
     events: Vec<Event>,
 ) -> Result<Vec<EventRecord>, gastown_core::StoreError> {
-    let record = |event: Event| match serde_json::to_string(&event) {
-        Ok(body) => Ok(EventRecord {
+    let record = |event: Event| {
+        let body = event.to_stored(operation)?;
+        Ok(EventRecord {
             id: event.id,
             at: event.at,
             body,
-        }),
-        Err(error) => Err(gastown_core::StoreError::Refused {
-            operation,
-            reason: format!("event {} can't be written: {error}", event.id),
-        }),
+        })
     };
     events.into_iter().map(record).collect()
 }

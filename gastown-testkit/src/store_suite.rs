@@ -185,6 +185,7 @@ macro_rules! store_suite {
             odd_ids_come_back_as_they_were,
             names_end_at_their_limit,
             bodies_end_at_their_limit,
+            events_end_at_their_limit,
             a_long_effect_comes_back_whole,
             a_large_commit_is_written_whole,
         );

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{ChangeSet, Commit, HistoryEntry, Lease, Row, RowKey, StoreError};
 use crate::effect::EffectKey;
+use crate::event::Event;
 use crate::ids::{RigId, shown};
 
 const OPERATION: &str = "commit";
@@ -21,6 +22,30 @@ impl RowKey {
 impl Row {
     /// Longest body of a row or a history entry, in bytes.
     pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+}
+
+impl Event {
+    /// Longest event that a store takes, in bytes of JSON. The record of the tick that observes it
+    /// repeats it, so it has to stay well below [`Row::BODY_BYTES_MAX`]: an event that is in the
+    /// inbox and can't be recorded would keep its town from ever committing again.
+    pub const BYTES_MAX: usize = 1024 * 1024;
+
+    /// The text in which a store keeps the event; every adapter asks for it before `operation`
+    /// changes anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for an event that is longer than [`Event::BYTES_MAX`].
+    pub fn to_stored(&self, operation: &'static str) -> Result<String, StoreError> {
+        let id = &self.id;
+        let text = serde_json::to_string(self)
+            .map_err(|error| refused(operation, format!("event {id} can't be written: {error}")))?;
+        if text.len() > Self::BYTES_MAX {
+            let (bytes, most) = (text.len(), Self::BYTES_MAX);
+            let reason = format!("event {id} has {bytes} bytes, {most} at most are taken");
+            return Err(refused(operation, reason));
+        }
+        Ok(text)
+    }
 }
 
 impl Lease {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gastown_core::effects::NotifyMayor;
-use gastown_core::{Effect, Lease, Row, RowKey, Store, Timestamp};
+use gastown_core::events::{AgentExited, ExitStatus};
+use gastown_core::{Effect, Event, EventKind, Finish, Lease, Row, RowKey, Store, Timestamp};
 
 use super::samples::{
     ask, assert_refused, at, effect, entry, event, finished_row, history, key, new_town, put, row,
@@ -215,6 +216,50 @@ pub async fn bodies_end_at_their_limit(store: &dyn Store) {
     let longer = row("bead", "b2", &"x".repeat(Row::BODY_BYTES_MAX - frame + 1));
     assert_refused(store.commit(&town, put(2, vec![longer])).await, "commit");
     assert_eq!(store.load(&town).await.unwrap().rows, [longest]);
+}
+
+/// An event is taken up to its limit and refused beyond it, whether it is appended or a result:
+/// one that no tick could record would stop its town for good.
+pub async fn events_end_at_their_limit(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let asked = effect("n1", 1);
+    let _asked = store
+        .commit(&town, ask(1, vec![asked.clone()]))
+        .await
+        .unwrap();
+    let longest = event_of(Event::BYTES_MAX);
+    let longer = event_of(Event::BYTES_MAX + 1);
+    let both = vec![event("e2", at(0)), longer.clone()];
+    assert_refused(store.append_events(&town, both).await, "append_events");
+    let finished = store.finish_effect(&town, &asked.key, Finish::Done, vec![longer], at(0));
+    assert_refused(finished.await, "finish_effect");
+    assert_eq!(store.pending_events(&town, 9).await.unwrap(), []);
+    assert_eq!(
+        store.pending_effects(&town).await.unwrap(),
+        std::slice::from_ref(&asked)
+    );
+    store
+        .append_events(&town, vec![longest.clone()])
+        .await
+        .unwrap();
+    assert_eq!(store.pending_events(&town, 9).await.unwrap(), [longest]);
+}
+
+/// An event of so many bytes.
+fn event_of(bytes: usize) -> Event {
+    let with_note = |note: String| Event {
+        kind: EventKind::AgentExited(AgentExited {
+            agent_id: "a1".parse().unwrap(),
+            session: None,
+            bead_id: None,
+            status: ExitStatus::Failed,
+            reason: None,
+            note: Some(note),
+        }),
+        ..event("e1", at(0))
+    };
+    let frame = serde_json::to_string(&with_note(String::new())).unwrap();
+    with_note("x".repeat(bytes - frame.len()))
 }
 
 /// An effect with a long message comes back whole.

@@ -91,7 +91,8 @@ pub async fn rows_by_key_come_once_and_in_order(store: &dyn Store) {
 }
 
 /// `load` leaves history behind, however much there is: 5,000 rows, or 100,000 with
-/// `GASTOWN_LONG=1`.
+/// `GASTOWN_LONG=1`. It sees what comes back, not what was read on the way: that no history is
+/// read, each adapter has to show by its own means (for SQLite, by the query plans).
 pub async fn load_leaves_finished_rows_behind(store: &dyn Store) {
     let town = new_town(store, "t1").await;
     let is_long = std::env::var_os("GASTOWN_LONG").is_some_and(|value| value == "1");

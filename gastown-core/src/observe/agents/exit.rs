@@ -5,8 +5,9 @@ use alloc::string::{String, ToString};
 
 use crate::agent::{Agent, AgentStatus, Role};
 use crate::bead::{Bead, BeadStatus};
+use crate::command::limits::{BODY_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::event::{AgentExited, CONTAINER_EVICTION, ContainerStatus, ExitStatus, ProcessStatus};
-use crate::ids::{AgentId, BeadId};
+use crate::ids::{AgentId, BeadId, cut_bytes};
 use crate::observe::Outcome;
 use crate::reason::{Reason, ReasonCode};
 use crate::time::Timestamp;
@@ -76,11 +77,7 @@ impl Town {
             bead.assignee = None;
             bead.dispatch_attempts = bead.dispatch_attempts.saturating_sub(1);
             if let Some(note) = note {
-                let body = bead.body.get_or_insert_with(String::new);
-                if !body.is_empty() {
-                    body.push_str("\n\n");
-                }
-                body.push_str(note);
+                append_note(bead.body.get_or_insert_with(String::new), note);
                 bead.updated_at = now;
             }
         });
@@ -141,8 +138,21 @@ impl Town {
     }
 }
 
+/// Appends a note as far as a body may grow: an event can't be refused, and a bead that is evicted
+/// again and again must not outgrow what a store takes.
+fn append_note(body: &mut String, note: &str) {
+    let gap = if body.is_empty() { "" } else { "\n\n" };
+    let room = BODY_BYTES_MAX.saturating_sub(body.len().saturating_add(gap.len()));
+    let note = cut_bytes(note, room.min(TEXT_BYTES_MAX));
+    if !note.is_empty() {
+        body.push_str(gap);
+        body.push_str(note);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::{BODY_BYTES_MAX, String, TEXT_BYTES_MAX, append_note};
     use crate::testing::observed;
 
     const TOWN: &str = "
@@ -257,6 +267,17 @@ mod tests {
         b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
         b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
         "#);
+    }
+
+    #[test]
+    fn notes_of_evictions_are_cut_where_a_body_may_not_grow_further() {
+        let mut body = String::new();
+        append_note(&mut body, &"é".repeat(TEXT_BYTES_MAX));
+        assert_eq!(body.len(), TEXT_BYTES_MAX);
+        for _ in 0..3 {
+            append_note(&mut body, &"é".repeat(TEXT_BYTES_MAX));
+        }
+        assert_eq!(body.len(), BODY_BYTES_MAX);
     }
 
     /// The container may say first that the session is gone.
