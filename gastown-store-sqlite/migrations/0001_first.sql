@@ -1,7 +1,7 @@
 -- The first schema. A published migration is never edited; the next change is the next file.
 --
--- Names are checked here too, so that no other program can put a row in that the engine would
--- never have written: not empty, not reserved (`__x__`). "No rig" is null.
+-- Names are checked here too, so that the commonest mistakes of other programs are refused: not empty,
+-- not reserved (`__x__`). "No rig" is null.
 
 CREATE TABLE towns (
     id TEXT NOT NULL PRIMARY KEY

@@ -5,6 +5,8 @@ use std::error::Error;
 use gastown_core::{BackendFailure, StoreError};
 use rusqlite::ErrorCode;
 
+use crate::migrate::SCHEMA;
+
 /// Why a job on a connection did not succeed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -16,6 +18,8 @@ pub(crate) enum Failure {
     Commit(rusqlite::Error),
     /// What is stored can't be read.
     Damaged(Damaged),
+    /// A newer program migrated the file to this schema.
+    TooNew(i64),
 }
 
 /// A stored value that no version of this program wrote.
@@ -67,6 +71,11 @@ impl Failure {
                 let outcome_unknown = class != BackendFailure::Busy;
                 backend(operation, place, class, outcome_unknown, error)
             }
+            Failure::TooNew(found) => StoreError::TooNew {
+                place: place.to_string(),
+                found,
+                supported: SCHEMA,
+            },
             Failure::Damaged(error) => {
                 backend(operation, place, BackendFailure::Corrupt, false, error)
             }

@@ -1,6 +1,5 @@
 //! Whose file it is, of which schema, and the way to the newest one.
 
-use gastown_core::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::failure::{Failure, damaged_file};
@@ -19,25 +18,25 @@ pub(crate) const MIGRATIONS: [&str; 3] = [
 pub(crate) const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
 /// Brings a file to the newest schema, and a blank one to life.
-pub(crate) fn migrate(connection: &mut Connection, place: &str) -> Result<(), Failure> {
-    while look(connection, place)? < SCHEMA {
-        step(connection, place)?;
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Failure> {
+    while look(connection)? < SCHEMA {
+        step(connection)?;
     }
     Ok(())
 }
 
 /// The schema of a file of ours; 0 is a blank file. Changes nothing.
-pub(crate) fn look(connection: &mut Connection, place: &str) -> Result<i64, Failure> {
+pub(crate) fn look(connection: &mut Connection) -> Result<i64, Failure> {
     // One view, or another process that is just making the file looks like another program.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
-    schema_of(&transaction, place)
+    schema_of(&transaction)
 }
 
 /// One step, in one transaction.
-fn step(connection: &mut Connection, place: &str) -> Result<(), Failure> {
+fn step(connection: &mut Connection) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have made this step since it was last looked at.
-    let schema = schema_of(&transaction, place)?;
+    let schema = schema_of(&transaction)?;
     let next = usize::try_from(schema)
         .ok()
         .and_then(|done| MIGRATIONS.get(done));
@@ -52,24 +51,30 @@ fn step(connection: &mut Connection, place: &str) -> Result<(), Failure> {
     transaction.commit().map_err(Failure::Commit)
 }
 
-fn schema_of(connection: &Connection, place: &str) -> Result<i64, Failure> {
+fn schema_of(connection: &Connection) -> Result<i64, Failure> {
     let application_id = pragma(connection, "application_id")?;
     let schema = pragma(connection, "user_version")?;
     let objects: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application_id, schema, objects) {
         (0, 0, 0) => Ok(0),
-        (APPLICATION_ID, schema, _) if schema > SCHEMA => Err(Failure::Said(StoreError::TooNew {
-            place: place.to_string(),
-            found: schema,
-            supported: SCHEMA,
-        })),
+        (APPLICATION_ID, schema, _) if schema > SCHEMA => Err(Failure::TooNew(schema)),
         (APPLICATION_ID, schema, _) if schema > 0 => Ok(schema),
         (APPLICATION_ID, schema, _) => Err(damaged_file(format!("schema {schema} never was"))),
         (other, _, _) => Err(damaged_file(format!(
             "the database has application id {other:#010x}, a gastown store {APPLICATION_ID:#010x}"
         ))),
     }
+}
+
+/// A newer program may migrate the file while this one has it open; each transaction asks anew.
+pub(crate) fn not_too_new(connection: &Connection) -> Result<(), Failure> {
+    let mut statement = connection.prepare_cached("PRAGMA user_version")?;
+    let schema: i64 = statement.query_row([], |row| row.get(0))?;
+    if schema > SCHEMA {
+        return Err(Failure::TooNew(schema));
+    }
+    Ok(())
 }
 
 fn pragma(connection: &Connection, name: &str) -> Result<i64, rusqlite::Error> {

@@ -31,7 +31,7 @@ pub(crate) fn writer(path: &Path, place: &str, options: Options) -> Result<Conne
         let mut connection = connect(path, place, flags, options.busy_timeout)?;
         // Whose file it is comes first: nothing may be changed in another program's database. One
         // that SQLite can't even read, because it can write nothing beside it, is as good as any.
-        let looked = look(&mut connection, place);
+        let looked = look(&mut connection);
         let is_unreadable = matches!(&looked, Err(failure) if failure.cannot_open());
         if connection.is_readonly("main")? && (looked.is_ok() || is_unreadable) {
             let problem = "the file can't be written";
@@ -46,14 +46,17 @@ pub(crate) fn writer(path: &Path, place: &str, options: Options) -> Result<Conne
         connection.execute_batch(&format!(
             "PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON;"
         ))?;
-        migrate(&mut connection, place)?;
+        migrate(&mut connection)?;
         Ok(connection)
     };
     set_up().map_err(|failure| failure.at("open", place))
 }
 
 /// Opens for reading; changes nothing, and needs a file of the newest schema.
+///
+/// `operation` is what it is opened for.
 pub(crate) fn reader(
+    operation: &'static str,
     path: &Path,
     place: &str,
     busy_timeout: Duration,
@@ -61,18 +64,18 @@ pub(crate) fn reader(
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let set_up = || -> Result<Connection, Failure> {
         let mut connection = connect(path, place, flags, busy_timeout)?;
-        let schema = match look(&mut connection, place) {
+        let schema = match look(&mut connection) {
             Err(failure) if failure.cannot_open() => {
                 let problem = "SQLite keeps an index of the write-ahead log beside it, where nothing \
                     can be written; a copy of the file can be read";
                 let class = BackendFailure::ReadOnly;
-                return Err(unusable("open_read_only", place, class, problem));
+                return Err(unusable(operation, place, class, problem));
             }
             looked => looked?,
         };
         if schema < SCHEMA {
             return Err(Failure::Said(StoreError::Refused {
-                operation: "open_read_only",
+                operation,
                 reason: format!(
                     "{place} has schema {schema}, {SCHEMA} is needed; opening it for writing migrates it"
                 ),
@@ -80,7 +83,7 @@ pub(crate) fn reader(
         }
         Ok(connection)
     };
-    set_up().map_err(|failure| failure.at("open_read_only", place))
+    set_up().map_err(|failure| failure.at(operation, place))
 }
 
 fn connect(
@@ -194,7 +197,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("town.db");
         let _writer = writer(&path, "town.db", Options::safe()).unwrap();
-        let reader = reader(&path, "town.db", Options::BUSY_TIMEOUT).unwrap();
+        let reader = reader("open", &path, "town.db", Options::BUSY_TIMEOUT).unwrap();
         assert!(reader.is_readonly("main").unwrap());
     }
 }

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn no_statement_scans_or_sorts() {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, "test").unwrap();
+        migrate(&mut connection).unwrap();
         for (name, sql) in ALL {
             let plan = plan(&connection, sql);
             let bad = |line: &String| line.contains("SCAN") || line.contains("TEMP B-TREE");
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn each_statement_finds_its_rows_by_its_index() {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, "test").unwrap();
+        migrate(&mut connection).unwrap();
         let shown = |plan: Vec<String>| match plan.as_slice() {
             [] => "looks for nothing".into(),
             steps => steps.join("; "),

@@ -1,6 +1,6 @@
 //! The store: which thread does what.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use gastown_core::{
     BackendFailure, Commit, Committed, Effect, EffectKey, Event, Finish, HistoryFilter, Lease,
     Loaded, PastFilter, Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
 };
+use rusqlite::Connection;
 
-use crate::failure::backend;
+use crate::failure::{Failure, backend};
 use crate::options::Options;
 use crate::worker::Worker;
-use crate::{commit, history, inbox, lease, maintenance, open, outbox, prune, rows, town};
+use crate::{commit, history, inbox, lease, maintenance, open, outbox, prune, rows, town, worker};
 
 /// A store in one SQLite file. Clones share it.
 #[derive(Debug, Clone)]
@@ -24,7 +25,9 @@ pub struct SqliteStore {
 /// Fields are dropped in this order: the writer closes last, and with it the write-ahead log.
 #[derive(Debug)]
 struct File {
+    path: PathBuf,
     place: Arc<str>,
+    busy_timeout: Duration,
     reader: Worker,
     /// None: opened for reading only.
     writer: Option<Worker>,
@@ -45,12 +48,7 @@ impl SqliteStore {
             open::writer(&write_path, &write_place, options)
         })
         .await?;
-        let read_place = place.clone();
-        let reader = Worker::start("gastown-sqlite-read", place.clone(), move || {
-            open::reader(&path, &read_place, options.busy_timeout)
-        })
-        .await?;
-        Ok(Self::of(place, reader, Some(writer)))
+        Self::of(path, place, options.busy_timeout, Some(writer)).await
     }
 
     /// Opens the file at `path` for tools that look and never write.
@@ -60,37 +58,63 @@ impl SqliteStore {
     /// as migrating would write.
     pub async fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let (path, place) = named(path.as_ref());
-        let read_place = place.clone();
-        let reader = Worker::start("gastown-sqlite-read", place.clone(), move || {
-            open::reader(&path, &read_place, Options::BUSY_TIMEOUT)
-        })
-        .await?;
-        Ok(Self::of(place, reader, None))
+        Self::of(path, place, Options::BUSY_TIMEOUT, None).await
     }
 
-    fn of(place: Arc<str>, reader: Worker, writer: Option<Worker>) -> Self {
+    async fn of(
+        path: PathBuf,
+        place: Arc<str>,
+        busy_timeout: Duration,
+        writer: Option<Worker>,
+    ) -> Result<Self, StoreError> {
+        let (read_path, read_place) = (path.clone(), place.clone());
+        let reader = Worker::start("gastown-sqlite-read", place.clone(), move || {
+            open::reader("open_read_only", &read_path, &read_place, busy_timeout)
+        })
+        .await?;
         let file = File {
+            path,
             place,
+            busy_timeout,
             reader,
             writer,
         };
-        Self {
+        Ok(Self {
             file: Arc::new(file),
-        }
+        })
+    }
+
+    /// Runs what may take minutes on a connection and a thread of its own, so that whoever loads a
+    /// town need not wait for it.
+    async fn run_aside<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        job: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let File {
+            path,
+            place,
+            busy_timeout,
+            ..
+        } = &*self.file;
+        let (path, read_place, busy_timeout) = (path.clone(), place.clone(), *busy_timeout);
+        let connect = move || open::reader(operation, &path, &read_place, busy_timeout);
+        worker::run_once("gastown-sqlite-aside", place, operation, connect, job).await
     }
 
     /// What is wrong with the file, by SQLite's own check; nothing in a sound one. It reads all of
-    /// the file while the town goes on.
+    /// the file, on a connection of its own, while the town goes on.
     ///
     /// # Errors
     /// [`StoreError::Backend`] where the file can't be read at all.
     pub async fn integrity_check(&self) -> Result<Vec<String>, StoreError> {
         let job = |connection: &mut _| maintenance::integrity_check(connection);
-        self.file.reader.run("integrity_check", job).await
+        self.run_aside("integrity_check", job).await
     }
 
-    /// Copies everything that is committed to a new file at `path`, while the town goes on. The
-    /// copy is a store like this one.
+    /// Copies everything that is committed to a new file at `path`, while the town goes on: it
+    /// has a connection of its own. The copy is a store like this one. It is made even if nobody waits any
+    /// more.
     ///
     /// # Errors
     /// [`StoreError::Refused`] if `path` is there already; [`StoreError::Backend`] with the path
@@ -98,7 +122,7 @@ impl SqliteStore {
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
         let path = path.as_ref().to_path_buf();
         let job = move |connection: &mut _| maintenance::backup(connection, &path);
-        self.file.reader.run("backup", job).await
+        self.run_aside("backup", job).await
     }
 
     fn writer(&self, operation: &'static str) -> Result<&Worker, StoreError> {
@@ -217,5 +241,50 @@ impl Store for SqliteStore {
         let (town, holder) = (town.clone(), holder.to_string());
         let job = move |connection: &mut _| lease::release(connection, &town, &holder);
         self.writer("release")?.run("release", job).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use futures_executor::block_on;
+    use gastown_core::ChangeSet;
+
+    use super::*;
+
+    /// A check or a copy of a large file takes minutes, in which towns are loaded all the same.
+    #[test]
+    fn nobody_waits_for_a_check_or_a_backup() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("town.db");
+        let store = block_on(SqliteStore::open(&path, Options::safe())).unwrap();
+        let town = TownId::new("t1").unwrap();
+        let first = Commit {
+            expected_version: 0,
+            lease_token: None,
+            changes: ChangeSet::default(),
+            consumed: Vec::new(),
+            effects: Vec::new(),
+            at: Timestamp::MIN,
+        };
+        let _made = block_on(store.commit(&town, first)).unwrap();
+
+        let (started, has_started) = channel();
+        let (release, released) = channel::<()>();
+        let held = store.clone();
+        let held = std::thread::spawn(move || {
+            block_on(held.run_aside("integrity_check", move |connection| {
+                started.send(()).unwrap();
+                released.recv().unwrap();
+                maintenance::integrity_check(connection)
+            }))
+        });
+        has_started.recv().unwrap();
+        assert_eq!(block_on(store.load(&town)).unwrap().version, 1);
+        assert_eq!(block_on(store.integrity_check()).unwrap(), [""; 0]);
+        block_on(store.backup(directory.path().join("copy.db"))).unwrap();
+        release.send(()).unwrap();
+        assert_eq!(held.join().unwrap().unwrap(), [""; 0]);
     }
 }

@@ -4,6 +4,7 @@ use gastown_core::{StoreError, Timestamp, TownId};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::failure::{Damaged, Failure};
+use crate::migrate::not_too_new;
 use crate::sql;
 
 /// The record of a town.
@@ -20,6 +21,7 @@ pub(crate) fn write<T>(
     job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    not_too_new(&transaction)?;
     let answer = job(&transaction)?;
     transaction.commit().map_err(Failure::Commit)?;
     Ok(answer)
@@ -31,6 +33,7 @@ pub(crate) fn read<T>(
     job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    not_too_new(&transaction)?;
     job(&transaction)
 }
 

@@ -88,9 +88,39 @@ impl Worker {
     }
 
     fn gone(&self, operation: &'static str) -> StoreError {
-        let problem = std::io::Error::other("the job did not end");
-        backend(operation, &self.place, BackendFailure::Other, true, problem)
+        did_not_end(operation, &self.place)
     }
+}
+
+/// Runs one job on a connection that is closed after it, on a thread that nobody has to wait for: it
+/// ends with its job, also if whoever wanted the answer is gone.
+pub(crate) async fn run_once<T: Send + 'static>(
+    name: &str,
+    place: &Arc<str>,
+    operation: &'static str,
+    connect: impl FnOnce() -> Result<Connection, StoreError> + Send + 'static,
+    job: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (answer, answered) = oneshot::channel();
+    let read_place = Arc::clone(place);
+    thread::Builder::new()
+        .name(name.to_string())
+        .spawn(move || {
+            let done = connect().and_then(|mut connection| {
+                job(&mut connection).map_err(|failure| failure.at(operation, &read_place))
+            });
+            let _ = answer.send(done);
+        })
+        .map_err(|error| backend(operation, place, BackendFailure::Unavailable, false, error))?;
+    match answered.await {
+        Ok(done) => done,
+        Err(_) => Err(did_not_end(operation, place)),
+    }
+}
+
+fn did_not_end(operation: &'static str, place: &str) -> StoreError {
+    let problem = std::io::Error::other("the job did not end");
+    backend(operation, place, BackendFailure::Other, true, problem)
 }
 
 impl Drop for Worker {

@@ -70,6 +70,31 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
+/// A newer program may come while this one has the file open.
+#[test]
+fn a_schema_that_becomes_too_new_is_no_longer_written_or_read() {
+    let (_directory, path) = directory();
+    let store = open(&path);
+    let _made = block_on(store.commit(&town(), commit(0))).unwrap();
+    let newer = Connection::open(&path).unwrap();
+    newer.execute_batch("PRAGMA user_version = 7").unwrap();
+
+    let said = [
+        block_on(store.load(&town())).map(drop),
+        block_on(store.commit(&town(), commit(1))).map(drop),
+        block_on(store.append_events(&town(), vec![event("e1")])).map(drop),
+        block_on(store.integrity_check()).map(drop),
+    ];
+    for said in said {
+        assert!(
+            matches!(said, Err(StoreError::TooNew { found: 7, .. })),
+            "{said:?}"
+        );
+    }
+    let version = newer.query_row("SELECT version FROM towns", [], |row| row.get::<_, i64>(0));
+    assert_eq!(version.unwrap(), 1);
+}
+
 #[test]
 fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
     for text in ["x", "not a database", &"long text\n".repeat(1000)] {
