@@ -33,6 +33,7 @@ pub use self::patch::{RigConfigPatch, TownConfigPatch};
 
 use crate::agent::{AgentStatus, Role};
 use crate::bead::CreatedBy;
+use crate::config::TownConfig;
 use crate::ids::{AgentId, RigId, shown};
 use crate::schema::{self, Beside, schema_of};
 use crate::tagged::tagged_enum;
@@ -56,6 +57,15 @@ impl Command {
             caller,
             kind: kind.into(),
         }
+    }
+
+    /// The command as it goes into a record: what is left of its secrets is new to these settings.
+    pub(crate) fn without_known_secrets(&self, config: &TownConfig) -> Self {
+        let mut command = self.clone();
+        if let CommandKind::UpdateConfig(update) = &mut command.kind {
+            update.config = update.config.without_known_secrets(config);
+        }
+        command
     }
 }
 

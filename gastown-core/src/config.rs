@@ -259,6 +259,7 @@ config! {
         /// Instructions appended to prompts, 2,000 characters at most each.
         custom_instructions: PerRole,
         /// Environment of every agent; replaced whole by an update.
+        #[serde(deserialize_with = "crate::secret::unechoed_variables")]
         env_vars: BTreeMap<String, String>,
         /// Stored access to the git host.
         #[serde(deserialize_with = "crate::secret::unechoed")]

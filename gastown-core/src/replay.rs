@@ -129,6 +129,8 @@ pub struct Replay {
 #[derive(Debug)]
 struct Snapshot {
     number: u64,
+    /// The version of the history before it; another than `number` where a report was imported.
+    shows: u64,
     expected: usize,
     rows: Vec<Row>,
 }
@@ -176,6 +178,7 @@ impl Replay {
                 let record: SnapshotRecord = read(entry)?;
                 self.snapshot = Some(Snapshot {
                     number: record.number,
+                    shows: record.imported_from.unwrap_or(record.number),
                     expected: record.rows,
                     rows: Vec::new(),
                 });
@@ -253,9 +256,14 @@ impl Replay {
             self.snapshot = Some(snapshot);
             return Ok(());
         }
-        let Snapshot { number, rows, .. } = snapshot;
+        let Snapshot {
+            number,
+            shows,
+            rows,
+            ..
+        } = snapshot;
         let unrecorded = match self.town {
-            Some(_) => number.saturating_sub(self.version),
+            Some(_) => shows.saturating_sub(self.version),
             None => 0,
         };
         if self.town.is_some() && unrecorded == 0 {
@@ -480,14 +488,16 @@ fn commands_of(
     }
     let mut commands = Vec::new();
     let mut receipts = Vec::new();
-    for (command, receipt) in accepted {
+    for (place, (command, receipt)) in accepted.into_iter().enumerate() {
         let read = wire::command_from_value(command);
         let mut command = read.map_err(|problem| ReplayError::Unreadable {
             kind: HistoryKind::Command.as_str(),
             problem,
         })?;
         if let CommandKind::UpdateConfig(update) = &mut command.kind {
-            update.config = update.config.with_stand_ins();
+            update.config = update
+                .config
+                .with_stand_ins(&format!("tick {}, command {place}", record.number));
         }
         commands.push(command);
         receipts.push(receipt);

@@ -17,8 +17,9 @@
 //!
 //! # Guarantees
 //! - Secrets are out (I17): the row that has them is left out, their texts are masked wherever else
-//!   they stand, and so are the values of `env_vars`, credentials in URLs and the tokens of common
-//!   services ([`Masker`]).
+//!   they stand, and so are credentials in URLs and the tokens of common services ([`Masker`]).
+//! - The values of `env_vars` are masked, each distinct one by a mask of its own (`[redacted 1]`); what a
+//!   variable with the name of a credential (`API_KEY`, `DB_PASSWORD`) holds, also wherever else it stands.
 //! - What is masked is masked everywhere in the same way, so a report can be replayed:
 //!   [`Report::replay`] ends with the rows that the report holds.
 //!
@@ -32,7 +33,6 @@ mod hide;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use self::hide::Hider;
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::ids::TownId;
@@ -40,9 +40,10 @@ use crate::ids::TownId;
 use crate::mask::Masker;
 use crate::replay::{Replay, ReplayError, Replayed};
 use crate::store::{
-    ChangeSet, Commit, HistoryFilter, PastFilter, Row, Store, StoreError, StoredHistory,
+    ChangeSet, Commit, HistoryFilter, HistoryKind, PastFilter, Row, Store, StoreError,
+    StoredHistory,
 };
-use crate::tick::snapshot_entries;
+use crate::tick::import_entries;
 use crate::time::Timestamp;
 use crate::town::is_secret_row;
 
@@ -91,13 +92,16 @@ pub enum ExportError {
 }
 
 impl Report {
-    /// Reads everything of a town, of one moment, without its secrets.
+    /// Reads everything of a town without its secrets: rows and history of one version. Events and
+    /// effects come and go without raising it; they are read so that whatever was pending all the
+    /// while is there, and of an effect that is finished meanwhile the effect, its result, or both.
     ///
     /// # Errors
     /// [`ExportError`].
     pub async fn export(store: &dyn Store, town: &TownId) -> Result<Self, ExportError> {
         for _ in 0..TRIES_MAX {
             let loaded = store.load(town).await?;
+            let base = oldest_base(store, town).await?;
             let past = past_rows(store, town).await?;
             let secrets: Vec<Row> = loaded
                 .rows
@@ -105,19 +109,24 @@ impl Report {
                 .filter(|row| is_secret_row(&row.key))
                 .cloned()
                 .collect();
+            // Effects come first: one that is finished between the two is then there with its result,
+            // and done once more. The other way round both would be missing.
+            let effects = store.pending_effects(town).await?;
+            let events = store.pending_events(town, usize::MAX).await?;
             let rows = loaded.rows.into_iter().chain(past);
             let report = Report {
                 town: town.clone(),
                 version: loaded.version,
                 rows: rows.filter(|row| !is_secret_row(&row.key)).collect(),
-                events: store.pending_events(town, usize::MAX).await?,
-                effects: store.pending_effects(town).await?,
+                events,
+                effects,
                 history: history(store, town).await?,
             };
-            // Whatever was read before is of this version, if it still is.
-            if store.load(town).await?.version == report.version {
-                let hider = Hider::new(&secrets);
-                return form::hidden(&report, &hider).map_err(ExportError::Masked);
+            // Whatever was read before is of this version, if it still is, and if nothing was pruned.
+            let is_unchanged = store.load(town).await?.version == report.version
+                && oldest_base(store, town).await? == base;
+            if is_unchanged {
+                return form::hidden(&report, &secrets).map_err(ExportError::Masked);
             }
         }
         Err(ExportError::Busy {
@@ -135,7 +144,7 @@ impl Report {
     pub async fn import(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
         let mut history: Vec<_> = self.history.iter().map(|kept| kept.entry.clone()).collect();
         let working = self.rows.iter().filter(|row| row.working).cloned();
-        history.extend(snapshot_entries(1, now, working));
+        history.extend(import_entries(self.version, now, working));
         let commit = Commit {
             expected_version: 0,
             lease_token: None,
@@ -173,6 +182,17 @@ impl Report {
             self.rows.iter().cloned().partition(|row| row.working);
         replayed.first_difference(&working, &past)
     }
+}
+
+/// Where the oldest snapshot stands. Whatever prunes the history takes it.
+async fn oldest_base(store: &dyn Store, town: &TownId) -> Result<Option<u64>, StoreError> {
+    let oldest = HistoryFilter {
+        kind: Some(HistoryKind::Snapshot),
+        limit: 1,
+        ..HistoryFilter::default()
+    };
+    let page = store.history(town, oldest).await?;
+    Ok(page.first().map(|kept| kept.sequence))
 }
 
 async fn past_rows(store: &dyn Store, town: &TownId) -> Result<Vec<Row>, StoreError> {

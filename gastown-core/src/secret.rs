@@ -90,14 +90,31 @@ where
     T: serde::de::DeserializeOwned,
     D: Deserializer<'de>,
 {
+    let expected = "an object with the texts github_token and platform_integration_id";
+    read_unechoed(input, expected)
+}
+
+/// The same for the environment of agents.
+pub(crate) fn unechoed_variables<'de, T, D>(input: D) -> Result<T, D::Error>
+where
+    T: serde::de::DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    read_unechoed(input, "an object of texts by the names of variables")
+}
+
+fn read_unechoed<'de, T, D>(input: D, expected: &str) -> Result<T, D::Error>
+where
+    T: serde::de::DeserializeOwned,
+    D: Deserializer<'de>,
+{
     let value = Value::deserialize(input)?;
     // serde takes a list of the fields for the object.
     let read = value.is_object().then(|| T::deserialize(value));
     read.and_then(Result::ok).ok_or_else(|| {
-        D::Error::custom(
-            "expected an object with the texts github_token and platform_integration_id; what was \
-             given is not shown",
-        )
+        D::Error::custom(format_args!(
+            "expected {expected}; what was given is not shown"
+        ))
     })
 }
 

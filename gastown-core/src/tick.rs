@@ -8,7 +8,7 @@ use core::time::Duration;
 pub use self::record::snapshot_entries;
 pub(crate) use self::record::{
     CommandRecord, EventRecord, SnapshotRecord, SnapshotRowsRecord, TickRecord, effect_names,
-    recorded_actions, to_json,
+    import_entries, recorded_actions, to_json,
 };
 
 use crate::command::{Command, CommandError, Receipt};
@@ -50,6 +50,8 @@ pub struct Ticked {
     pub settled: Settled,
     /// What is to be committed.
     pub changes: ChangeSet,
+    /// The commands as they go into the record: without secrets that the town had already.
+    pub(crate) commands: Vec<Command>,
 }
 
 /// Runs one tick: observes the events, executes the commands, settles, and takes the changes.
@@ -65,17 +67,20 @@ pub fn tick(town: &mut Town, input: &TickInput<'_>) -> Ticked {
         .into_iter()
         .map(|event| town.observe(event, now))
         .collect();
-    let answers = input
-        .commands
-        .iter()
-        .map(|command| town.execute(command.clone(), now))
-        .collect();
+    let mut commands = Vec::new();
+    let mut answers = Vec::new();
+    for command in input.commands {
+        // Only now can it be told which of its secrets are new.
+        commands.push(command.without_known_secrets(&town.state().config));
+        answers.push(town.execute(command.clone(), now));
+    }
     let settled = settle(town, now);
     Ticked {
         observed,
         answers,
         settled,
         changes: town.take_changes(),
+        commands,
     }
 }
 

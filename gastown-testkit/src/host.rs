@@ -3,7 +3,7 @@
 
 use gastown_core::replay::is_recorded;
 use gastown_core::{
-    Commit, EffectKey, Event, Finish, HistoryFilter, HistoryKind, RecallError, Row, Store,
+    Command, Commit, EffectKey, Event, Finish, HistoryFilter, HistoryKind, RecallError, Row, Store,
     StoreError, TickInput, Town, recall, snapshot_entries, tick,
 };
 
@@ -32,7 +32,7 @@ pub struct Host<'a> {
     version: u64,
     loaded: bool,
     base: Option<Vec<Row>>,
-    commands: Vec<gastown_core::Command>,
+    commands: Vec<Command>,
     tell: &'a mut dyn FnMut(Acknowledged),
 }
 
@@ -164,6 +164,11 @@ impl<'a> Host<'a> {
         ids.into_iter()
             .for_each(|id| (self.tell)(Acknowledged::Appended(id)));
         Ok(())
+    }
+
+    /// A command comes in; the next tick executes it.
+    pub fn command(&mut self, command: Command) {
+        self.commands.push(command);
     }
 
     /// Something happens that no tick records: a host that writes a commit of its own. The town is

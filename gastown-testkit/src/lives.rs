@@ -101,6 +101,7 @@ pub async fn live(
         }
     }
     host.tick().await?;
+    settings(&mut host).await?;
     // A base that waits for its tick is written by one that has something to do.
     host.step(&Step::Sling {
         rig: 0,
@@ -109,6 +110,34 @@ pub async fn live(
     .await?;
     host.tick().await?;
     Ok(town)
+}
+
+/// A secret is set, given once more as it is, and replaced, also after a new start; and so is a
+/// value of the environment.
+#[allow(clippy::panic)]
+async fn settings(host: &mut Host<'_>) -> Result<(), StoreError> {
+    let given = [
+        ("one", "one", false),
+        ("one", "one", false),
+        ("two", "two", false),
+        ("three", "one", true),
+        ("three", "one", false),
+    ];
+    for (secret, value, starts_anew) in given {
+        if starts_anew {
+            host.reload(false).await?;
+        }
+        let config = json!({"github_cli_pat": format!("{SECRET}-{secret}"),
+            "env_vars": {"API_KEY": format!("in-the-environment-{value}")}});
+        let command =
+            json!({"type": "update_config", "caller": {"kind": "host"}, "config": config});
+        match wire::command_from_value(command) {
+            Ok(command) => host.command(command),
+            Err(error) => panic!("{error}"),
+        }
+        host.tick().await?;
+    }
+    Ok(())
 }
 
 /// A world with secrets, one of them in a title.

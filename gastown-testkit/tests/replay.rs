@@ -188,6 +188,28 @@ fn a_damaged_report_is_refused() {
     }
 }
 
+/// What no tick recorded is in the snapshot that an import leaves, so a replay goes on there.
+#[test]
+fn a_town_that_was_changed_beside_its_ticks_replays_where_it_is_imported() {
+    let (store, other) = (MemoryStore::new(), MemoryStore::new());
+    let mut ignore = |_: Acknowledged| {};
+    let mut host = block_on(Host::open(&store, World::new(Setup(0)), &mut ignore)).unwrap();
+    let sling = |depends_on| Step::Sling { rig: 1, depends_on };
+    block_on(host.step(&sling(0))).unwrap();
+    block_on(host.tick()).unwrap();
+    block_on(host.step_aside(&sling(0))).unwrap();
+    let town = host.town().id().clone();
+    let report = block_on(Report::export(&store, &town)).unwrap();
+    // What was done beside the ticks changed a bead, and no tick says how.
+    assert!(report.replay().is_err());
+
+    block_on(report.import(&other, replayed_at())).unwrap();
+    let imported = block_on(Report::export(&other, &town)).unwrap();
+    let replayed = imported.replay().unwrap();
+    assert_eq!((replayed.version, replayed.unrecorded), (1, 1));
+    assert_eq!(imported.first_difference(&replayed), None);
+}
+
 /// An effect that a crash left in the outbox is in the report, and finishing it goes on elsewhere.
 #[test]
 fn what_is_pending_travels_with_the_report() {

@@ -1,5 +1,6 @@
 //! Partial updates of settings (spec 1.9): absent is unchanged, null takes a value back.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 
@@ -14,11 +15,7 @@ use crate::secret::REDACTED;
 use crate::wire::{WireError, read_value};
 
 /// Where secrets stand in a configuration.
-const SECRET_PATHS: [&[&str]; 3] = [
-    &["github_cli_pat"],
-    &["llm_token"],
-    &["git_auth", "github_token"],
-];
+const SECRET_PATHS: [&str; 3] = ["github_cli_pat", "llm_token", "git_auth.github_token"];
 
 /// Settings that an update replaces whole.
 const REPLACED_WHOLE: &str = "env_vars";
@@ -86,26 +83,31 @@ patch! {
     RigConfigPatch of RigConfig
 }
 
-/// Stands for a secret of which only the redacted form was recorded.
-const STAND_IN: &str = "a secret that was not recorded";
-
 impl TownConfigPatch {
-    /// The same update, without secrets that came back masked: what is left of them in a record is
-    /// new.
-    pub(crate) fn without_unchanged_secrets(&self) -> Self {
+    /// The same update, without secrets that came back masked and those that the settings have
+    /// already: what is left of them in a record is new.
+    pub(crate) fn without_known_secrets(&self, config: &TownConfig) -> Self {
         let mut fields = self.0.clone();
         drop_masked(&mut fields);
+        let known = config.exposed_secrets();
+        each_secret(&mut fields, |inner, name, path| {
+            let given = inner.get(name).and_then(Value::as_str);
+            if given.is_some() && given == known.get(path).map(String::as_str) {
+                inner.remove(name);
+            }
+        });
         Self(fields)
     }
 
-    /// The update of a record, for a replay: a redacted secret in it was a new one.
-    pub(crate) fn with_stand_ins(&self) -> Self {
+    /// The update of a record, for a replay: a redacted secret in it was a new one, so each gets a
+    /// text that no other has. `place` says which command it is, of which tick.
+    pub(crate) fn with_stand_ins(&self, place: &str) -> Self {
         let mut fields = self.0.clone();
-        each_secret(&mut fields, |inner, name| {
+        each_secret(&mut fields, |inner, name, _| {
             if let Some(value) = inner.get_mut(name)
                 && value.as_str() == Some(REDACTED)
             {
-                *value = STAND_IN.into();
+                *value = format!("a secret that was not recorded ({place})").into();
             }
         });
         Self(fields)
@@ -183,17 +185,17 @@ fn merge(object: &mut Map<String, Value>, patch: &Map<String, Value>) {
     }
 }
 
-/// Calls `see` with each secret that the fields hold.
-fn each_secret(fields: &mut Map<String, Value>, see: impl Fn(&mut Map<String, Value>, &str)) {
+/// Calls `see` for each secret that the fields may hold: with the fields beside it, its name there
+/// and its path.
+fn each_secret(fields: &mut Map<String, Value>, see: impl Fn(&mut Map<String, Value>, &str, &str)) {
     for path in SECRET_PATHS {
-        match path {
-            [name] => see(fields, name),
-            [outer, name] => {
-                if let Some(Value::Object(inner)) = fields.get_mut(*outer) {
-                    see(inner, name);
+        match path.split_once('.') {
+            None => see(fields, path, path),
+            Some((outer, name)) => {
+                if let Some(Value::Object(inner)) = fields.get_mut(outer) {
+                    see(inner, name, path);
                 }
             }
-            _ => {}
         }
     }
 }
@@ -223,7 +225,7 @@ fn redacted(fields: &Map<String, Value>) -> Map<String, Value> {
 
 /// Drops secrets that come back masked: they keep the stored value.
 fn drop_masked(fields: &mut Map<String, Value>) {
-    each_secret(fields, |inner, name| {
+    each_secret(fields, |inner, name, _| {
         if inner
             .get(name)
             .and_then(Value::as_str)

@@ -133,8 +133,10 @@ fn read_row(object: &mut Map<String, Value>) -> Result<Row, WireError> {
     Ok(row)
 }
 
-/// The same report without secrets.
-pub(super) fn hidden(report: &Report, hider: &Hider) -> Result<Report, WireError> {
+/// The same report without secrets; `secrets` are the rows that hold them.
+pub(super) fn hidden(report: &Report, secrets: &[Row]) -> Result<Report, WireError> {
+    let texts = texts(report)?;
+    let hider = &Hider::new(secrets, texts.iter().map(String::as_str));
     let mut hidden = report.clone();
     for row in &mut hidden.rows {
         row.body = hider.hide(&row.body);
@@ -152,6 +154,27 @@ pub(super) fn hidden(report: &Report, hider: &Hider) -> Result<Report, WireError
     hidden.events = hide_all(&report.events, hider)?;
     hidden.effects = hide_all(&report.effects, hider)?;
     Ok(hidden)
+}
+
+/// All in a report that may hold a secret.
+fn texts(report: &Report) -> Result<Vec<String>, WireError> {
+    let mut texts: Vec<String> = report.rows.iter().map(|row| row.body.clone()).collect();
+    for kept in &report.history {
+        if kept.entry.kind == HistoryKind::SnapshotRows {
+            let record: SnapshotRowsRecord = wire::read_value(wire::parse(&kept.entry.body)?)?;
+            texts.extend(record.rows.into_iter().map(|row| row.body));
+        } else {
+            texts.push(kept.entry.body.clone());
+        }
+    }
+    texts.extend(report.events.iter().map(|event| to_json(event).to_string()));
+    texts.extend(
+        report
+            .effects
+            .iter()
+            .map(|effect| to_json(effect).to_string()),
+    );
+    Ok(texts)
 }
 
 /// The rows of a snapshot are JSON within JSON: each is taken out first.

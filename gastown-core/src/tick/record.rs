@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::{TickInput, Ticked};
 use crate::action::Action;
-use crate::command::{Command, CommandError, CommandKind, Receipt};
+use crate::command::{Command, CommandError, Receipt};
 use crate::event::Event;
 use crate::ids::EventId;
+use crate::mask::Masker;
 use crate::store::{HistoryEntry, HistoryKind, Row};
 use crate::time::Timestamp;
 use crate::town::is_secret_row;
@@ -78,6 +79,9 @@ pub(crate) struct SnapshotRecord {
     pub(crate) number: u64,
     /// How many rows follow.
     pub(crate) rows: usize,
+    /// The town came from a report: what it shows is this version of the history before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) imported_from: Option<u64>,
 }
 
 /// Some rows of a snapshot, or that a tick recalled.
@@ -121,7 +125,7 @@ pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>, took: Duration) ->
         entries.push(entry(HistoryKind::Event, input.now, &body));
     }
     let mut accepted: usize = 0;
-    for (command, answer) in input.commands.iter().zip(&ticked.answers) {
+    for (command, answer) in ticked.commands.iter().zip(&ticked.answers) {
         accepted = accepted.saturating_add(usize::from(answer.is_ok()));
         let record = command_record(command, answer, input.number);
         entries.push(entry(HistoryKind::Command, input.now, &to_json(&record)));
@@ -154,11 +158,10 @@ fn command_record(
     answer: &Result<Receipt, CommandError>,
     number: u64,
 ) -> CommandRecord {
-    let mut command = command.clone();
-    if let CommandKind::UpdateConfig(update) = &mut command.kind {
-        update.config = update.config.without_unchanged_secrets();
+    let mut shown = to_json(command);
+    if answer.is_err() {
+        only_names_of_settings(&mut shown);
     }
-    let mut shown = to_json(&command);
     if answer.is_err() && shown.to_string().len() > REFUSED_BYTES_MAX {
         shown = json!({"type": command.kind.type_name(), "caller": to_json(&command.caller)});
     }
@@ -166,7 +169,20 @@ fn command_record(
         number,
         command: shown,
         receipt: answer.as_ref().ok().map(to_json),
-        refused: answer.as_ref().err().map(ToString::to_string),
+        refused: answer
+            .as_ref()
+            .err()
+            .map(|error| Masker::default().mask(&error.to_string())),
+    }
+}
+
+/// Settings that were refused may hold a secret under a name or in a form in which nobody looks for
+/// one (I17).
+fn only_names_of_settings(command: &mut Value) {
+    if let Some(config) = command.get_mut("config")
+        && let Value::Object(fields) = config
+    {
+        *config = fields.keys().cloned().collect();
     }
 }
 
@@ -191,10 +207,29 @@ pub fn snapshot_entries(
     at: Timestamp,
     rows: impl IntoIterator<Item = Row>,
 ) -> Vec<HistoryEntry> {
+    base_entries(number, None, at, rows)
+}
+
+/// The snapshot of a town that begins anew at version 1 with the history that led to `version`.
+pub(crate) fn import_entries(
+    version: u64,
+    at: Timestamp,
+    rows: impl IntoIterator<Item = Row>,
+) -> Vec<HistoryEntry> {
+    base_entries(1, Some(version), at, rows)
+}
+
+fn base_entries(
+    number: u64,
+    imported_from: Option<u64>,
+    at: Timestamp,
+    rows: impl IntoIterator<Item = Row>,
+) -> Vec<HistoryEntry> {
     let (count, chunks) = chunks(rows);
     let first = SnapshotRecord {
         number,
         rows: count,
+        imported_from,
     };
     let mut entries = alloc::vec![entry(HistoryKind::Snapshot, at, &to_json(&first))];
     entries.extend(row_entries(number, at, false, chunks));
@@ -251,4 +286,77 @@ fn entry(kind: HistoryKind, at: Timestamp, body: &Value) -> HistoryEntry {
 /// Everything that goes through here has text keys and plain values, so writing it can't fail.
 pub(crate) fn to_json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+    use crate::config::TownConfig;
+    use crate::policy::Policy;
+    use crate::tick::tick;
+    use crate::town::Town;
+    use crate::wire::command_from_value;
+
+    /// The records of updates with these settings, one after the other, in one tick.
+    fn recorded(configs: &[Value]) -> Vec<Value> {
+        let id = "t1".parse().unwrap();
+        let mut town = Town::new(id, TownConfig::seed(), Policy::default());
+        let command = |config| {
+            let caller = json!({"kind": "host"});
+            let command = json!({"type": "update_config", "caller": caller, "config": config});
+            command_from_value(command).unwrap()
+        };
+        let commands: Vec<Command> = configs.iter().map(command).collect();
+        let input = TickInput {
+            number: 2,
+            now: Timestamp::from_millis(0),
+            loaded: false,
+            recalled: &[],
+            stored: &[],
+            local: &[],
+            commands: &commands,
+        };
+        let ticked = tick(&mut town, &input);
+        let entries = entries(&ticked, &input, Duration::ZERO);
+        entries
+            .iter()
+            .filter(|entry| entry.kind == HistoryKind::Command)
+            .map(|entry| serde_json::from_str(&entry.body).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_secret_that_is_known_already_is_not_recorded_again() {
+        let secret = |text: &str| json!({"llm_token": text, "git_auth": {"github_token": text}});
+        let settings = ["tok-one", "tok-one", "****-one", "tok-two"].map(secret);
+        let configs: Vec<Value> = recorded(&settings)
+            .iter()
+            .map(|record| record["command"]["config"].clone())
+            .collect();
+        let shown = secret("[redacted]");
+        let same = json!({"git_auth": {}});
+        assert_eq!(configs, [shown.clone(), same.clone(), same, shown]);
+    }
+
+    /// I17: what was refused may hold a secret where nobody looks for one.
+    #[test]
+    fn of_settings_that_were_refused_only_the_names_are_recorded() {
+        let secret = "hunter2-hunter2";
+        let settings = [
+            json!({"github_token": secret, "llm_token": "x"}),
+            json!({"env_vars": format!("API_KEY={secret}")}),
+            json!({"env_vars": {"API_KEY": {"is": secret}}}),
+        ];
+        let records = recorded(&settings);
+        for record in &records {
+            assert!(record["refused"].is_string(), "{record}");
+            assert!(!record.to_string().contains(secret), "{record}");
+        }
+        assert_eq!(
+            records[0]["command"]["config"],
+            json!(["github_token", "llm_token"])
+        );
+    }
 }
