@@ -131,6 +131,7 @@ fn run_inner(
         answers,
         settled,
         changes,
+        ..
     } = ticked;
     let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
     let mut ticked = Ticked {
