@@ -14,7 +14,7 @@ mod storage;
 mod ticking;
 mod watching;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use gastown_core::events::Heartbeat;
 use gastown_core::{AgentId, Effect, EffectKey, Event, Lease, Row, Timestamp, Town, TownId};
 use metrics::counter;
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use self::answers::{Call, Calls};
 use self::chores::Chores;
@@ -67,8 +67,8 @@ pub(crate) struct State {
     /// When the lease is extended.
     renew_at: Option<Timestamp>,
     frozen: Option<Arc<Broken>>,
-    /// Effects that run or wait for their place.
-    in_flight: BTreeSet<EffectKey>,
+    /// Effects that run or wait for their place, each with its task.
+    in_flight: BTreeMap<EffectKey, task::Id>,
     effects: JoinSet<(EffectKey, bool)>,
     /// What is done beside the ticks.
     chores: Chores,
@@ -78,8 +78,9 @@ pub(crate) struct State {
     local: Vec<Event>,
     /// Commands that wait for their tick.
     calls: Calls,
-    /// Sessions that ended; appended once what they said before is committed.
-    exits: Vec<Event>,
+    /// Sessions that ended, each with how many commands had come by then; appended once those are
+    /// committed.
+    exits: VecDeque<(u64, Event)>,
     /// The store's inbox is to be looked at.
     look: bool,
     looked_at: Option<Duration>,
@@ -108,7 +109,7 @@ impl Driver {
             counter!(telemetry::WAKEUPS).increment(1);
             let pause = match self.round_until_next(taken).await {
                 Ok(pause) => {
-                    self.state.failures = 0;
+                    self.after_success();
                     pause
                 }
                 Err(error) => self.after_failure(&error),
@@ -167,16 +168,25 @@ impl Driver {
     ) -> BTreeMap<AgentId, Heartbeat> {
         for item in items {
             match item {
-                Item::Command { command, reply } => {
-                    self.state.calls.push(command, Call::Host(reply));
+                Item::Command {
+                    command,
+                    reply,
+                    place,
+                } => {
+                    self.state.calls.push(command, Call::Host(reply), place);
                 }
-                Item::Tool { session, request } => {
+                Item::Tool {
+                    session,
+                    request,
+                    place,
+                } => {
                     let town = self.state.town.as_ref();
-                    self.state.calls.push_tool(town, &session, request);
+                    self.state.calls.push_tool(town, &session, request, place);
                 }
                 Item::Ended(kind) => {
                     let event = self.performer.workshop.event(*kind);
-                    self.state.exits.extend(event);
+                    let came = self.state.calls.came();
+                    self.state.exits.extend(event.map(|event| (came, event)));
                 }
                 Item::Look(look) => look(self.town()),
                 Item::Ask { effect, reply } => {

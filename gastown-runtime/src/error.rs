@@ -100,6 +100,12 @@ pub enum RuntimeError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// The store did not list its towns in time.
+    #[error("the store did not list its towns within {seconds} s")]
+    AwaitTowns {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// Facts could not be stored.
     #[error("could not append events to town {town}: {source}")]
     AppendEvents {

@@ -2,7 +2,8 @@
 //! a permit that ends the next sleep at once.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gastown_core::events::Heartbeat;
 use gastown_core::{AgentId, Command, Effect, EventKind, Receipt, SessionId, Town};
@@ -14,7 +15,7 @@ use crate::error::RuntimeError;
 use crate::output::ToolRequest;
 use crate::telemetry;
 
-/// How many commands and tool calls wait for one town; more are refused as busy.
+/// How many commands and tool calls of one town are not answered; more are refused as busy.
 pub(crate) const COMMANDS_WAITING_MAX: usize = 1_024;
 /// How many looks at one town wait; more are refused as busy.
 pub(crate) const LOOKS_WAITING_MAX: usize = 1_024;
@@ -28,11 +29,13 @@ pub(crate) enum Item {
     Command {
         command: Command,
         reply: oneshot::Sender<Result<Receipt, RuntimeError>>,
+        place: Place,
     },
     /// A command of an agent.
     Tool {
         session: SessionId,
         request: ToolRequest,
+        place: Place,
     },
     /// A session ended. It counts after what the session said before.
     Ended(Box<EventKind>),
@@ -43,6 +46,17 @@ pub(crate) enum Item {
         effect: Box<Effect>,
         reply: oneshot::Sender<Prepared>,
     },
+}
+
+/// The place of a command among those of its town that are not answered; free again when it is
+/// dropped.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        gauge!(telemetry::COMMANDS_WAITING).decrement(1.0);
+    }
 }
 
 /// Everything that waited.
@@ -60,7 +74,6 @@ pub(crate) struct Taken {
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
-    commands: usize,
     looks: usize,
     heartbeats: BTreeMap<AgentId, Heartbeat>,
     store_has_news: bool,
@@ -71,33 +84,37 @@ struct State {
 #[derive(Default)]
 pub(crate) struct Inbox {
     state: Mutex<State>,
+    /// Commands that are not answered, wherever they are.
+    commands: Arc<AtomicUsize>,
     wake: Notify,
 }
 
 impl Inbox {
-    /// Adds an item, or gives it back: there are too many, or the town is to end. Ends of
-    /// sessions and questions of effects are never too many: there is one of each at most. Ends
-    /// are taken even then: the last commit has them.
+    /// A place for a command, unless too many are not answered.
+    pub(crate) fn place(&self) -> Result<Place, RuntimeError> {
+        let one_more =
+            |count: usize| (count < COMMANDS_WAITING_MAX).then(|| count.saturating_add(1));
+        let counted = self
+            .commands
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        counted.map_err(|_| RuntimeError::TownBusy)?;
+        gauge!(telemetry::COMMANDS_WAITING).increment(1.0);
+        Ok(Place(Arc::clone(&self.commands)))
+    }
+
+    /// Adds an item, or gives it back: there are too many, or the town is to end. Commands have
+    /// their places, and ends of sessions and questions of effects are never too many: there is one
+    /// of each at most. Ends are taken even when the town is to end: the last commit has them.
     pub(crate) fn push(&self, item: Item) -> Result<(), Box<(Item, RuntimeError)>> {
         let mut state = self.state();
-        let full = match &item {
-            Item::Command { .. } | Item::Tool { .. } => state.commands >= COMMANDS_WAITING_MAX,
-            Item::Look(_) => state.looks >= LOOKS_WAITING_MAX,
-            Item::Ended(_) | Item::Ask { .. } => false,
-        };
         if state.closing && !matches!(item, Item::Ended(_)) {
             return Err(Box::new((item, RuntimeError::TownClosed)));
         }
-        if full {
-            return Err(Box::new((item, RuntimeError::TownBusy)));
-        }
-        match &item {
-            Item::Command { .. } | Item::Tool { .. } => {
-                state.commands = state.commands.saturating_add(1);
-                gauge!(telemetry::COMMANDS_WAITING).increment(1.0);
+        if matches!(item, Item::Look(_)) {
+            if state.looks >= LOOKS_WAITING_MAX {
+                return Err(Box::new((item, RuntimeError::TownBusy)));
             }
-            Item::Look(_) => state.looks = state.looks.saturating_add(1),
-            Item::Ended(_) | Item::Ask { .. } => {}
+            state.looks = state.looks.saturating_add(1);
         }
         state.items.push_back(item);
         drop(state);
@@ -152,8 +169,6 @@ impl Inbox {
     /// Takes everything; heartbeats only `with_heartbeats`.
     pub(crate) fn take(&self, with_heartbeats: bool) -> Taken {
         let mut state = self.state();
-        let commands = u32::try_from(std::mem::take(&mut state.commands)).unwrap_or(u32::MAX);
-        gauge!(telemetry::COMMANDS_WAITING).decrement(f64::from(commands));
         state.looks = 0;
         Taken {
             items: std::mem::take(&mut state.items),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use gastown_core::{Commit, Policy, StoreError, Town, TownConfig, TownId, snapshot_entries};
 use tokio::sync::{OnceCell, broadcast, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::driver::{Driver, State};
 use crate::effects::{EffectLimits, Performer, TownPlaces, Workshop};
@@ -175,7 +176,7 @@ impl Runner {
     /// Creates a town in the store unless it is there; returns whether it was created.
     ///
     /// # Errors
-    /// [`RuntimeError::OpenTown`].
+    /// [`RuntimeError::OpenTown`], or [`RuntimeError::AwaitStore`]: it may have been created.
     pub async fn create_town(
         &self,
         town_id: &TownId,
@@ -196,7 +197,8 @@ impl Runner {
             effects: Vec::new(),
             at: now,
         };
-        match self.workshop.store.commit(town_id, commit).await {
+        let committed = self.workshop.store.commit(town_id, commit);
+        match self.workshop.in_time(town_id, committed).await? {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict { .. }) => Ok(false),
             Err(source) => Err(RuntimeError::OpenTown {
@@ -223,10 +225,14 @@ impl Runner {
     /// can't be loaded is tried again and again, and shows it in its status.
     ///
     /// # Errors
-    /// [`RuntimeError::CheckTools`] or [`RuntimeError::ListTowns`].
+    /// [`RuntimeError::CheckTools`], [`RuntimeError::ListTowns`] or [`RuntimeError::AwaitTowns`].
     pub async fn open_all_towns(&self) -> Result<Vec<TownHandle>, RuntimeError> {
         self.check_tools().await?;
-        let towns = self.workshop.store.towns().await;
+        let deadline = self.settings.store_deadline;
+        let towns = timeout(deadline, self.workshop.store.towns()).await;
+        let towns = towns.map_err(|_| RuntimeError::AwaitTowns {
+            seconds: deadline.as_secs(),
+        })?;
         let towns = towns.map_err(|source| RuntimeError::ListTowns { source })?;
         let mut handles = Vec::new();
         for town_id in towns {
@@ -245,10 +251,12 @@ impl Runner {
     ///
     /// # Errors
     /// [`RuntimeError::CheckTools`] if agents can't run here, [`RuntimeError::OpenTown`] if it is
-    /// not in the store, [`RuntimeError::TownOpen`] if it runs here already.
+    /// not in the store, [`RuntimeError::AwaitStore`] if the store does not answer,
+    /// [`RuntimeError::TownOpen`] if it runs here already.
     pub async fn open_town(&self, town_id: &TownId) -> Result<TownHandle, RuntimeError> {
         self.check_tools().await?;
-        let there = self.workshop.store.rows(town_id, &[]).await;
+        let there = self.workshop.store.rows(town_id, &[]);
+        let there = self.workshop.in_time(town_id, there).await?;
         there.map_err(|source| RuntimeError::OpenTown {
             town: town_id.clone(),
             source,

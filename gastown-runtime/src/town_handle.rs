@@ -126,11 +126,16 @@ impl TownHandle {
     /// # Errors
     /// [`RuntimeError::RefuseCommand`] names the field and the reason;
     /// [`RuntimeError::UseStore`] if it could not be stored (its source says whether it may have
-    /// been all the same); [`RuntimeError::TownBusy`], [`RuntimeError::TownFrozen`] or
-    /// [`RuntimeError::TownClosed`].
+    /// been all the same) or [`RuntimeError::AwaitStore`] if the store did not say in time (it may
+    /// have been); [`RuntimeError::TownNotLoaded`], [`RuntimeError::TownBusy`],
+    /// [`RuntimeError::TownFrozen`] or [`RuntimeError::TownClosed`].
     pub async fn execute(&self, command: Command) -> Result<Receipt, RuntimeError> {
         let (reply, answer) = oneshot::channel();
-        let item = Item::Command { command, reply };
+        let item = Item::Command {
+            command,
+            reply,
+            place: self.inbox.place()?,
+        };
         self.inbox.push(item).map_err(|refused| refused.1)?;
         answer.await.unwrap_or(Err(RuntimeError::TownClosed))
     }
@@ -138,7 +143,7 @@ impl TownHandle {
     /// Reports a fact that the host saw now; it is durable when this returns.
     ///
     /// # Errors
-    /// [`RuntimeError::AppendEvents`].
+    /// [`RuntimeError::AppendEvents`], or [`RuntimeError::AwaitStore`]: it may have been stored.
     pub async fn report(&self, kind: EventKind) -> Result<(), RuntimeError> {
         let event = self.workshop.event(kind);
         self.append(event.into_iter().collect()).await
@@ -147,7 +152,7 @@ impl TownHandle {
     /// Reports a fact under an id of the host's: one that is reported again is ignored.
     ///
     /// # Errors
-    /// [`RuntimeError::AppendEvents`].
+    /// [`RuntimeError::AppendEvents`], or [`RuntimeError::AwaitStore`]: it may have been stored.
     pub async fn report_as(&self, id: EventId, kind: EventKind) -> Result<(), RuntimeError> {
         let event = Event {
             id,
@@ -162,15 +167,14 @@ impl TownHandle {
     /// ignored.
     ///
     /// # Errors
-    /// [`RuntimeError::AppendEvents`].
+    /// [`RuntimeError::AppendEvents`], or [`RuntimeError::AwaitStore`]: it may have been stored.
     pub async fn append(&self, events: Vec<Event>) -> Result<(), RuntimeError> {
         let appended = self.workshop.store.append_events(&self.town_id, events);
-        appended
-            .await
-            .map_err(|source| RuntimeError::AppendEvents {
-                town: self.town_id.clone(),
-                source,
-            })?;
+        let appended = self.workshop.in_time(&self.town_id, appended).await?;
+        appended.map_err(|source| RuntimeError::AppendEvents {
+            town: self.town_id.clone(),
+            source,
+        })?;
         self.inbox.store_has_news();
         Ok(())
     }
@@ -231,7 +235,7 @@ impl TownHandle {
     /// never was such a bead.
     ///
     /// # Errors
-    /// As [`TownHandle::inspect`], and [`RuntimeError::UseStore`].
+    /// As [`TownHandle::inspect`], and [`RuntimeError::UseStore`] or [`RuntimeError::AwaitStore`].
     pub async fn bead_view(&self, bead_id: &BeadId) -> Result<Option<BeadView>, RuntimeError> {
         let (now, id) = (self.now(), bead_id.clone());
         let look = move |town: &Town| BeadView::of(town, &id, now);
@@ -251,9 +255,9 @@ impl TownHandle {
             kind: "bead".into(),
             id: bead_id.to_string(),
         };
-        let store = &self.workshop.store;
-        let rows = store.rows(&self.town_id, &[key]).await;
-        let rows = rows.map_err(|source| self.store_error(source))?;
+        let keys = [key];
+        let rows = self.workshop.store.rows(&self.town_id, &keys);
+        let rows = self.read(rows).await?;
         let record = rows.first().map(|row| serde_json::from_str(&row.body));
         Ok(record.and_then(Result::ok))
     }
@@ -269,8 +273,8 @@ impl TownHandle {
                 limit: HISTORY_PAGE,
                 ..HistoryFilter::default()
             };
-            let page = self.workshop.store.history(&self.town_id, filter).await;
-            let page = page.map_err(|source| self.store_error(source))?;
+            let page = self.workshop.store.history(&self.town_id, filter);
+            let page = self.read(page).await?;
             let is_last = page.len() < HISTORY_PAGE;
             after = page.last().map(|stored| stored.sequence).or(after);
             for stored in page {
@@ -286,10 +290,14 @@ impl TownHandle {
         Ok(events.into())
     }
 
-    fn store_error(&self, source: StoreError) -> RuntimeError {
-        RuntimeError::UseStore {
+    async fn read<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, RuntimeError> {
+        let read = self.workshop.in_time(&self.town_id, operation).await?;
+        read.map_err(|source| RuntimeError::UseStore {
             town: self.town_id.clone(),
             source: Arc::new(source),
-        }
+        })
     }
 }

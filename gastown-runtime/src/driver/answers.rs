@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::error::RuntimeError;
+use crate::inbox::Place;
 use crate::output::{ToolReply, ToolRequest};
 
 /// How many commands one tick executes; the rest waits for the next.
@@ -52,7 +53,8 @@ impl Call {
 #[derive(Default)]
 pub(super) struct Calls {
     commands: VecDeque<Command>,
-    waiting: VecDeque<Call>,
+    waiting: VecDeque<(Call, Place)>,
+    came: u64,
 }
 
 impl Calls {
@@ -60,9 +62,21 @@ impl Calls {
         self.commands.is_empty()
     }
 
-    pub(super) fn push(&mut self, command: Command, call: Call) {
+    /// How many ever came.
+    pub(super) fn came(&self) -> u64 {
+        self.came
+    }
+
+    /// How many of them do not wait any more.
+    pub(super) fn went(&self) -> u64 {
+        let waiting = u64::try_from(self.commands.len()).unwrap_or(u64::MAX);
+        self.came.saturating_sub(waiting)
+    }
+
+    pub(super) fn push(&mut self, command: Command, call: Call, place: Place) {
         self.commands.push_back(command);
-        self.waiting.push_back(call);
+        self.waiting.push_back((call, place));
+        self.came = self.came.saturating_add(1);
     }
 
     /// Reads a tool call as a command of its agent, and refuses what is none.
@@ -71,6 +85,7 @@ impl Calls {
         town: Option<&Town>,
         session: &SessionId,
         request: ToolRequest,
+        place: Place,
     ) {
         let ToolRequest { name, input, reply } = request;
         let agent = town.and_then(|town| town.agent(&session.agent_id));
@@ -83,7 +98,7 @@ impl Calls {
             id: session.agent_id.clone(),
         };
         match wire::command_from_tool(&name, Value::Object(input), caller) {
-            Ok(command) => self.push(command, Call::Agent(reply)),
+            Ok(command) => self.push(command, Call::Agent(reply), place),
             Err(error) => reply.refuse(error.path, error.message),
         }
     }
@@ -99,9 +114,11 @@ impl Calls {
     pub(super) fn answer(&mut self, answers: Vec<Result<Receipt, CommandError>>) {
         for answer in answers {
             self.commands.pop_front();
-            let Some(call) = self.waiting.pop_front() else {
+            let Some((call, place)) = self.waiting.pop_front() else {
                 return;
             };
+            // Whoever is answered finds a place for the next command.
+            drop(place);
             match answer {
                 Ok(receipt) => call.accept(receipt),
                 Err(error) => call.refuse(error),
@@ -112,7 +129,8 @@ impl Calls {
     /// Answers everything that waits with an error.
     pub(super) fn fail_all(&mut self, error: &RuntimeError) {
         self.commands.clear();
-        for call in self.waiting.drain(..) {
+        for (call, place) in self.waiting.drain(..) {
+            drop(place);
             call.fail(error);
         }
     }
@@ -142,6 +160,7 @@ fn copy(error: &RuntimeError) -> RuntimeError {
         | RuntimeError::CheckTools { .. }
         | RuntimeError::OpenTown { .. }
         | RuntimeError::ListTowns { .. }
+        | RuntimeError::AwaitTowns { .. }
         | RuntimeError::ReadTown { .. }
         | RuntimeError::AppendEvents { .. }
         | RuntimeError::RefuseCommand(_)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gastown_core::StoreError;
+use gastown_core::{StoreError, check};
 use metrics::counter;
 use tokio::time::sleep;
 
@@ -109,11 +109,30 @@ impl Driver {
         pause
     }
 
+    /// After a round in which nothing failed: what failed before is over, also if nothing was to be
+    /// done that would show it.
+    pub(super) fn after_success(&mut self) {
+        self.state.failures = 0;
+        let failed = matches!(&*self.status.borrow(), TownStatus::Failing { .. });
+        if let Ok(town) = self.town()
+            && failed
+        {
+            self.status.send_replace(TownStatus::Running {
+                version: self.state.version,
+                violations: check(town, self.now()),
+                next_wakeup: self.state.wakeup,
+            });
+        }
+    }
+
     /// Sleeps until something comes or `pause` is over. After a failure only time helps, but what
     /// waits still is answered.
-    pub(super) async fn sleep(&self, pause: Duration) {
+    pub(super) async fn sleep(&mut self, pause: Duration) {
         tokio::select! {
+            biased;
             () = self.inbox.woken() => {}
+            // An effect that was cut off tells nobody else.
+            Some(ended) = self.state.effects.join_next() => self.note_effect(ended),
             () = sleep(pause) => {}
         }
     }

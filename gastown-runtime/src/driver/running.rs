@@ -1,6 +1,7 @@
 //! Effects that run beside the loop.
 
-use gastown_core::Effect;
+use gastown_core::{Effect, EffectKey};
+use tokio::task::JoinError;
 
 use super::Driver;
 
@@ -10,42 +11,46 @@ const START_AGENT: &str = "start_agent";
 impl Driver {
     /// Runs an effect that is committed, unless it is under way.
     pub(super) fn spawn(&mut self, effect: Effect) {
-        if !self.state.in_flight.insert(effect.key.clone()) {
+        if self.state.in_flight.contains_key(&effect.key) {
             return;
         }
         let performer = self.performer.clone();
-        self.state.effects.spawn(async move {
+        let key = effect.key.clone();
+        let task = self.state.effects.spawn(async move {
             let key = effect.key.clone();
             let finished = performer.perform(effect).await;
             // The loop has to hear of an effect that stays in the outbox, too.
             performer.inbox.store_has_news();
             (key, finished)
         });
+        self.state.in_flight.insert(key, task.id());
     }
 
     /// Takes note of effects that have ended.
     pub(super) fn collect_effects(&mut self) {
         while let Some(ended) = self.state.effects.try_join_next() {
-            match ended {
-                Ok((key, finished)) => {
-                    self.state.in_flight.remove(&key);
-                    if key.kind == START_AGENT {
-                        // The settings may have changed since it was asked for.
-                        self.renewals_are_due();
-                    }
-                    if !finished {
-                        self.look_at_outbox_later();
-                    }
+            self.note_effect(ended);
+        }
+    }
+
+    /// Takes note of an effect that has ended, be it by a fault of its adapter.
+    pub(super) fn note_effect(&mut self, ended: Result<(EffectKey, bool), JoinError>) {
+        match ended {
+            Ok((key, finished)) => {
+                self.state.in_flight.remove(&key);
+                if key.kind == START_AGENT {
+                    // The settings may have changed since it was asked for.
+                    self.renewals_are_due();
                 }
-                Err(error) => {
-                    // Which one it was can't be told: the outbox knows what is left.
-                    tracing::error!(town = %self.town_id, %error, "an effect was cut off");
+                if !finished {
                     self.look_at_outbox_later();
                 }
             }
-        }
-        if self.state.effects.is_empty() {
-            self.state.in_flight.clear();
+            Err(error) => {
+                tracing::error!(town = %self.town_id, %error, "an effect was cut off");
+                self.state.in_flight.retain(|_, task| *task != error.id());
+                self.look_at_outbox_later();
+            }
         }
     }
 

@@ -9,7 +9,6 @@ use gastown_core::{
     Commit, Effect, Event, HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, RecallError,
     Row, StoreError, StoredHistory, Timestamp, Town, recall,
 };
-use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::Driver;
@@ -302,17 +301,23 @@ impl Driver {
         Ok(())
     }
 
-    /// Appends the ends of sessions, now that what they said before is committed.
+    /// Appends the ends of sessions of which everything that they said before is committed.
     pub(super) async fn append_exits(&mut self) -> Result<(), RuntimeError> {
-        if self.state.exits.is_empty() || !self.state.calls.is_empty() {
+        let went = self.state.calls.went();
+        let exits = self.state.exits.iter();
+        let exits: Vec<_> = exits
+            .take_while(|(came, _)| *came <= went)
+            .map(|(_, event)| event.clone())
+            .collect();
+        if exits.is_empty() {
             return Ok(());
         }
+        let count = exits.len();
         let store = Arc::clone(&self.performer.workshop.store);
         // Appending is idempotent, so what fails is simply appended again.
-        let exits = self.state.exits.clone();
         self.in_time(store.append_events(&self.town_id, exits))
             .await?;
-        self.state.exits.clear();
+        self.state.exits.drain(..count);
         self.state.look = true;
         Ok(())
     }
@@ -347,16 +352,11 @@ impl Driver {
         &self,
         operation: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, RuntimeError> {
-        match timeout(self.settings.store_deadline, operation).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(source)) => Err(RuntimeError::UseStore {
-                town: self.town_id.clone(),
-                source: Arc::new(source),
-            }),
-            Err(_) => Err(RuntimeError::AwaitStore {
-                town: self.town_id.clone(),
-                seconds: self.settings.store_deadline.as_secs(),
-            }),
-        }
+        let workshop = &self.performer.workshop;
+        let done = workshop.in_time(&self.town_id, operation).await?;
+        done.map_err(|source| RuntimeError::UseStore {
+            town: self.town_id.clone(),
+            source: Arc::new(source),
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod closing;
+mod crowds;
 mod effects;
 mod eviction;
 mod fairness;
@@ -215,6 +216,54 @@ async fn a_store_that_hangs_does_not_hang_its_callers() {
     let error = bench.try_sling("Fix it", "r1").await.unwrap_err();
     assert!(matches!(error, RuntimeError::AwaitStore { .. }), "{error}");
     bench.sling("Again").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_named_to_whoever_asks_it_beside_the_loop() {
+    let bench = Bench::new().await;
+    bench.settled().await;
+    bench.store.hang_in(town_id());
+    let is_named = |error: RuntimeError| {
+        let named = matches!(error, RuntimeError::AwaitStore { .. });
+        assert!(named, "{error}");
+    };
+    let now = bench.now();
+    let gap = ObservationGap { from: now, to: now };
+    is_named(bench.handle.report(gap.into()).await.unwrap_err());
+    let nobody = "b-gone".parse().unwrap();
+    is_named(bench.handle.bead_view(&nobody).await.unwrap_err());
+    let (other, _) = bench.runner(Default::default());
+    is_named(other.open_town(&town_id()).await.unwrap_err());
+    let (config, policy) = (Default::default(), Default::default());
+    is_named(
+        other
+            .create_town(&town_id(), config, policy)
+            .await
+            .unwrap_err(),
+    );
+    let error = other.open_all_towns().await.unwrap_err();
+    assert!(matches!(error, RuntimeError::AwaitTowns { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_town_that_has_recovered_says_so_without_a_tick() {
+    let bench = Bench::new().await;
+    bench.settled().await;
+    let version = bench.version().await;
+    bench.store.refuse_leases(true);
+    let failing = |status: TownStatus| matches!(status, TownStatus::Failing { .. });
+    for _ in 0..600 {
+        sleep(Duration::from_secs(1)).await;
+        if failing(bench.handle.status()) {
+            break;
+        }
+    }
+    assert!(failing(bench.handle.status()));
+    // Before its lease has ended, so nothing is loaded anew.
+    bench.store.refuse_leases(false);
+    sleep(Duration::from_secs(10)).await;
+    assert!(!failing(bench.handle.status()));
+    assert_eq!(bench.version().await, version);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ use super::limits::{Limits, TownPlaces};
 use super::prepare::{Job, Prepared};
 use super::shares::SharedPlace;
 use crate::clock::Clock;
+use crate::error::RuntimeError;
 use crate::inbox::{Inbox, Item};
 use crate::ports::{Container, Notifier, PortError};
 use crate::supervisor::{StartOutcome, StopOutcome, Supervisor};
@@ -46,6 +47,7 @@ pub(crate) struct Workshop {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) deadline: Duration,
+    pub(crate) store_deadline: Duration,
     /// Where agents run; a heartbeat of another one ends a drain.
     pub(crate) container_instance: String,
     /// Agents run here and nowhere else, and end with this runner.
@@ -56,6 +58,19 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
+    /// Waits for the store, but not forever: a store that hangs must show.
+    pub(crate) async fn in_time<T>(
+        &self,
+        town_id: &TownId,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<Result<T, StoreError>, RuntimeError> {
+        let done = timeout(self.store_deadline, operation).await;
+        done.map_err(|_| RuntimeError::AwaitStore {
+            town: town_id.clone(),
+            seconds: self.store_deadline.as_secs(),
+        })
+    }
+
     /// An event of now, with an id of its own.
     pub(crate) fn event(&self, kind: EventKind) -> Option<Event> {
         let number = self.events_made.fetch_add(1, Ordering::Relaxed);

@@ -160,6 +160,7 @@ impl RunnerBuilder {
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             limits: Limits::new(&settings.effects),
             deadline: settings.effects.deadline,
+            store_deadline: settings.store_deadline,
             container_instance: self.container_instance.unwrap_or_else(|| nonce.clone()),
             owns_agents: self.owns_agents,
             event_prefix: format!("run-{nonce}"),

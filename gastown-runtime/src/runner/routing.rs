@@ -49,7 +49,19 @@ fn deliver(inbox: Option<&Inbox>, workshop: &Workshop, session: SessionId, kind:
                 request.reply.refuse(".", "the town does not run here");
                 return;
             };
-            let refused = inbox.push(Item::Tool { session, request }).err();
+            let place = match inbox.place() {
+                Ok(place) => place,
+                Err(error) => {
+                    request.reply.refuse(".", error.to_string());
+                    return;
+                }
+            };
+            let item = Item::Tool {
+                session,
+                request,
+                place,
+            };
+            let refused = inbox.push(item).err();
             if let Some(refused) = refused
                 && let (Item::Tool { request, .. }, error) = *refused
             {

@@ -10,6 +10,15 @@ use tokio::time::sleep;
 use super::bench::{Bench, town_id};
 
 impl Bench {
+    /// A convoy that needs a branch.
+    async fn sling_convoy(&self) {
+        let convoy = json!({
+            "rig_id": "r1", "title": "Parser", "tasks": [{"title": "lexer"}],
+            "merge_mode": "review-then-land", "staged": false,
+        });
+        self.command("sling_convoy", convoy).await;
+    }
+
     async fn outbox(&self) -> usize {
         let outbox = self.store.pending_effects(&town_id()).await.unwrap();
         outbox.len()
@@ -32,11 +41,7 @@ impl Bench {
 async fn past_its_deadline_an_effect_is_unknown_and_asked_for_again() {
     let bench = Bench::new().await;
     bench.forge.refuse_to_answer(true);
-    let convoy = json!({
-        "rig_id": "r1", "title": "Parser", "tasks": [{"title": "lexer"}],
-        "merge_mode": "review-then-land", "staged": false,
-    });
-    bench.command("sling_convoy", convoy).await;
+    bench.sling_convoy().await;
     let deadline = bench.settings.effects.deadline;
     sleep(deadline - Duration::from_secs(1)).await;
     assert_eq!(
@@ -92,4 +97,17 @@ async fn an_effect_whose_result_can_not_be_written_stays_and_runs_again_later() 
         .clone();
     assert_eq!((agent.session, agent.reported), (1, true));
     assert_eq!(bench.agents.running(), [session], "it ran already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_whose_adapter_panics_runs_again_while_others_still_run() {
+    let bench = Bench::new().await;
+    bench.agents.refuse_to_answer(true);
+    bench.sling("Fix it").await;
+    bench.agents.asked().await;
+    bench.forge.panic_once();
+    bench.sling_convoy().await;
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(bench.branch_outcomes().await, ["done"]);
+    assert_eq!(bench.forge.branches.load(Ordering::Relaxed), 2);
 }

@@ -15,7 +15,6 @@ const WELL: usize = 0;
 const OVERTAKE: usize = 1;
 const FAIL: usize = 2;
 const HANG: usize = 3;
-const DELAY: usize = 4;
 
 #[derive(Default)]
 struct Counts {
@@ -25,9 +24,9 @@ struct Counts {
     no_leases: AtomicBool,
     /// How many results are not taken from now on.
     finishes_to_fail: AtomicUsize,
-    /// The town whose commits never return.
+    /// The town of which nobody is told and to which nothing is written.
     hangs_in: std::sync::Mutex<Option<TownId>>,
-    /// How long a commit takes that is to take long.
+    /// How long each commit takes.
     delay: std::sync::Mutex<Duration>,
 }
 
@@ -83,15 +82,25 @@ impl Flaky {
         self.counts.next.store(HANG, Ordering::Relaxed);
     }
 
-    pub(super) fn delay_next_commit(&self, span: Duration) {
+    pub(super) fn delay_commits(&self, span: Duration) {
         *self.counts.delay.lock().unwrap() = span;
-        self.counts.next.store(DELAY, Ordering::Relaxed);
+    }
+
+    async fn may_answer(&self, town: &TownId) {
+        let hangs_in = self.counts.hangs_in.lock().unwrap().clone();
+        if hangs_in.as_ref() == Some(town) {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 #[async_trait]
 impl Store for Flaky {
     async fn towns(&self) -> Result<Vec<TownId>, StoreError> {
+        let hangs_in = self.counts.hangs_in.lock().unwrap().clone();
+        if let Some(town) = hangs_in {
+            self.may_answer(&town).await;
+        }
         self.inner.towns().await
     }
 
@@ -100,6 +109,7 @@ impl Store for Flaky {
     }
 
     async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError> {
+        self.may_answer(town).await;
         self.inner.rows(town, keys).await
     }
 
@@ -108,10 +118,9 @@ impl Store for Flaky {
     }
 
     async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError> {
-        let hangs_in = self.counts.hangs_in.lock().unwrap().clone();
-        if hangs_in.as_ref() == Some(town) {
-            std::future::pending::<()>().await;
-        }
+        self.may_answer(town).await;
+        let delay = *self.counts.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
         match self.counts.next.swap(WELL, Ordering::Relaxed) {
             OVERTAKE => {
                 let other = Commit {
@@ -124,10 +133,6 @@ impl Store for Flaky {
             }
             FAIL => return Err(broken("commit")),
             HANG => std::future::pending().await,
-            DELAY => {
-                let span = *self.counts.delay.lock().unwrap();
-                tokio::time::sleep(span).await;
-            }
             _ => {}
         }
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
@@ -135,6 +140,7 @@ impl Store for Flaky {
     }
 
     async fn append_events(&self, town: &TownId, events: Vec<Event>) -> Result<usize, StoreError> {
+        self.may_answer(town).await;
         self.inner.append_events(town, events).await
     }
 

@@ -111,7 +111,7 @@ async fn agents_end_when_a_commit_finds_that_another_host_has_their_town() {
     first.sling("Fix it").await;
     let session = first.at_work().await;
     // It hangs in a commit while its lease ends.
-    first.store.delay_next_commit(LEASE * 3);
+    first.store.delay_commits(LEASE * 3);
     let late = first.try_sling("Too late", "r1");
     let (late, second) = tokio::join!(late, async {
         let second = first.another_host().await;

@@ -48,6 +48,7 @@ impl Clock for TestClock {
 #[derive(Default)]
 pub(in crate::driver::tests) struct Willing {
     hangs: AtomicBool,
+    panics: AtomicBool,
     /// How often a branch was asked for.
     pub(in crate::driver::tests) branches: AtomicUsize,
 }
@@ -55,6 +56,10 @@ pub(in crate::driver::tests) struct Willing {
 impl Willing {
     pub(in crate::driver::tests) fn refuse_to_answer(&self, hangs: bool) {
         self.hangs.store(hangs, Ordering::Relaxed);
+    }
+
+    pub(in crate::driver::tests) fn panic_once(&self) {
+        self.panics.store(true, Ordering::Relaxed);
     }
 }
 
@@ -76,6 +81,8 @@ impl Forge for Willing {
 
     async fn create_branch(&self, _: CreateBranchRequest) -> Result<(), ForgeError> {
         self.branches.fetch_add(1, Ordering::Relaxed);
+        let panics = self.panics.swap(false, Ordering::Relaxed);
+        assert!(!panics, "an adapter with a fault");
         if self.hangs.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
