@@ -51,6 +51,14 @@ pub enum RuntimeError {
         /// The port.
         port: &'static str,
     },
+    /// A runner was to be built with a setting that no town could run with.
+    #[error("runner settings: {setting} {problem}")]
+    CheckSettings {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong, and what was expected.
+        problem: &'static str,
+    },
     /// Agents can't run here, so no town is opened: a tool that they need is missing.
     #[error("agents can't run here: {source}")]
     CheckTools {
@@ -59,7 +67,7 @@ pub enum RuntimeError {
         source: AgentRuntimeError,
     },
     /// A town could not be created or opened.
-    #[error("could not open town {town}: {source}")]
+    #[error("could not create or open town {town}: {source}")]
     OpenTown {
         /// The town.
         town: TownId,

@@ -53,4 +53,4 @@ pub use supervisor::{Phase, Sign, StartOutcome, StopOutcome, Supervisor, Supervi
 pub use telemetry::{METRICS, Metric, MetricKind, describe_metrics};
 pub use tick::{Broken, TickReport};
 pub use town_handle::{TownHandle, TownStatus};
-pub use view::{AgentView, BeadView, DryRun, EscalationView, RigView, TownView};
+pub use view::{AgentView, BeadView, DryRun, EscalationView, RigView, TownStatusView, TownView};

@@ -41,6 +41,9 @@ pub struct RunnerSettings {
     pub retry_max: Duration,
     /// How long effects that run may take when a town is closed.
     pub close_wait: Duration,
+    /// How long [`Runner::shutdown`] may take for all towns together, whatever their store and their
+    /// agents do; longer than a stop and a saving of work takes.
+    pub shutdown_deadline: Duration,
     /// How many effects run at once, and for how long.
     pub effects: EffectLimits,
     /// How long starts and stops of agents may take.
@@ -58,8 +61,28 @@ impl RunnerSettings {
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(30),
             close_wait: Duration::from_secs(10),
+            shutdown_deadline: Duration::from_secs(5 * 60),
             effects: EffectLimits::usual(),
             sessions: SupervisorSettings::usual(),
+        }
+    }
+
+    /// What no town could run with.
+    pub(crate) fn check(&self) -> Result<(), RuntimeError> {
+        let spans = [
+            ("lease_ttl", self.lease_ttl),
+            ("store_deadline", self.store_deadline),
+            ("retry_min", self.retry_min),
+            ("retry_max", self.retry_max),
+        ];
+        let zero = spans.into_iter().find(|(_, span)| span.is_zero());
+        let events = (self.events_per_tick_max == 0).then_some("events_per_tick_max");
+        match zero.map(|(name, _)| name).or(events) {
+            Some(setting) => Err(RuntimeError::CheckSettings {
+                setting,
+                problem: "is zero; expected more",
+            }),
+            None => Ok(()),
         }
     }
 
@@ -360,8 +383,7 @@ impl Runner {
     }
 
     /// What a SIGKILL does: nothing is closed, committed or given back.
-    #[cfg(test)]
-    pub(crate) fn kill_for_tests(&self) {
+    pub(crate) fn cut_off(&self) {
         let mut towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
         for town in std::mem::take(&mut *towns).into_values() {
             town.task.abort();
@@ -370,8 +392,9 @@ impl Runner {
 
     /// Closes all towns at once and ends: nothing more is taken, running effects finish within
     /// [`RunnerSettings::close_wait`] or stay in the outbox, what is known is committed, leases are
-    /// given back. Agents that [`RunnerBuilder::start`] runs are stopped then; others go on until
-    /// the host stops them. The next start finds out that they ended.
+    /// given back. What takes longer than [`RunnerSettings::shutdown_deadline`] is cut off, as by a
+    /// crash. Agents that [`RunnerBuilder::start`] runs are stopped then; others go on until the
+    /// host stops them. The next start finds out that they ended.
     pub async fn shutdown(self) {
         let towns: Vec<_> = {
             let towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
@@ -380,8 +403,18 @@ impl Runner {
         for town in &towns {
             town.inbox.close();
         }
-        for town in &towns {
-            self.until_ended(town).await;
+        let all_ended = async {
+            for town in &towns {
+                self.until_ended(town).await;
+            }
+        };
+        let deadline = self.settings.shutdown_deadline;
+        if timeout(deadline, all_ended).await.is_err() {
+            tracing::error!(
+                ?deadline,
+                "towns do not end in time; their loops are cut off"
+            );
+            self.cut_off();
         }
         if let Some(processes) = &self.processes {
             for session in processes.stop_all("the host ends").await {

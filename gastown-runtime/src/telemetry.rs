@@ -52,7 +52,7 @@ metrics_table! {
     EVENTS = "gastown_events_total", Counter, ["type", "outcome"], "events observed; outcome `changed` or `ignored`";
     COMMANDS = "gastown_commands_total", Counter, ["outcome"], "commands executed; outcome `accepted` or `refused`";
     ACTIONS = "gastown_actions_total", Counter, ["type", "rule"], "actions that the rules decided";
-    EFFECTS = "gastown_effects_total", Counter, ["kind", "outcome"], "effects that ended; outcome `done`, `failed`, `unknown`, `withdrawn` or `unfinished` (stays in the outbox)";
+    EFFECTS = "gastown_effects_total", Counter, ["kind", "outcome"], "effects that ended; outcome `done`, `failed`, `unknown`, `aborted`, `withdrawn` or `unfinished` (stays in the outbox)";
     VIOLATIONS = "gastown_violations_total", Counter, ["invariant"], "invariants that did not hold after a tick";
     FROZEN = "gastown_towns_frozen_total", Counter, [], "towns that stand still because the engine broke its own rules";
     CONFLICTS = "gastown_commit_conflicts_total", Counter, [], "commits that somebody else overtook";

@@ -8,6 +8,7 @@ use gastown_core::{
     BeadId, Command, Event, EventId, EventKind, Explanation, HistoryFilter, HistoryKind, Receipt,
     RowKey, StoreError, Timestamp, Town, TownId, Violation, explain,
 };
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -15,7 +16,7 @@ use crate::effects::Workshop;
 use crate::error::RuntimeError;
 use crate::inbox::{Inbox, Item};
 use crate::tick::{Broken, TickReport};
-use crate::view::{self, BeadView, DryRun, TownView};
+use crate::view::{self, BeadView, DryRun, TownStatusView, TownView};
 
 /// How many reports a watcher may be behind before it misses the oldest.
 pub(crate) const REPORTS_KEPT_MAX: usize = 256;
@@ -26,7 +27,8 @@ const HISTORY_PAGE: usize = 500;
 const HISTORY_PAGES_MAX: usize = 100;
 
 /// How a town fares.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 pub enum TownStatus {
     /// It is being loaded.
     Starting,
@@ -53,11 +55,16 @@ pub enum TownStatus {
     },
     /// The engine broke one of its own invariants; the town stands still until it is opened anew.
     Frozen {
-        /// What was broken, and by what.
+        /// What was broken, and by what; it is written without the evidence.
+        #[serde(serialize_with = "as_text")]
         broken: Arc<Broken>,
     },
     /// It has ended.
     Closed,
+}
+
+fn as_text<S: Serializer>(broken: &Arc<Broken>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(broken)
 }
 
 /// A town that runs. Cheap to clone.
@@ -204,7 +211,17 @@ impl TownHandle {
         self.workshop.clock.now()
     }
 
-    /// How the town fares, for people: what a host serves as its status page.
+    /// What a host serves as the status page of a town, also while the town can't be looked at:
+    /// frozen, failing, or driven by somebody else.
+    pub async fn town_status(&self) -> TownStatusView {
+        let town = self.overview().await.ok();
+        TownStatusView {
+            status: self.status(),
+            town,
+        }
+    }
+
+    /// How the town fares, for people.
     ///
     /// # Errors
     /// As [`TownHandle::inspect`].

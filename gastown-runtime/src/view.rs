@@ -12,6 +12,8 @@ use gastown_core::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::town_handle::TownStatus;
+
 /// How many of a bead's last events are shown.
 pub(crate) const EVENTS_SHOWN_MAX: usize = 100;
 
@@ -42,6 +44,16 @@ pub struct TownView {
     pub escalations: Vec<EscalationView>,
     /// Invariants that do not hold; the rules are about to heal them.
     pub violations: Vec<Violation>,
+}
+
+/// The status page of a town (spec 6.7).
+#[derive(Debug, Clone, Serialize)]
+pub struct TownStatusView {
+    /// What the town's loop does.
+    pub status: TownStatus,
+    /// How the town fares; none while it can't be looked at.
+    #[serde(flatten)]
+    pub town: Option<TownView>,
 }
 
 /// A rig, for people.

@@ -18,7 +18,7 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use gastown_core::{AgentStatus, BeadId, Caller, Command, TownId, wire};
-use gastown_runtime::{BeadView, DryRun, TownView};
+use gastown_runtime::{BeadView, DryRun, TownStatusView};
 use serde_json::{Value, json};
 
 use crate::auth::Identity;
@@ -55,10 +55,10 @@ async fn status(
     State(host): State<Host>,
     Path(town): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<TownView>, Failure> {
+) -> Result<Json<TownStatusView>, Failure> {
     let (town, identity) = enter(&host, &town, &headers)?;
     identity.sees_all_of(town.handle.town_id())?;
-    Ok(Json(town.handle.overview().await?))
+    Ok(Json(town.handle.town_status().await))
 }
 
 async fn dry_run(

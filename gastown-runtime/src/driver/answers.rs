@@ -157,6 +157,7 @@ fn copy(error: &RuntimeError) -> RuntimeError {
         | RuntimeError::RunGit(_)
         | RuntimeError::StopLeftovers { .. }
         | RuntimeError::BuildRunner { .. }
+        | RuntimeError::CheckSettings { .. }
         | RuntimeError::CheckTools { .. }
         | RuntimeError::OpenTown { .. }
         | RuntimeError::ListTowns { .. }

@@ -17,7 +17,7 @@ impl Driver {
     /// Ends the town: nothing more begins, what runs may finish, the rest stays in the outbox.
     pub(super) async fn close(mut self, taken: Taken) {
         self.state.calls.fail_all(&RuntimeError::TownClosed);
-        let heartbeats = self.sort_at_end(taken);
+        let mut heartbeats = self.sort_at_end(taken);
         self.keep_lease(self.settings.close_wait).await;
         if timeout(self.settings.close_wait, self.all_ended())
             .await
@@ -26,7 +26,7 @@ impl Driver {
             self.hand_back().await;
         }
         let ends = self.inbox.take(true);
-        self.sort_at_end(ends);
+        heartbeats.extend(self.sort_at_end(ends));
         self.state.look = true;
         let may_commit = self.state.frozen.is_none() && self.state.town.is_some();
         if may_commit {

@@ -417,6 +417,10 @@ async fn a_town_whose_engine_breaks_its_rules_stands_still_with_the_evidence() {
         panic!("{:?}", bench.handle.status());
     };
     assert!(broken.evidence.contains("Fix it") && broken.fault.is_some());
+    let page = serde_json::to_value(bench.handle.town_status().await).unwrap();
+    assert_eq!(page["status"]["state"], "frozen");
+    assert_eq!(page["status"]["broken"], broken.to_string());
+    assert_eq!(page.get("town_id"), None, "there is no town to look at");
     let error = bench
         .handle
         .inspect(|town| town.beads().count())

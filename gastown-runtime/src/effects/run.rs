@@ -157,7 +157,11 @@ impl Performer {
         match prepared {
             Prepared::Ready(job) => {
                 let kinds = self.measured(*job, effect).await;
-                *outcome = judge(&kinds);
+                *outcome = match &effect.kind {
+                    // Overtaken, and told by whatever overtook it.
+                    EffectKind::StartAgent(_) if kinds.is_empty() => "aborted",
+                    _ => judge(&kinds),
+                };
                 tracing::debug!(town = %self.town_id, key = %effect.key, ?kinds, "effect done");
                 let results = kinds.into_iter().filter_map(|kind| {
                     let event = self.workshop.event(kind)?;

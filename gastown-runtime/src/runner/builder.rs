@@ -100,7 +100,7 @@ impl RunnerBuilder {
     }
 
     /// Opens what is asked for and not given, and builds the runner: with `processes` a
-    /// [`ProcessRuntime`], whose agents end with the runner, and, where no forge was given, a
+    /// [`ProcessRuntime`], whose agents [`Runner::shutdown`] stops, and, where no forge was given, a
     /// [`GitForge`] in its directory. The lock on that directory keeps a second runner out, so a
     /// restart goes on at once under a name of its own, unless `holder` names another.
     ///
@@ -145,10 +145,19 @@ impl RunnerBuilder {
     /// Builds the runner from the ports that were given.
     ///
     /// # Errors
-    /// [`RuntimeError::BuildRunner`] names the port that is missing.
+    /// [`RuntimeError::BuildRunner`] names the port that is missing, and
+    /// [`RuntimeError::CheckSettings`] the setting that no town could run with; `processes` is one
+    /// without [`RunnerBuilder::start`].
     pub fn build(self) -> Result<Runner, RuntimeError> {
         let missing = |port: &'static str| RuntimeError::BuildRunner { port };
+        if self.processes.is_some() {
+            return Err(RuntimeError::CheckSettings {
+                setting: "processes",
+                problem: "takes `start` instead of `build`",
+            });
+        }
         let settings = Arc::new(self.settings.unwrap_or_else(RunnerSettings::usual));
+        settings.check()?;
         let agents = self.agents.ok_or_else(|| missing("agents"))?;
         let nonce = unique();
         let workshop = Arc::new(Workshop {

@@ -203,7 +203,7 @@ impl Bench {
 
     /// As [`Self::crash`]; these effects were committed before and not finished.
     pub(super) async fn crash_leaving(self, effects: Vec<Effect>) -> Self {
-        self.runner.kill_for_tests();
+        self.runner.cut_off();
         sleep(Duration::from_secs(60)).await;
         let Self { world, town, .. } = self;
         let loaded = world.store.load(&town).await.unwrap();

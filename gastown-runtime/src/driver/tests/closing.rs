@@ -6,7 +6,7 @@ use gastown_core::Store;
 use gastown_core::events::{ContainerReady, ExitStatus};
 use tokio::time::{sleep, timeout};
 
-use super::bench::{Bench, town_id};
+use super::bench::{Bench, World, town_id};
 use crate::error::RuntimeError;
 
 #[tokio::test(start_paused = true)]
@@ -129,4 +129,21 @@ async fn sessions_that_end_while_their_town_closes_are_on_record() {
         bench.exits(&session, ExitStatus::Failed).await;
     });
     assert_eq!(bench.pending_events().await, 1, "its end was dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_ends_in_time_whatever_its_store_does() {
+    let mut world = World::new();
+    world.settings.shutdown_deadline = Duration::from_secs(20);
+    let bench = Bench::in_world(world).await;
+    bench.settled().await;
+    bench.store.hang_in(town_id());
+    let handle = bench.handle.clone();
+    let stuck = tokio::spawn(async move { Bench::sling_through(&handle, "Stuck").await });
+    sleep(Duration::from_secs(1)).await;
+    let begin = tokio::time::Instant::now();
+    bench.shutdown().await;
+    assert_eq!(begin.elapsed().as_secs(), 20);
+    let error = stuck.await.unwrap().unwrap_err();
+    assert!(matches!(error, RuntimeError::TownClosed), "{error}");
 }

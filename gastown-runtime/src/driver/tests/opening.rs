@@ -1,6 +1,7 @@
 //! What is checked before a town runs (spec 6.3).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gastown_core::{BreakerState, Policy, TownConfig};
 use gastown_store_memory::MemoryStore;
@@ -8,7 +9,7 @@ use gastown_store_memory::MemoryStore;
 use super::bench::{Bench, World, town_id};
 use crate::error::RuntimeError;
 use crate::process::{CommandTemplate, ProcessSettings};
-use crate::runner::Runner;
+use crate::runner::{Runner, RunnerSettings};
 
 #[tokio::test(start_paused = true)]
 async fn missing_tools_are_named_before_anything_is_dispatched() {
@@ -80,4 +81,37 @@ async fn a_runtime_that_answers_no_questions_delays_an_opening_and_no_more() {
     let most = bench.settings.sessions.deliver_deadline * 2;
     assert!(begin.elapsed() <= most, "{:?}", begin.elapsed());
     bench.shutdown().await;
+}
+
+#[tokio::test]
+async fn settings_that_no_town_could_run_with_are_named() {
+    type Change = fn(&mut RunnerSettings);
+    let cases: [(&str, Change); 4] = [
+        ("events_per_tick_max", |settings| {
+            settings.events_per_tick_max = 0
+        }),
+        ("retry_max", |settings| settings.retry_max = Duration::ZERO),
+        ("lease_ttl", |settings| settings.lease_ttl = Duration::ZERO),
+        ("store_deadline", |settings| {
+            settings.store_deadline = Duration::ZERO
+        }),
+    ];
+    let world = World::new();
+    let builder = || {
+        Runner::builder()
+            .store(Arc::new(MemoryStore::new()))
+            .forge(world.forge.clone())
+            .agents(world.agents.clone())
+    };
+    for (name, change) in cases {
+        let mut settings = RunnerSettings::usual();
+        change(&mut settings);
+        let error = builder().settings(settings).build().unwrap_err();
+        let expected = format!("runner settings: {name} is zero; expected more");
+        assert_eq!(error.to_string(), expected);
+    }
+    let command = CommandTemplate::new(["true"]).unwrap();
+    let processes = ProcessSettings::new("/nowhere", command);
+    let error = builder().processes(processes).build().unwrap_err();
+    assert!(error.to_string().contains("`start`"), "{error}");
 }

@@ -1,8 +1,11 @@
-//! What a host shows of one bead (spec 6.7).
+//! What a host shows of a town and of one bead (spec 6.7).
+
+use std::time::Duration;
 
 use gastown_core::commands::CloseBead;
 use gastown_core::{BeadId, Caller, Command};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::bench::Bench;
 use crate::view::BeadView;
@@ -95,4 +98,27 @@ async fn a_bead_keeps_its_record_and_events_when_it_has_left_the_working_set() {
         .iter()
         .map(|event| event["at"].as_str().unwrap());
     assert!(times.is_sorted(), "oldest first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_shows_what_would_happen_and_changes_nothing() {
+    let bench = Bench::new().await;
+    bench.sling("Fix it").await;
+    bench.at_work().await;
+    // Its loop can't act, and its agent is silent for too long.
+    bench.store.refuse_leases(true);
+    sleep(Duration::from_secs(3_600)).await;
+    let version = bench.version().await;
+    let before = bench.handle.inspect(Clone::clone).await.unwrap();
+    let would = bench.handle.dry_run().await.unwrap();
+    assert!(!would.actions.is_empty());
+    assert_eq!(would.fault, None);
+    assert_eq!(bench.handle.dry_run().await.unwrap().actions, would.actions);
+    let after = bench.handle.inspect(Clone::clone).await.unwrap();
+    assert_eq!(after, before);
+    assert_eq!(bench.version().await, version);
+    assert_eq!(bench.agents.starts(), 1);
+    let page = serde_json::to_value(bench.handle.town_status().await).unwrap();
+    assert_eq!(page["status"]["state"], "failing");
+    assert_eq!(page["town_id"], "t1");
 }
