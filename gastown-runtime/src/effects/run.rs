@@ -157,10 +157,11 @@ impl Performer {
         match prepared {
             Prepared::Ready(job) => {
                 let kinds = self.measured(*job, effect).await;
-                *outcome = match &effect.kind {
-                    // Overtaken, and told by whatever overtook it.
-                    EffectKind::StartAgent(_) if kinds.is_empty() => "aborted",
-                    _ => judge(&kinds),
+                // A start that was overtaken is told by whatever overtook it.
+                let is_start = matches!(effect.kind, EffectKind::StartAgent(_));
+                *outcome = match is_start && kinds.is_empty() {
+                    true => "aborted",
+                    false => judge(&kinds),
                 };
                 tracing::debug!(town = %self.town_id, key = %effect.key, ?kinds, "effect done");
                 let results = kinds.into_iter().filter_map(|kind| {
