@@ -55,22 +55,24 @@ pub(crate) fn known(connection: &Connection, town: &TownId) -> Result<TownRecord
 }
 
 /// The towns that are there.
-pub(crate) fn towns(connection: &Connection) -> Result<Vec<TownId>, Failure> {
-    let mut statement = connection.prepare_cached(sql::TOWNS)?;
-    let mut rows = statement.query([])?;
-    let mut towns = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id: String = row.get(0)?;
-        let town = TownId::new(&id).map_err(|error| {
-            Failure::Damaged(Damaged::Value {
-                town: id.clone(),
-                what: "id",
-                problem: error.to_string(),
-            })
-        })?;
-        towns.push(town);
-    }
-    Ok(towns)
+pub(crate) fn towns(connection: &mut Connection) -> Result<Vec<TownId>, Failure> {
+    read(connection, |transaction| {
+        let mut statement = transaction.prepare_cached(sql::TOWNS)?;
+        let mut rows = statement.query([])?;
+        let mut towns = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            let town = TownId::new(&id).map_err(|error| {
+                Failure::Damaged(Damaged::Value {
+                    town: id.clone(),
+                    what: "id",
+                    problem: error.to_string(),
+                })
+            })?;
+            towns.push(town);
+        }
+        Ok(towns)
+    })
 }
 
 /// A stored number that is never negative.

@@ -80,6 +80,7 @@ fn a_schema_that_becomes_too_new_is_no_longer_written_or_read() {
     newer.execute_batch("PRAGMA user_version = 7").unwrap();
 
     let said = [
+        block_on(store.towns()).map(drop),
         block_on(store.load(&town())).map(drop),
         block_on(store.commit(&town(), commit(1))).map(drop),
         block_on(store.append_events(&town(), vec![event("e1")])).map(drop),

@@ -1,0 +1,146 @@
+//! A town is exported while its runner goes on.
+
+// Helpers of tests may stop a test.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_executor::block_on;
+use gastown_core::events::AgentGone;
+use gastown_core::report::Report;
+use gastown_core::{
+    Commit, Committed, Effect, EffectKey, Event, EventKind, Finish, HistoryFilter, Lease, Loaded,
+    PastFilter, Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
+};
+use gastown_store_memory::MemoryStore;
+use gastown_testkit::lives::{Then, live};
+use gastown_testkit::world::{Setup, Step};
+
+/// A store whose effects are finished right after either half of what is pending was read.
+struct Restless {
+    inner: MemoryStore,
+    is_done: AtomicBool,
+}
+
+impl Restless {
+    async fn perform(&self, town: &TownId) -> Result<(), StoreError> {
+        if self.is_done.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        for (n, effect) in self.inner.pending_effects(town).await?.iter().enumerate() {
+            let result = Event {
+                id: format!("result-{n}").parse().unwrap(),
+                at: Timestamp::MIN,
+                key: Some(effect.key.clone()),
+                kind: EventKind::AgentGone(AgentGone {
+                    agent_id: "a1".parse().unwrap(),
+                }),
+            };
+            self.inner
+                .finish_effect(
+                    town,
+                    &effect.key,
+                    Finish::Done,
+                    vec![result],
+                    Timestamp::MIN,
+                )
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for Restless {
+    async fn towns(&self) -> Result<Vec<TownId>, StoreError> {
+        self.inner.towns().await
+    }
+    async fn load(&self, town: &TownId) -> Result<Loaded, StoreError> {
+        self.inner.load(town).await
+    }
+    async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError> {
+        self.inner.rows(town, keys).await
+    }
+    async fn past_rows(&self, town: &TownId, filter: PastFilter) -> Result<Vec<Row>, StoreError> {
+        self.inner.past_rows(town, filter).await
+    }
+    async fn commit(&self, town: &TownId, commit: Commit) -> Result<Committed, StoreError> {
+        self.inner.commit(town, commit).await
+    }
+    async fn append_events(&self, town: &TownId, events: Vec<Event>) -> Result<usize, StoreError> {
+        self.inner.append_events(town, events).await
+    }
+    async fn pending_events(&self, town: &TownId, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let events = self.inner.pending_events(town, limit).await?;
+        self.perform(town).await?;
+        Ok(events)
+    }
+    async fn pending_effects(&self, town: &TownId) -> Result<Vec<Effect>, StoreError> {
+        let effects = self.inner.pending_effects(town).await?;
+        self.perform(town).await?;
+        Ok(effects)
+    }
+    async fn finish_effect(
+        &self,
+        town: &TownId,
+        key: &EffectKey,
+        finish: Finish,
+        results: Vec<Event>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner
+            .finish_effect(town, key, finish, results, now)
+            .await
+    }
+    async fn history(
+        &self,
+        town: &TownId,
+        filter: HistoryFilter,
+    ) -> Result<Vec<StoredHistory>, StoreError> {
+        self.inner.history(town, filter).await
+    }
+    async fn prune(&self, town: &TownId, before: Timestamp) -> Result<usize, StoreError> {
+        self.inner.prune(town, before).await
+    }
+    async fn lease(
+        &self,
+        town: &TownId,
+        holder: &str,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        self.inner.lease(town, holder, ttl, now).await
+    }
+    async fn release(&self, town: &TownId, holder: &str) -> Result<(), StoreError> {
+        self.inner.release(town, holder).await
+    }
+}
+
+/// P10 also of a copy: each effect that was committed is in it, or what came of it is.
+#[test]
+fn no_effect_is_lost_together_with_its_result() {
+    let inner = MemoryStore::new();
+    let steps = [(Step::Pass(1), Then::Tick)];
+    let town = block_on(live(&inner, Setup(0), &steps)).unwrap();
+    let asked = block_on(inner.pending_effects(&town)).unwrap();
+    assert!(
+        !asked.is_empty(),
+        "the town was to have asked for something"
+    );
+    let store = Restless {
+        inner,
+        is_done: AtomicBool::new(false),
+    };
+    let report = block_on(Report::export(&store, &town)).unwrap();
+    assert!(store.is_done.load(Ordering::SeqCst));
+    for effect in asked {
+        let is_there = report.effects.contains(&effect)
+            || report
+                .events
+                .iter()
+                .any(|event| event.key.as_ref() == Some(&effect.key));
+        assert!(is_there, "{} is lost", effect.key);
+    }
+}
