@@ -239,6 +239,7 @@ async fn people_reach_their_town_and_rig_and_nothing_else() {
     assert_eq!(status, StatusCode::OK);
     let view: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(view["rigs"].as_array().unwrap().len(), 2, "{view}");
+    assert_eq!(view["status"]["state"], "running", "{view}");
     let (status, text) = service.get(ANN, &path).await;
     let view: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(

@@ -25,6 +25,8 @@ enum Step {
     Hold(bool),
     /// The town is closed, and opened again.
     Withdraw,
+    /// The town is loaded anew, and what runs is taken over unless it is known.
+    Adopt,
     Wait(u64),
 }
 
@@ -40,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Exit),
         1 => any::<bool>().prop_map(Step::Hold),
         1 => Just(Step::Withdraw),
+        1 => Just(Step::Adopt),
         5 => (0_u64..12).prop_map(Step::Wait),
         1 => (900_u64..2_200).prop_map(Step::Wait),
     ]
@@ -59,11 +62,24 @@ fn script() -> impl Strategy<Value = Script> {
     })
 }
 
+/// Takes over what runs, as a host does that comes back.
+fn adopt(bench: &Bench) {
+    for session in bench.runtime.running() {
+        let session = session_id("t1", "a1", session);
+        bench.supervisor.adopt(&session, None);
+    }
+}
+
 /// Runs the steps, each start and stop in a task of its own, and checks what must always hold.
-async fn drive(steps: Vec<Step>, scripts: &[Script]) {
+/// An earlier host may have left a session.
+async fn drive(steps: Vec<Step>, scripts: &[Script], is_left: bool) {
     let bench = Arc::new(Bench::new(scripts));
     let town = session_id("t1", "a1", 0).town_id;
-    let mut session = 0;
+    let mut session = u64::from(is_left);
+    if is_left {
+        bench.runtime.leave(session);
+        adopt(&bench);
+    }
     let mut starts = tokio::task::JoinSet::new();
     let mut stops = tokio::task::JoinSet::new();
     let mut stops_hung = false;
@@ -107,6 +123,7 @@ async fn drive(steps: Vec<Step>, scripts: &[Script]) {
                 bench.supervisor.withdraw_starts(&town).await;
                 bench.supervisor.release(&town);
             }
+            Step::Adopt => adopt(&bench),
             Step::Wait(millis) => sleep(Duration::from_millis(millis)).await,
         }
         // Lets the tasks get as far as they can at this moment.
@@ -119,7 +136,11 @@ async fn drive(steps: Vec<Step>, scripts: &[Script]) {
     for stop in stops.join_all().await {
         assert!(stop == StopOutcome::Stopped || stops_hung, "{stop:?}");
     }
-    // Whatever runs now is known: the stop of the latest session leaves nothing behind.
+    check_what_is_left(&bench, session, &outcomes).await;
+}
+
+/// Whatever runs now is known: the stop of the latest session leaves nothing behind.
+async fn check_what_is_left(bench: &Bench, session: u64, outcomes: &[StartOutcome]) {
     let hangs = &bench.runtime.stop_hangs;
     hangs.store(false, Ordering::Relaxed);
     for tries in 0.. {
@@ -174,12 +195,13 @@ proptest! {
     fn no_order_of_starts_stops_exits_and_failures_makes_twins_or_orphans(
         steps in proptest::collection::vec(step(), 1..32),
         scripts in proptest::collection::vec(script(), 32),
+        is_left in any::<bool>(),
     ) {
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .unwrap()
-            .block_on(drive(steps, &scripts));
+            .block_on(drive(steps, &scripts, is_left));
     }
 }

@@ -50,6 +50,12 @@ impl Scripted {
         self.running.lock().unwrap().iter().copied().collect()
     }
 
+    /// A session that an earlier host started.
+    pub(super) fn leave(&self, session: u64) {
+        self.running.lock().unwrap().insert(session);
+        self.created.lock().unwrap().push(session);
+    }
+
     pub(super) fn end(&self, session: u64) {
         if self.running.lock().unwrap().remove(&session) {
             self.ended.lock().unwrap().push(session);
