@@ -106,8 +106,10 @@ fn is_sound(
         },
         WaitFor::Forge => demand(goes_on || asks_the_forge(bead), "a forge that nobody asks"),
         WaitFor::Person => demand(knows(town, bead), "a person whom nobody told"),
+        // One that ends at a time of its own is told to nobody.
         WaitFor::Condition => demand(
             goes_on
+                || wait.until.is_some_and(|until| until > now)
                 || town
                     .conditions()
                     .any(|condition| condition.told_at.is_some()),
