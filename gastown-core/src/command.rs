@@ -8,6 +8,8 @@ mod beads;
 mod check;
 mod convoys;
 mod data;
+mod delete;
+mod dependencies;
 mod escalations;
 mod issues;
 mod mail;

@@ -297,10 +297,12 @@ pub(crate) fn needs_refinery(town: &Town, mr: &Bead, settings: &Settings) -> boo
     let Some(review) = mr.review() else {
         return false;
     };
-    (settings.code_review && !is_reviewed(mr, settings))
-        || town.is_direct(mr, settings)
-        || town.in_review_and_merge_convoy(mr)
-        || review.is_landing()
+    // One under verification is left alone: its refinery has said its word (spec 3.4).
+    review.verify.is_none()
+        && ((settings.code_review && !is_reviewed(mr, settings))
+            || town.is_direct(mr, settings)
+            || town.in_review_and_merge_convoy(mr)
+            || review.is_landing())
 }
 
 /// Whether a refinery passed the head of an MR bead; any head with review_every_head off. A pass

@@ -9,6 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::bead::Bead;
 use crate::command::{Command, CommandKind};
 use crate::edge::{Edge, EdgeKind};
 use crate::ids::BeadId;
@@ -82,6 +83,12 @@ pub async fn recall(
     Ok(search.into_rows())
 }
 
+/// What a bead names as that which it was made for: its parent and its source.
+fn made_for(bead: &Bead) -> Vec<BeadId> {
+    let source = bead.review().map(|review| review.source.clone());
+    bead.parent_id.clone().into_iter().chain(source).collect()
+}
+
 /// What was found so far.
 struct Search<'a> {
     store: &'a dyn Store,
@@ -102,9 +109,7 @@ impl Search<'_> {
             match self.town.bead(id) {
                 Some(bead) if bead.is_live() => {}
                 Some(bead) => {
-                    let source = bead.review().map(|review| review.source.clone());
-                    let parents = bead.parent_id.clone().into_iter().chain(source);
-                    self.parents.insert(id.clone(), parents.collect());
+                    self.parents.insert(id.clone(), made_for(bead));
                     found.insert(id.clone());
                 }
                 None if self.parents.contains_key(id) => drop(found.insert(id.clone())),
@@ -122,9 +127,7 @@ impl Search<'_> {
         for row in self.store.rows(self.town.id(), &keys).await? {
             let bead = wire::parse(&row.body).and_then(wire::bead_from_value);
             let bead = bead.map_err(|problem| unreadable(&row, problem))?;
-            let source = bead.review().map(|review| review.source.clone());
-            let parents = bead.parent_id.clone().into_iter().chain(source);
-            self.parents.insert(bead.id.clone(), parents.collect());
+            self.parents.insert(bead.id.clone(), made_for(&bead));
             found.insert(bead.id);
             self.rows.insert(row.key.clone(), row);
         }

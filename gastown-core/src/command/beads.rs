@@ -8,11 +8,9 @@ use alloc::vec::Vec;
 use serde_json::json;
 
 use super::check::{self, limits};
-use super::convoys::cycle_error;
-use super::data::{DeleteBeads, Grant, ReopenBead, SetDependencies, UpdateBead};
+use super::data::{Grant, ReopenBead, UpdateBead};
 use super::{Actor, CommandError, Did, Executed, Refusal};
 use crate::bead::{Bead, BeadKind, BeadStatus, BeadType, Priority};
-use crate::edge::{Edge, EdgeKind};
 use crate::ids::{AgentId, BeadId, RigId};
 use crate::reason::{Reason, ReasonCode};
 use crate::review::ReviewOutcome;
@@ -293,114 +291,6 @@ impl Town {
             grant.dispatches
         )))
     }
-
-    pub(super) fn delete_beads(&mut self, delete: &DeleteBeads, actor: &Actor) -> Executed {
-        check::count("bead_ids", delete.bead_ids.len(), limits::DELETED_BEADS_MAX)?;
-        let mut named: BTreeSet<&BeadId> = BTreeSet::new();
-        let mut skipped = 0usize;
-        for id in delete.bead_ids.iter().collect::<BTreeSet<_>>() {
-            let may = self.bead_for("bead_ids", id, actor).is_ok();
-            if may && !self.reaches_another_rig(id, actor) {
-                named.insert(id);
-            } else {
-                skipped = skipped.saturating_add(1);
-            }
-        }
-        let doomed = self.with_descendants(named.into_iter().cloned().collect());
-        let mut convoys: BTreeSet<BeadId> = BTreeSet::new();
-        for id in &doomed {
-            if let Some(convoy) = self.convoy_of(id) {
-                convoys.insert(convoy.id.clone());
-            }
-            self.unhook_all(id);
-            self.note(id, actor, "deleted", json!({}));
-            self.remove_bead(id);
-        }
-        for convoy in convoys.difference(&doomed) {
-            self.recount(convoy, actor);
-        }
-        Ok(Did::text(format!(
-            "{} deleted, {skipped} skipped",
-            doomed.len()
-        )))
-    }
-
-    /// Whether something that was made for a bead is of another rig than the one that the caller may
-    /// act on.
-    fn reaches_another_rig(&self, id: &BeadId, actor: &Actor) -> bool {
-        let Some(own) = &actor.rig else {
-            return false;
-        };
-        let all = self.with_descendants([id.clone()].into());
-        let mut rigs = all.iter().filter_map(|id| self.rig_of_bead(self.bead(id)?));
-        rigs.any(|rig| rig != own)
-    }
-
-    /// Beads and all that were made for them.
-    fn with_descendants(&self, named: Vec<BeadId>) -> BTreeSet<BeadId> {
-        let mut all = BTreeSet::new();
-        let mut next = named;
-        while let Some(id) = next.pop() {
-            if all.contains(&id) {
-                continue;
-            }
-            next.extend(self.children_of(&id).iter().map(|child| child.id.clone()));
-            all.insert(id);
-        }
-        all
-    }
-
-    pub(super) fn set_dependencies(&mut self, set: &SetDependencies, actor: &Actor) -> Executed {
-        let id = &set.bead_id;
-        if Self::is_patrol_batch(self.live_bead_for("bead_id", id, actor)?) {
-            return Err(CommandError::invalid(
-                "bead_id",
-                "is a batch for the triage agent, which waits for nothing",
-            ));
-        }
-        self.check_depends_on(&set.depends_on, actor)?;
-        for blocker in &set.depends_on {
-            if let Some(cycle) = self.cycle_through(id, blocker) {
-                return Err(cycle_error("depends_on", &cycle));
-            }
-        }
-        let engine_made = self.engine_made_blockers(id);
-        let old: Vec<BeadId> = self
-            .depends_on(id, EdgeKind::Blocks)
-            .filter(|blocker| !engine_made.contains(blocker) && !set.depends_on.contains(blocker))
-            .cloned()
-            .collect();
-        for depends_on in old {
-            self.remove_edge(&Edge {
-                bead_id: id.clone(),
-                depends_on,
-                kind: EdgeKind::Blocks,
-            });
-        }
-        for blocker in &set.depends_on {
-            self.insert_edge(id, blocker, EdgeKind::Blocks);
-        }
-        self.look_again_at(id);
-        let detail = json!({"depends_on": set.depends_on});
-        self.note(id, actor, "dependencies", detail);
-        Ok(Did::text(format!(
-            "{id} waits for {} beads",
-            set.depends_on.len()
-        )))
-    }
-
-    /// What a bead waits for by the engine's own doing: a review for its live repairs, a step of a
-    /// molecule for the steps before it.
-    fn engine_made_blockers(&self, id: &BeadId) -> BTreeSet<BeadId> {
-        let repairs = self.repairs_of(id).into_iter();
-        let repairs = repairs.filter(|repair| repair.is_live());
-        let is_step = |bead: &&Bead| bead.work() == Some(&Work::MoleculeStep);
-        let molecule = self.bead(id).filter(is_step);
-        let molecule = molecule.and_then(|step| self.parent_of(step));
-        let steps = molecule.map_or_else(Vec::new, |molecule| self.children_of(molecule));
-        let steps = steps.into_iter().filter(is_step);
-        repairs.chain(steps).map(|bead| bead.id.clone()).collect()
-    }
 }
 
 /// What of an update counts as one: text, labels and priority (spec 1.10).
@@ -452,10 +342,10 @@ fn engine_keys(work: &Work) -> &'static [&'static str] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::testing::{executes, town};
 
-    const TOWN: &str = r#"
+    pub(in crate::command) const TOWN: &str = r#"
         rig r1
         rig r2
         agent a1 polecat working rig_id=r1 hook=b2 session=1
@@ -625,105 +515,6 @@ mod tests {
         "#);
     }
 
-    #[test]
-    fn delete_takes_descendants_edges_and_hooks_along() {
-        let only = |text: alloc::string::String| -> alloc::vec::Vec<alloc::string::String> {
-            text.lines()
-                .filter(|line| {
-                    line.contains("deleted") || line.contains(".hook") || line.contains(".type")
-                })
-                .map(Into::into)
-                .collect()
-        };
-        let text = executes(
-            TOWN,
-            r#"
-            {"type": "delete_beads", "caller": {"kind": "user", "id": "ann", "rig_id": "r2"}, "bead_ids": ["b2", "b9"]}
-            {"type": "delete_beads", "caller": {"kind": "user", "id": "ann", "rig_id": "r1"}, "bead_ids": ["b2", "m1", "b9", "b2"]}
-        "#,
-        );
-        insta::assert_snapshot!(only(text).join("\n"), @r#"
-        delete_beads []: 0 deleted, 2 skipped
-        delete_beads []: 3 deleted, 1 skipped
-          a1.hook: "b2" → -
-          b2.type: "issue" → -
-          b5.type: "issue" → -
-          m1 blocks b5.type: "blocks" → -
-          m1 tracks b3.type: "tracks" → -
-          m1.type: "merge_request" → -
-        "#);
-    }
-
-    #[test]
-    fn delete_keeps_the_totals_of_convoys_right() {
-        let convoy = "
-            rig r1
-            bead c1 convoy open convoy.total=2
-            bead b1 issue open rig_id=r1
-            bead b2 issue open rig_id=r1
-            edge b1 tracks c1
-            edge b2 tracks c1
-        ";
-        assert!(
-            executes(
-                convoy,
-                r#"{"type": "delete_beads", "caller": {"kind": "host"}, "bead_ids": ["b1"]}"#
-            )
-            .contains("c1.convoy.total: 2 → 1")
-        );
-    }
-
-    #[test]
-    fn dependencies_are_replaced_but_for_repairs() {
-        let edges = alloc::format!("{TOWN}\nedge m1 blocks b1\nedge b1 blocks b2");
-        insta::assert_snapshot!(executes(&edges, r#"
-            {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "m1", "depends_on": ["b2"]}
-            {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "b2", "depends_on": ["b1"]}
-            {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "b2", "depends_on": ["b2"]}
-            {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "b1", "depends_on": []}
-        "#), @r#"
-        set_dependencies []: m1 waits for 1 beads
-          m1 blocks b1.type: "blocks" → -
-          m1 blocks b2.type: - → "blocks"
-          m1.review.poll.due_now: false → true
-        refused Invalid: depends_on: these beads would wait for each other: b2, b1
-        refused Invalid: depends_on: these beads would wait for each other: b2
-        set_dependencies []: b1 waits for 0 beads
-          b1 blocks b2.type: "blocks" → -
-        "#);
-    }
-
-    #[test]
-    fn dependencies_of_a_triage_batch_are_refused() {
-        let town = alloc::format!(
-            r#"{TOWN}
-            bead t1 issue open rig_id=r1 created_by=patrol labels=["gt:triage"]"#
-        );
-        insta::assert_snapshot!(executes(&town, r#"
-            {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "t1", "depends_on": ["b1"]}
-        "#), @"refused Invalid: bead_id: is a batch for the triage agent, which waits for nothing");
-    }
-
-    /// A step is worked on through its molecule's bead.
-    #[test]
-    fn dependencies_may_not_close_a_cycle_through_a_molecule() {
-        let town = alloc::format!(
-            r#"{TOWN}
-            bead f1 molecule open parent_id=b5
-            bead s1 issue open labels=["gt:molecule-step"] parent_id=f1"#
-        );
-        insta::assert_snapshot!(executes(&town, r#"
-            {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "b5", "depends_on": ["s1"]}
-        "#), @"refused Invalid: depends_on: these beads would wait for each other: b5, s1, f1");
-    }
-
-    #[test]
-    fn dependencies_may_not_close_a_cycle_through_a_review() {
-        insta::assert_snapshot!(executes(TOWN, r#"
-            {"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "b5", "depends_on": ["b3"]}
-        "#), @"refused Invalid: depends_on: these beads would wait for each other: b5, b3, m1");
-    }
-
     /// What its refinery said is asked about no more: it is reviewed anew.
     #[test]
     fn reopened_reviews_are_no_longer_verified() {
@@ -738,54 +529,6 @@ mod tests {
             r#"{"type": "reopen_bead", "caller": {"kind": "mayor"}, "bead_id": "m1"}"#,
         );
         assert!(done.contains("m1.review.verify.tries: 1 → -"), "{done}");
-    }
-
-    #[test]
-    fn delete_by_a_caller_of_one_rig_spares_what_reaches_into_another() {
-        let town = "
-            rig r1
-            rig r2
-            bead b1 issue open rig_id=r1
-            bead b2 issue open rig_id=r2 parent_id=b1
-            bead b3 issue open rig_id=r1
-            edge b2 parent-child b1
-        ";
-        let done = executes(
-            town,
-            r#"{"type": "delete_beads", "caller": {"kind": "user", "id": "ann", "rig_id": "r1"}, "bead_ids": ["b1", "b3"]}"#,
-        );
-        assert!(
-            done.starts_with("delete_beads []: 1 deleted, 1 skipped"),
-            "{done}"
-        );
-        let all = executes(
-            town,
-            r#"{"type": "delete_beads", "caller": {"kind": "host"}, "bead_ids": ["b1", "b3"]}"#,
-        );
-        assert!(
-            all.starts_with("delete_beads []: 3 deleted, 0 skipped"),
-            "{all}"
-        );
-    }
-
-    #[test]
-    fn dependencies_of_a_step_keep_its_place_in_the_molecule() {
-        let town = r#"
-            rig r1
-            bead b1 issue open rig_id=r1
-            bead b8 issue open rig_id=r1
-            bead b9 issue open rig_id=r1
-            bead f1 molecule open rig_id=r1 parent_id=b1
-            bead s1 issue open rig_id=r1 labels=["gt:molecule-step"] parent_id=f1
-            bead s2 issue open rig_id=r1 labels=["gt:molecule-step"] parent_id=f1
-            edge s2 blocks s1
-            edge s2 blocks b9
-        "#;
-        insta::assert_snapshot!(executes(town, r#"{"type": "set_dependencies", "caller": {"kind": "mayor"}, "bead_id": "s2", "depends_on": ["b8"]}"#), @r#"
-        set_dependencies []: s2 waits for 1 beads
-          s2 blocks b8.type: - → "blocks"
-          s2 blocks b9.type: "blocks" → -
-        "#);
     }
 
     /// Text, labels and priority make a bead new; its data and its rig do not (spec 1.10).

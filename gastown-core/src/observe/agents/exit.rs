@@ -76,8 +76,9 @@ impl Town {
         self.edit_bead(hook, |bead| {
             bead.assignee = None;
             bead.dispatch_attempts = bead.dispatch_attempts.saturating_sub(1);
-            if let Some(note) = note {
-                append_note(bead.body.get_or_insert_with(String::new), note);
+            if let Some(note) = note
+                && append_note(bead.body.get_or_insert_with(String::new), note)
+            {
                 bead.updated_at = now;
             }
         });
@@ -139,15 +140,17 @@ impl Town {
 }
 
 /// Appends a note as far as a body may grow: an event can't be refused, and a bead that is evicted
-/// again and again must not outgrow what a store takes.
-fn append_note(body: &mut String, note: &str) {
+/// again and again must not outgrow what a store takes. Says whether anything was appended.
+fn append_note(body: &mut String, note: &str) -> bool {
     let gap = if body.is_empty() { "" } else { "\n\n" };
     let room = BODY_BYTES_MAX.saturating_sub(body.len().saturating_add(gap.len()));
     let note = cut_bytes(note, room.min(TEXT_BYTES_MAX));
-    if !note.is_empty() {
-        body.push_str(gap);
-        body.push_str(note);
+    if note.is_empty() {
+        return false;
     }
+    body.push_str(gap);
+    body.push_str(note);
+    true
 }
 
 #[cfg(test)]

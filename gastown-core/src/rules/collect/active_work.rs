@@ -120,6 +120,7 @@ mod tests {
             (r#"issue open rig_id=r1 labels=["gt:molecule-step"]"#, false),
             ("merge_request open rig_id=r1", true),
             (r#"merge_request open rig_id=r1 labels=["gt:held"]"#, false),
+            ("merge_request open rig_id=r1 review.verify.number=0", false),
             ("merge_request in_progress rig_id=r1", true),
             (
                 "merge_request in_progress rig_id=r1 review.verify.number=0",

@@ -35,8 +35,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 }
 
 fn is_mine(pass: &Pass<'_>, mr: &Bead) -> bool {
-    // One under verification is left alone: its refinery has said its word (spec 3.4).
-    mr.review().is_some_and(|review| review.verify.is_none())
+    mr.review().is_some()
         && mr.status == BeadStatus::Open
         && pass.town.holders(&mr.id).next().is_none()
         && needs_refinery(pass.town, mr, pass.review_settings(mr))
