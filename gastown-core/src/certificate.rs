@@ -35,7 +35,7 @@ pub(crate) fn certify(
     }
     let conditions = green.conditions.iter().map(|condition| CertifiedCondition {
         name: condition.name.to_string(),
-        value: condition.value.clone(),
+        value: condition.value.clone().into_owned(),
         head_sha: head_sha.clone(),
         // What the town itself knows is true at this moment.
         observed_at: condition.observed_at.unwrap_or(now),

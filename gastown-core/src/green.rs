@@ -11,6 +11,7 @@ mod town_facts;
 pub(crate) use self::forge_facts::{APPROVED_EARLIER, NO_CHECKS};
 pub(crate) use self::town_facts::PULL_REQUEST;
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -31,7 +32,7 @@ pub struct GreenCondition {
     /// Its name.
     pub name: &'static str,
     /// Its value, for a person.
-    pub value: String,
+    pub value: Cow<'static, str>,
     /// Whether it holds. What is unknown does not.
     pub holds: bool,
     /// When the forge was seen to say so; none for what the town itself knows, which is true now.
@@ -52,7 +53,7 @@ impl GreenCondition {
         name: &'static str,
         holds: bool,
         changed_by: WaitFor,
-        value: impl Into<String>,
+        value: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self {
             name,
@@ -71,7 +72,7 @@ impl GreenCondition {
         name: &'static str,
         holds: bool,
         changed_by: WaitFor,
-        value: impl Into<String>,
+        value: impl Into<Cow<'static, str>>,
         seen_at: Option<Timestamp>,
     ) -> Self {
         Self {

@@ -151,7 +151,7 @@ pub use tick::{TickInput, Ticked, snapshot_entries, tick};
 pub use time::{Timestamp, TimestampError};
 pub use town::{Lineage, Notice, Town, TownState, is_secret_row};
 pub use verdict::{Wait, WaitFor};
-pub use wakeup::next_wakeup;
+pub use wakeup::{Outlook, next_wakeup, outlook};
 pub use work::Work;
 
 /// Data of the actions, one struct per type (spec 2.3).

@@ -6,6 +6,7 @@ mod release;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
@@ -20,6 +21,7 @@ use crate::agent::{Agent, AgentStatus};
 use crate::bead::{Bead, BeadKind, CreatedBy};
 use crate::config::Settings;
 use crate::escalation::{Escalation, Severity};
+use crate::green::{Green, green};
 use crate::ids::{AgentId, BeadId, IdKind, NudgeId, RigId, engine_id};
 use crate::policy::Policy;
 use crate::reason::{Reason, ReasonCode};
@@ -58,6 +60,7 @@ pub(crate) struct Pass<'a> {
     deadlines: RefCell<BTreeSet<Timestamp>>,
     plan: RefCell<Plan>,
     looks: OnceCell<looks::Looks>,
+    greens: RefCell<BTreeMap<BeadId, Option<Rc<Green>>>>,
     sequence: Cell<u64>,
 }
 
@@ -76,6 +79,7 @@ impl<'a> Pass<'a> {
             deadlines: RefCell::default(),
             plan: RefCell::new(Plan::of(town)),
             looks: OnceCell::new(),
+            greens: RefCell::default(),
             sequence: Cell::new(town.state().sequence),
         }
     }
@@ -103,6 +107,18 @@ impl<'a> Pass<'a> {
     /// The values in force for an MR bead: those of its rig, known or inferred.
     pub(crate) fn review_settings(&self, mr: &Bead) -> &Settings {
         self.settings(self.town.rig_of_review(mr).map(|rig| &rig.id))
+    }
+
+    /// The verdict on a live review of a pull request; more than one rule asks for it.
+    pub(crate) fn green(&self, mr: &Bead) -> Option<Rc<Green>> {
+        if let Some(known) = self.greens.borrow().get(&mr.id) {
+            return known.clone();
+        }
+        let judged = green(self.town, mr, self.review_settings(mr)).map(Rc::new);
+        self.greens
+            .borrow_mut()
+            .insert(mr.id.clone(), judged.clone());
+        judged
     }
 
     // ---- time ----
@@ -135,9 +151,9 @@ impl<'a> Pass<'a> {
         self.stale(from, threshold)
     }
 
-    /// Deadlines that some comparison of this pass waits for.
-    pub(crate) fn deadlines(&self) -> BTreeSet<Timestamp> {
-        self.deadlines.borrow().clone()
+    /// The first deadline that some comparison of this pass waits for.
+    pub(crate) fn first_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.borrow().first().copied()
     }
 
     /// Whether an agent is *fresh*: hooked, and working or stalled, or heard of within
@@ -424,7 +440,7 @@ mod tests {
         let minute = Duration::from_secs(60);
         let last = Pass::new(&town, Timestamp::MAX);
         assert_eq!(last.stale(Timestamp::MAX, minute), Due::At(Timestamp::MAX));
-        assert!(last.deadlines().is_empty(), "no wake-up comes after it");
+        assert_eq!(last.first_deadline(), None, "no wake-up comes after it");
         assert_eq!(last.stale(at("0s"), minute), Due::Now);
         let before = Pass::new(&town, at("0s"));
         assert_eq!(before.stale(at("-1m"), minute), Due::At(at("1ms")));

@@ -1,5 +1,6 @@
 //! The port to storage (spec 6.1). The town is the unit of consistency.
 
+mod body;
 mod limits;
 
 use alloc::boxed::Box;

@@ -14,6 +14,7 @@ mod rows;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde_json::{Value, json};
@@ -98,7 +99,8 @@ pub struct Town {
     lineages: BTreeMap<BeadId, Lineage>,
     rigs: BTreeMap<RigId, Rig>,
     agents: BTreeMap<AgentId, Agent>,
-    beads: BTreeMap<BeadId, Bead>,
+    /// Shared with copies of the town until one of them changes a bead.
+    beads: BTreeMap<BeadId, Arc<Bead>>,
     edges: BTreeSet<Edge>,
     nudges: BTreeMap<NudgeId, Nudge>,
     index: Index,
@@ -205,17 +207,17 @@ impl Town {
     /// One bead.
     #[must_use]
     pub fn bead(&self, id: &BeadId) -> Option<&Bead> {
-        self.beads.get(id)
+        self.beads.get(id).map(|bead| &**bead)
     }
 
     /// All beads, by id.
     pub fn beads(&self) -> impl Iterator<Item = &Bead> {
-        self.beads.values()
+        self.beads.values().map(|bead| &**bead)
     }
 
     /// Live beads by priority (critical first), then age, then id (spec 3).
     pub fn live_beads(&self) -> impl Iterator<Item = &Bead> {
-        self.index.live().filter_map(|id| self.beads.get(id))
+        self.index.live().filter_map(|id| self.bead(id))
     }
 
     /// One agent.
@@ -301,8 +303,9 @@ impl Town {
         id: &BeadId,
         edit: impl FnOnce(&mut Bead) -> R,
     ) -> Option<R> {
-        let bead = self.beads.get_mut(id)?;
-        self.changes.touch_bead(id, Some(bead));
+        let shared = self.beads.get_mut(id)?;
+        self.changes.touch_bead(id, Some(shared));
+        let bead = Arc::make_mut(shared);
         self.index.remove_bead(bead);
         let result = edit(bead);
         self.index.insert_bead(bead);
@@ -350,7 +353,7 @@ impl Town {
         }
         self.changes.touch_bead(&bead.id, old);
         self.index.insert_bead(&bead);
-        self.beads.insert(bead.id.clone(), bead);
+        self.beads.insert(bead.id.clone(), Arc::new(bead));
     }
 
     pub(crate) fn insert_agent(&mut self, agent: Agent) {
@@ -415,14 +418,15 @@ impl Town {
     }
 
     /// Removes a bead with its edges.
-    pub(crate) fn remove_bead(&mut self, id: &BeadId) -> Option<Bead> {
-        let bead = self.beads.remove(id)?;
+    pub(crate) fn remove_bead(&mut self, id: &BeadId) {
+        let Some(bead) = self.beads.remove(id) else {
+            return;
+        };
         self.index.remove_bead(&bead);
         self.changes.touch_bead(id, Some(&bead));
         for edge in self.edges_at(id) {
             self.remove_edge(&edge);
         }
-        Some(bead)
     }
 
     /// Moves a bead to another status and stamps what a change of status stamps.

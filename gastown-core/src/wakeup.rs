@@ -8,6 +8,44 @@ use crate::reconcile::decide;
 use crate::time::Timestamp;
 use crate::town::Town;
 
+/// What a town does now, or, where nothing is due, when it will.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outlook {
+    /// What [`crate::reconcile`] decides now; never empty.
+    Due(Vec<Action>),
+    /// The town is at rest.
+    Rest {
+        /// What [`next_wakeup`] gives: after the time of asking; none when only an event can change
+        /// anything.
+        until: Option<Timestamp>,
+    },
+}
+
+/// [`crate::reconcile`] and [`next_wakeup`] in one, for loops of a host's own: a town at rest is
+/// evaluated once instead of twice.
+///
+/// ```
+/// use gastown_core::{Outlook, Policy, Timestamp, Town, TownConfig, TownId, outlook};
+/// let town = Town::new(TownId::new("t1")?, TownConfig::seed(), Policy::default());
+/// let now: Timestamp = "2026-04-04T12:00:00Z".parse()?;
+/// assert!(matches!(outlook(&town, now), Outlook::Rest { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn outlook(town: &Town, now: Timestamp) -> Outlook {
+    let pass = Pass::new(town, now);
+    let due = decide(&pass);
+    if due.is_empty() {
+        let until = pass.first_deadline();
+        let until = until.and_then(|at| next_decision(town, at));
+        Outlook::Rest {
+            until: until.map(|(at, _)| at),
+        }
+    } else {
+        Outlook::Due(due)
+    }
+}
+
 /// The next time at which something is due if no event comes; none when only an event can change
 /// anything. For a town with something due now: `now`.
 ///
@@ -29,6 +67,6 @@ pub(crate) fn next_decision(town: &Town, now: Timestamp) -> Option<(Timestamp, V
             return Some((at, due));
         }
         // Deadlines lie after `at`, and there are finitely many, so this ends.
-        at = pass.deadlines().into_iter().next()?;
+        at = pass.first_deadline()?;
     }
 }

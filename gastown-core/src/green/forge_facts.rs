@@ -1,5 +1,6 @@
 //! The conditions of *green* that the forge was seen to say. What was not seen does not hold.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -71,11 +72,11 @@ fn since(name: &str, mr: &Bead, review: &Review) -> Option<Timestamp> {
 }
 
 /// Whether it holds, who can change it, and its value.
-type Fact = (bool, WaitFor, String);
+type Fact = (bool, WaitFor, Cow<'static, str>);
 
 fn head(review: &Review, seen: &Observation) -> Fact {
     let same = review.head_sha.as_ref() == Some(&seen.head_sha);
-    (same, WaitFor::Forge, seen.head_sha.clone())
+    (same, WaitFor::Forge, seen.head_sha.clone().into())
 }
 
 fn state(seen: &Observation) -> Fact {
@@ -99,7 +100,7 @@ fn identity(town: &Town, mr: &Bead, review: &Review) -> Fact {
             WaitFor::Person,
             "the pull request of this review".into(),
         ),
-        Some(problem) => (false, WaitFor::Person, problem),
+        Some(problem) => (false, WaitFor::Person, problem.into()),
     }
 }
 
@@ -160,7 +161,11 @@ fn threads(said: &Feedback) -> Fact {
         );
     }
     let open = said.unresolved_threads;
-    (open == 0, WaitFor::Person, format!("{open} unresolved"))
+    (
+        open == 0,
+        WaitFor::Person,
+        format!("{open} unresolved").into(),
+    )
 }
 
 /// The checks of the head that was seen.
@@ -178,18 +183,18 @@ fn checks(
     }
     if checks.state == ChecksState::Failing || !checks.failing.is_empty() {
         let value = format!("failing: {}", names(&checks.failing));
-        return Some((false, WaitFor::Person, value));
+        return Some((false, WaitFor::Person, value.into()));
     }
     if !checks.required_missing.is_empty() {
         let value = format!(
             "required, not reported: {}",
             names(&checks.required_missing)
         );
-        return Some((false, WaitFor::Forge, value));
+        return Some((false, WaitFor::Forge, value.into()));
     }
     if checks.state == ChecksState::Pending || !checks.pending.is_empty() {
         let value = format!("pending: {}", names(&checks.pending));
-        return Some((false, WaitFor::Forge, value));
+        return Some((false, WaitFor::Forge, value.into()));
     }
     Some(match checks.state {
         ChecksState::None => no_checks(town, mr, review, seen, settings),

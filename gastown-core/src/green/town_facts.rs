@@ -1,7 +1,8 @@
 //! The conditions of *green* that the town knows by itself. They are true at the moment of asking.
 
+use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::GreenCondition;
@@ -41,7 +42,9 @@ pub(super) fn conditions(
 
 fn rig(town: &Town, mr: &Bead) -> GreenCondition {
     let rig = town.rig_of_review(mr);
-    let value = rig.map_or("no rig is known for it", |rig| rig.id.as_str());
+    let value = rig.map_or(Cow::Borrowed("no rig is known for it"), |rig| {
+        rig.id.to_string().into()
+    });
     GreenCondition::town("rig", rig.is_some(), WaitFor::Person, value)
 }
 
@@ -51,7 +54,7 @@ fn pull_request(town: &Town, mr: &Bead, review: &Review) -> GreenCondition {
     let known = town.rig_of_review(mr).and_then(|rig| rig.repository());
     let named = Repository::of_pr_url(url).map(|(repository, _)| repository);
     let value =
-        |holds, text: String| GreenCondition::town(PULL_REQUEST, holds, WaitFor::Person, text);
+        |holds, text| GreenCondition::town(PULL_REQUEST, holds, WaitFor::Person, Cow::Owned(text));
     if named.is_none() || named != known {
         return value(false, format!("{url} is not of the rig's repository"));
     }
@@ -98,9 +101,9 @@ fn source(town: &Town, mr: &Bead, review: &Review) -> GreenCondition {
     let id = town.source_of(mr).unwrap_or(&review.source);
     let status = town.bead(id).map(|source| source.status);
     let (holds, value) = match status {
-        None => (false, "missing".to_string()),
-        Some(status) if review.is_landing() => (!status.is_terminal(), "a convoy to land".into()),
-        Some(status) => (status == BeadStatus::InReview, status.as_str().to_string()),
+        None => (false, "missing"),
+        Some(status) if review.is_landing() => (!status.is_terminal(), "a convoy to land"),
+        Some(status) => (status == BeadStatus::InReview, status.as_str()),
     };
     GreenCondition::town("source", holds, WaitFor::Bead, value)
         .of(id)
@@ -139,8 +142,8 @@ fn auto_merge(settings: &Settings) -> GreenCondition {
 
 fn delay(settings: &Settings) -> GreenCondition {
     let (holds, value) = match settings.auto_merge_delay {
-        AutoMergeDelay::Never => (false, "never; people merge".to_string()),
-        AutoMergeDelay::After(span) => (true, format!("{} s", span.as_secs())),
+        AutoMergeDelay::Never => (false, Cow::Borrowed("never; people merge")),
+        AutoMergeDelay::After(span) => (true, format!("{} s", span.as_secs()).into()),
     };
     GreenCondition::town("delay", holds, WaitFor::Person, value)
 }
@@ -165,9 +168,9 @@ fn reviewed(mr: &Bead, review: &Review, settings: &Settings) -> GreenCondition {
             .unwrap_or("a head that it did not name")
     });
     let value = match (holds, passed) {
-        (true, Some(head)) => format!("a refinery passed {head}"),
-        (_, Some(head)) => format!("a refinery passed {head}, not this head"),
-        (_, None) => "no refinery has passed it".to_string(),
+        (true, Some(head)) => Cow::Owned(format!("a refinery passed {head}")),
+        (_, Some(head)) => format!("a refinery passed {head}, not this head").into(),
+        (_, None) => "no refinery has passed it".into(),
     };
     GreenCondition::town("reviewed", holds, WaitFor::Agent, value).since(review.head_seen_at)
 }

@@ -4,8 +4,9 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::body::Body;
 use super::{ChangeSet, Commit, HistoryEntry, Lease, Row, RowKey, StoreError};
 use crate::effect::EffectKey;
 use crate::event::Event;
@@ -157,8 +158,8 @@ fn body_problem(body: &str) -> Option<String> {
             Row::BODY_BYTES_MAX
         ));
     }
-    match serde_json::from_str::<Map<String, Value>>(body) {
-        Ok(object) => rig_problem(object.get("rig_id")),
+    match serde_json::from_str::<Body>(body) {
+        Ok(Body { rig_id }) => rig_problem(rig_id.as_ref()),
         Err(error) => Some(format!("the body is not a JSON object: {error}")),
     }
 }
@@ -216,6 +217,10 @@ mod tests {
         }
     }
 
+    fn deep(levels: usize) -> String {
+        format!(r#"{{"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels))
+    }
+
     #[test]
     fn rows_are_named_and_are_json_objects() {
         let long = "x".repeat(RowKey::PART_BYTES_MAX + 1);
@@ -247,6 +252,20 @@ mod tests {
             (
                 row("bead", "b1", r#"{"rig_id":7}"#),
                 "`rig_id` is neither a text nor null",
+            ),
+            // What serde would pass over, and no reader could take.
+            (
+                row("bead", "b1", &deep(200)),
+                "the body is not a JSON object: recursion limit",
+            ),
+            (row("bead", "b1", &deep(100)), "taken"),
+            (
+                row("bead", "b1", r#"{"n":1e999}"#),
+                "not a JSON object: number out of range",
+            ),
+            (
+                row("bead", "b1", r#"{"t":"\ud800"}"#),
+                "not a JSON object: unexpected end of hex escape",
             ),
         ];
         for (row, expected) in cases {

@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde_json::{Map, Value, json};
@@ -53,8 +54,8 @@ struct Line {
 
 #[derive(Debug, Clone, Default)]
 struct Changed {
-    before: Option<Bead>,
-    after: Option<Bead>,
+    before: Option<Arc<Bead>>,
+    after: Option<Arc<Bead>>,
     edges_added: Vec<Edge>,
     edges_removed: Vec<Edge>,
 }
@@ -66,13 +67,13 @@ pub(super) struct Audit {
     /// How many of the lines belong to units that have ended.
     ended: usize,
     /// Beads that the unit touched, as they were.
-    beads: BTreeMap<BeadId, Option<Bead>>,
+    beads: BTreeMap<BeadId, Option<Arc<Bead>>>,
     /// Edges that the unit touched: whether they were there.
     edges: BTreeMap<Edge, bool>,
 }
 
 impl Audit {
-    pub(super) fn bead_was(&mut self, id: &BeadId, before: Option<&Bead>) {
+    pub(super) fn bead_was(&mut self, id: &BeadId, before: Option<&Arc<Bead>>) {
         if !self.beads.contains_key(id) {
             self.beads.insert(id.clone(), before.cloned());
         }
@@ -99,7 +100,7 @@ impl Audit {
     pub(super) fn end_unit<'a>(
         &mut self,
         cause: &Cause,
-        bead: impl Fn(&BeadId) -> Option<&'a Bead>,
+        bead: impl Fn(&BeadId) -> Option<&'a Arc<Bead>>,
         edge: impl Fn(&Edge) -> bool,
     ) {
         let mut changes: BTreeMap<BeadId, Changed> = BTreeMap::new();
@@ -185,10 +186,14 @@ impl Changed {
         match (&self.before, &self.after) {
             (None, None) => {}
             (Some(before), Some(after)) => {
-                differences("", &to_json(before), &to_json(after), &mut out);
+                if !same_but_for_looks(before, after) {
+                    let (before, after) = (to_json(&**before), to_json(&**after));
+                    differences("", &before, &after, &mut out);
+                }
             }
             (before, after) => {
-                out.insert("bead".into(), old_new(&to_json(before), &to_json(after)));
+                let (before, after) = (before.as_deref(), after.as_deref());
+                out.insert("bead".into(), old_new(&to_json(&before), &to_json(&after)));
             }
         }
         if !(self.edges_added.is_empty() && self.edges_removed.is_empty()) {
@@ -197,6 +202,19 @@ impl Changed {
         }
         out
     }
+}
+
+/// Whether nothing differs that [`NOT_TOLD`] does not leave out. Most changes are looks, and writing
+/// both beads to find that out would take longer than the rest of a tick.
+fn same_but_for_looks(before: &Bead, after: &Bead) -> bool {
+    let mut before = before.clone();
+    before.updated_at = after.updated_at;
+    if let (Some(before), Some(after)) = (before.review_mut(), after.review()) {
+        before.head_seen_at = after.head_seen_at;
+        before.observation.clone_from(&after.observation);
+        before.poll.clone_from(&after.poll);
+    }
+    before == *after
 }
 
 fn differences(path: &str, old: &Value, new: &Value, out: &mut Map<String, Value>) {

@@ -1,6 +1,7 @@
 //! What has changed since the last commit.
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 
 use super::audit::Audit;
 use crate::bead::Bead;
@@ -28,7 +29,7 @@ impl Changes {
     }
 
     /// A bead is about to change, appear or go.
-    pub(super) fn touch_bead(&mut self, id: &BeadId, before: Option<&Bead>) {
+    pub(super) fn touch_bead(&mut self, id: &BeadId, before: Option<&Arc<Bead>>) {
         self.audit.bead_was(id, before);
         self.beads.insert(id.clone());
     }

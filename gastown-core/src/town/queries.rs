@@ -65,7 +65,7 @@ impl Town {
 
     /// The source of an MR bead while that is an issue in review: what its end closes or reopens.
     pub(crate) fn source_in_review<'a>(&'a self, mr: &'a Bead) -> Option<&'a Bead> {
-        let source = self.beads.get(self.source_of(mr)?)?;
+        let source = self.bead(self.source_of(mr)?)?;
         (source.work().is_some() && source.status == BeadStatus::InReview).then_some(source)
     }
 
@@ -75,7 +75,7 @@ impl Town {
         let mut ids: BTreeSet<&BeadId> = self.dependents(source, EdgeKind::Tracks).collect();
         ids.extend(self.index.reviews(source));
         ids.into_iter()
-            .filter_map(|id| self.beads.get(id))
+            .filter_map(|id| self.bead(id))
             .filter(|mr| mr.review().is_some() && self.source_of(mr) == Some(source))
             .collect()
     }
@@ -84,7 +84,7 @@ impl Town {
     #[must_use]
     pub fn convoy_of(&self, issue: &BeadId) -> Option<&Bead> {
         self.depends_on(issue, EdgeKind::Tracks)
-            .filter_map(|id| self.beads.get(id))
+            .filter_map(|id| self.bead(id))
             .find(|bead| bead.convoy().is_some())
     }
 
@@ -92,7 +92,7 @@ impl Town {
     #[must_use]
     pub fn issues_of(&self, convoy: &BeadId) -> Vec<&Bead> {
         self.dependents(convoy, EdgeKind::Tracks)
-            .filter_map(|id| self.beads.get(id))
+            .filter_map(|id| self.bead(id))
             .filter(|bead| bead.work().is_some())
             .collect()
     }
@@ -123,7 +123,7 @@ impl Town {
             return None;
         }
         let parent = self.parent_of(bead)?;
-        let fits = self.beads.get(parent).is_none_or(|parent| {
+        let fits = self.bead(parent).is_none_or(|parent| {
             if is_step(bead) {
                 is_molecule(parent)
             } else {
@@ -146,7 +146,7 @@ impl Town {
         let mut ids: BTreeSet<&BeadId> = self.dependents(parent, EdgeKind::ParentChild).collect();
         ids.extend(self.index.children(parent));
         ids.into_iter()
-            .filter_map(|id| self.beads.get(id))
+            .filter_map(|id| self.bead(id))
             .filter(|child| self.parent_of(child) == Some(parent))
             .collect()
     }
@@ -157,7 +157,7 @@ impl Town {
         // One that came without its parent is known by what it blocks, and by what it says.
         let blocking = self
             .depends_on(mr, EdgeKind::Blocks)
-            .filter_map(|id| self.beads.get(id))
+            .filter_map(|id| self.bead(id))
             .filter(|bead| self.repaired_mr(bead) == Some(mr));
         let mut repairs = self.children_of(mr);
         repairs.extend(blocking);
@@ -171,11 +171,8 @@ impl Town {
     #[must_use]
     pub(crate) fn convoy_around(&self, bead: &BeadId) -> Option<&Bead> {
         self.convoy_of(bead).or_else(|| {
-            let source = self.source_of(self.beads.get(bead)?)?;
-            let landed = self
-                .beads
-                .get(source)
-                .filter(|bead| bead.convoy().is_some());
+            let source = self.source_of(self.bead(bead)?)?;
+            let landed = self.bead(source).filter(|bead| bead.convoy().is_some());
             landed.or_else(|| self.convoy_of(source))
         })
     }
@@ -190,7 +187,7 @@ impl Town {
     pub fn live_reviews_with_pr(&self, url: &str) -> impl Iterator<Item = &Bead> {
         let key = super::index::pr_key(url);
         let ids: Vec<&BeadId> = self.index.pull_requests(&key).collect();
-        ids.into_iter().filter_map(|id| self.beads.get(id))
+        ids.into_iter().filter_map(|id| self.bead(id))
     }
 
     /// Pull requests that more than one live MR bead has (invariant I14).
@@ -218,7 +215,7 @@ impl Town {
     /// what follows from it.
     pub(crate) fn live_blockers(&self, bead: &BeadId) -> impl Iterator<Item = &Bead> {
         self.depends_on(bead, EdgeKind::Blocks)
-            .filter_map(|id| self.beads.get(id))
+            .filter_map(|id| self.bead(id))
             .filter(|blocker| blocker.is_live())
     }
 
@@ -230,7 +227,7 @@ impl Town {
     /// Says what keeps `blocker` from being settled, if anything does. A blocker that does not
     /// exist is settled.
     fn unsettled<'a>(&'a self, blocker: &'a BeadId) -> Option<Blocker<'a>> {
-        let bead = self.beads.get(blocker)?;
+        let bead = self.bead(blocker)?;
         let release = self.policy().failed_blocker == FailedBlocker::Release;
         match bead.status {
             BeadStatus::Open | BeadStatus::InProgress | BeadStatus::InReview => {
@@ -265,7 +262,7 @@ impl Town {
                 .values()
                 .find(|rig| rig.repository().as_ref() == Some(&repository));
         }
-        let source = self.source_of(mr).and_then(|id| self.beads.get(id));
+        let source = self.source_of(mr).and_then(|id| self.bead(id));
         source
             .and_then(|source| self.rig_of(source))
             .or_else(|| {
@@ -355,7 +352,7 @@ impl Town {
         agent
             .hook
             .as_ref()
-            .and_then(|hook| self.beads.get(hook))
+            .and_then(|hook| self.bead(hook))
             .is_some_and(Self::is_patrol_batch)
     }
 

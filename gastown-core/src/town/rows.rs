@@ -97,7 +97,7 @@ impl Town {
             .extend(working.symmetric_difference(&changes.working).cloned());
         // So are the edges and the lineage of a bead that no longer is live.
         for id in &changes.beads {
-            if let Some(bead) = self.beads.get(id).filter(|bead| !bead.is_live()) {
+            if let Some(bead) = self.bead(id).filter(|bead| !bead.is_live()) {
                 changes.edges.extend(self.edges_at(id));
                 if self.lineages.contains_key(bead.lineage()) {
                     changes.lineages.insert(bead.lineage().clone());
@@ -106,7 +106,7 @@ impl Town {
         }
         let live_lines: BTreeSet<&BeadId> = self.live_beads().map(Bead::lineage).collect();
         for id in &changes.beads {
-            let bead = self.beads.get(id);
+            let bead = self.bead(id);
             let stays = bead.is_some_and(Bead::is_live) || working.contains(id);
             put_or_delete(&mut out, key(BEAD_ROW, id.as_str()), bead, stays);
         }
@@ -130,7 +130,7 @@ impl Town {
         }
         for edge in &changes.edges {
             let ends = [&edge.bead_id, &edge.depends_on];
-            let live = |id: &BeadId| self.beads.get(id).is_some_and(Bead::is_live);
+            let live = |id: &BeadId| self.bead(id).is_some_and(Bead::is_live);
             let stays =
                 ends.iter().any(|id| live(id)) || ends.iter().all(|id| working.contains(id));
             put_or_delete(&mut out, edge_key(edge), self.edges.get(edge), stays);
@@ -244,7 +244,7 @@ impl Town {
             .collect();
         near.extend(reviews);
         near.into_iter()
-            .filter(|id| self.beads.get(*id).is_some_and(|bead| !bead.is_live()))
+            .filter(|id| self.bead(*id).is_some_and(|bead| !bead.is_live()))
             .cloned()
             .collect()
     }

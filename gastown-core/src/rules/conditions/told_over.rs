@@ -7,7 +7,7 @@ use crate::bead::Bead;
 use crate::bead::BeadStatus;
 use crate::convoy::BranchState;
 use crate::forge::Mergeable;
-use crate::green::{PULL_REQUEST, green, identity_problem, needs_feedback_repair};
+use crate::green::{PULL_REQUEST, identity_problem, needs_feedback_repair};
 use crate::pass::Pass;
 use crate::reason::ReasonCode;
 use crate::review::Review;
@@ -91,7 +91,8 @@ const LASTING: &[(ReasonCode, Lasts)] = &[
             .review()
             .and_then(|review| identity_problem(pass.town, bead, review));
         problem.is_some()
-            || green(pass.town, bead, pass.review_settings(bead))
+            || pass
+                .green(bead)
                 .is_some_and(|green| !green.has(PULL_REQUEST))
     }),
     (ReasonCode::RepairFailed, |pass, bead| {

@@ -10,7 +10,7 @@ use crate::action::{ActionKind, MarkAutoMerge, MergePr};
 use crate::bead::Bead;
 use crate::certificate::{age_max, certify};
 use crate::config::{AutoMergeDelay, Settings};
-use crate::green::{Green, PULL_REQUEST, green};
+use crate::green::{Green, PULL_REQUEST};
 use crate::pass::{Due, Pass};
 use crate::reason::ReasonCode;
 use crate::review::Review;
@@ -31,7 +31,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         return Verdict::NotMine;
     };
     let settings = pass.review_settings(mr);
-    let Some(green) = green(pass.town, mr, settings) else {
+    let Some(green) = pass.green(mr) else {
         return Verdict::NotMine;
     };
     if let Some(attempt) = &review.auto_merge.attempt {

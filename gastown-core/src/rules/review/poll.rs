@@ -9,7 +9,6 @@ use crate::action::PollPr;
 use crate::bead::Bead;
 use crate::condition::ConditionKind;
 use crate::config::{AutoMergeDelay, Settings};
-use crate::green::green;
 use crate::pass::{Due, Pass};
 use crate::review::Review;
 use crate::rules::{On, Rule};
@@ -37,10 +36,9 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         UnderCondition::Probes => true,
         UnderCondition::None => false,
     };
-    let settings = pass.review_settings(mr);
     // A probe goes by forge_backoff, however quiet its pull request is.
     if !is_probe
-        && let Some(due_at) = due_at(pass, mr, review, settings)
+        && let Some(due_at) = due_at(pass, mr, review)
         && let Due::At(until) = pass.reached(due_at)
     {
         let mut wait =
@@ -54,7 +52,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     Verdict::act(PollPr {
         bead_id: mr.id.clone(),
         pr_url: url.into(),
-        with_feedback: wants_feedback(settings),
+        with_feedback: wants_feedback(pass.review_settings(mr)),
     })
 }
 
@@ -65,14 +63,14 @@ fn wants_feedback(settings: &Settings) -> bool {
 }
 
 /// When the next look is due; none: now.
-fn due_at(pass: &Pass<'_>, mr: &Bead, review: &Review, settings: &Settings) -> Option<Timestamp> {
+fn due_at(pass: &Pass<'_>, mr: &Bead, review: &Review) -> Option<Timestamp> {
     let poll = &review.poll;
     let last = poll.last_at.filter(|_| !poll.due_now)?;
     let soon = last.stale_at(pass.policy().pr_poll_interval);
     let quiet_from = review.changed_at(mr).stale_at(QUIET_AFTER);
     let is_quiet = quiet_from <= soon
         && review.auto_merge.ready_since.is_none()
-        && green(pass.town, mr, settings).is_some_and(|green| green.needs_the_forge());
+        && pass.green(mr).is_some_and(|green| green.needs_the_forge());
     if is_quiet {
         Some(last.stale_at(pass.policy().poll_quiet_interval).max(soon))
     } else {

@@ -6,7 +6,7 @@ use super::{condition_wait, live_pull_request};
 use crate::action::NotifyMayor;
 use crate::apply::WAITING_TOPIC;
 use crate::bead::Bead;
-use crate::green::green;
+
 use crate::pass::{Due, Pass};
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
@@ -54,7 +54,8 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
                 .not_before(until),
         );
     }
-    let waits = green(pass.town, mr, pass.review_settings(mr))
+    let waits = pass
+        .green(mr)
         .map(|green| green.summary())
         .filter(|summary| !summary.is_empty());
     let what = waits.as_deref().unwrap_or("its merge");
