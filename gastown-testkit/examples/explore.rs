@@ -8,6 +8,10 @@ use std::process::ExitCode;
 
 use gastown_testkit::search::{Limits, SmallTown, scenarios, search};
 
+/// Half of the time would go into the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 explore: every state of a small town
 

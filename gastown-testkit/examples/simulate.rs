@@ -13,6 +13,10 @@ use std::sync::{Mutex, PoisonError};
 use gastown_store_memory::MemoryStore;
 use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, minimize, simulate};
 
+/// Half of the time would go into the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 simulate: whole towns with everything that can go wrong, driven by seeds
 

@@ -23,6 +23,7 @@ mod moves;
 mod scenarios;
 mod small_town;
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
@@ -234,26 +235,24 @@ impl<T: Model> Search<'_, T> {
 
     /// Notes a state, and checks it if it is new.
     fn is_new(&mut self, state: &T::State, path: &Path<T::Move>) -> Result<bool, Broken> {
-        if !self.seen.insert(self.model.digest(state)) {
+        let digest = self.model.digest(state);
+        if !self.seen.insert(digest) {
             return Ok(false);
         }
         let always = self.model.always(state);
         always.map_err(|what| broken(path, what))?;
         self.never.retain(|(_, holds)| !holds(state));
-        self.settles(state).map_err(|what| broken(path, what))?;
+        let settles = self.settles(state, digest);
+        settles.map_err(|what| broken(path, what))?;
         Ok(true)
     }
 
     /// P8: from here, a calm world settles. What was found out for one state holds for all that led
     /// to it, so that each state is proven once.
-    fn settles(&mut self, state: &T::State) -> Result<(), String> {
+    fn settles(&mut self, state: &T::State, mut digest: u128) -> Result<(), String> {
         let mut chain = Vec::new();
-        let mut at = state.clone();
-        loop {
-            let digest = self.model.digest(&at);
-            if self.settles.contains(&digest) {
-                break;
-            }
+        let mut at = Cow::Borrowed(state);
+        while !self.settles.contains(&digest) {
             chain.push(digest);
             if self.model.is_settled(&at) {
                 break;
@@ -265,9 +264,10 @@ impl<T: Model> Search<'_, T> {
                 ));
             }
             match self.model.calm(&at)? {
-                Some(next) => at = next,
+                Some(next) => at = Cow::Owned(next),
                 None => return Err("P8: a calm world stands still and has not settled".into()),
             }
+            digest = self.model.digest(&at);
         }
         self.settles.extend(chain);
         Ok(())

@@ -206,6 +206,8 @@ enum Next {
     PeopleAct,
     /// A reviewer turns to a pull request.
     ReviewersAct(String),
+    /// Somebody adds something to a pull request that is ready to be merged.
+    PushesAgain(String),
     /// A pull request leaves the merge queue.
     LeavesQueue(String),
     /// Something happens to the host, the container, the forge or the clock.
@@ -342,6 +344,10 @@ impl Simulation {
             }
             Next::ReviewersAct(url) => {
                 self.reviewers_act(&url);
+                Ok(())
+            }
+            Next::PushesAgain(url) => {
+                self.pushes_again(&url);
                 Ok(())
             }
             Next::LeavesQueue(url) => {

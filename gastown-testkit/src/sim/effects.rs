@@ -9,7 +9,7 @@ use gastown_core::{
     Effect, EffectKey, EffectKind, EventId, EventKind, MergeOutcome, VerifyOutcome,
 };
 
-use super::forge::Asked;
+use super::forge::{Asked, looks_green};
 use super::{Held, Next, Simulation};
 
 impl Simulation {
@@ -165,6 +165,9 @@ impl Simulation {
         let seen = self
             .forge
             .observe(&poll.pr_url, &asked, &mut self.dice, &self.rates);
+        if seen.as_ref().is_ok_and(looks_green) {
+            self.may_push_again(&poll.pr_url, n);
+        }
         let (observation, error) = match seen {
             Ok(observation) => (Some(observation), None),
             Err(error) => (None, Some(error)),

@@ -328,7 +328,12 @@ impl Pr {
             "{:016x}",
             super::dice::digest(n, self.url.as_bytes()) | 1 << 60
         );
-        self.checks_at = now.saturating_add(dice.span(6 * MINUTE, "checks take", &self.url, n));
+        // Some repositories check little: the next look sees a new head that passes already.
+        let slowest = match dice.below(3, "how slow checks are", &self.repository, 0) {
+            0 => MINUTE / 2,
+            _ => 6 * MINUTE,
+        };
+        self.checks_at = now.saturating_add(dice.span(slowest, "checks take", &self.url, n));
         self.checks = if dice.happens(rates.checks_fail, "checks fail", &self.url, n) {
             ChecksState::Failing
         } else if dice.happens(rates.checks_silent, "checks never report", &self.url, n) {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use futures_executor::block_on;
 use gastown_core::events::ObservationGap;
 use gastown_core::{
-    Action, ActionKind, Cause, Command, Commit, Effect, EffectKey, Event, Finish, Store,
-    StoreError, Timestamp, Town, TownId, check, check_step, next_wakeup, reconcile,
+    Action, ActionKind, Cause, Command, Commit, Effect, EffectKey, Event, Finish, Outlook, Store,
+    StoreError, Timestamp, Town, TownId, check, check_step, outlook, reconcile,
 };
 
 use super::events_judged::Facts;
@@ -70,6 +70,15 @@ impl Host {
             _ => Err("the host is down".into()),
         }
     }
+}
+
+/// What a town did until it came to rest.
+#[derive(Default)]
+struct Settled {
+    actions: u64,
+    effects: Vec<Effect>,
+    /// When it wakes up by itself.
+    wakeup: Option<Timestamp>,
 }
 
 fn broke(error: &StoreError) -> String {
@@ -239,15 +248,15 @@ impl Simulation {
         };
         self.observe(&mut town, &stored, now)?;
         self.execute(&mut town, now)?;
-        let (actions, effects) = self.settle(&mut town, now)?;
+        let settled = self.settle(&mut town, now)?;
         let loaded = std::mem::take(&mut self.host.loaded);
-        if !asked && !loaded && actions.is_empty() {
+        if !asked && !loaded && settled.actions == 0 {
             return Err("P6: the town woke up and had nothing to do".into());
         }
         self.figures.steps += 1;
-        self.figures.actions += actions.len() as u64;
+        self.figures.actions += settled.actions;
         self.oracle.settled(&town, now)?;
-        self.commit(town, &stored, effects, now)
+        self.commit(town, &stored, settled, now)
     }
 
     fn observe(&mut self, town: &mut Town, stored: &[Event], now: Timestamp) -> Held {
@@ -297,22 +306,20 @@ impl Simulation {
     }
 
     /// Settles pass by pass, checking each (P2, P3 and the invariants of steps).
-    fn settle(
-        &mut self,
-        town: &mut Town,
-        now: Timestamp,
-    ) -> Result<(Vec<Action>, Vec<Effect>), String> {
-        let mut all = Vec::new();
-        let mut effects = Vec::new();
+    fn settle(&mut self, town: &mut Town, now: Timestamp) -> Result<Settled, String> {
+        let mut settled = Settled::default();
         for _ in 0..=town.policy().settle_limit {
-            let actions = reconcile(town, now);
-            if actions.is_empty() {
-                return Ok((all, effects));
-            }
+            let actions = match outlook(town, now) {
+                Outlook::Due(actions) => actions,
+                Outlook::Rest { until } => {
+                    settled.wakeup = until;
+                    return Ok(settled);
+                }
+            };
             let before = town.clone();
             for action in &actions {
                 match town.apply(action, now) {
-                    Ok(asked) => effects.extend(asked),
+                    Ok(asked) => settled.effects.extend(asked),
                     Err(error) => return Err(format!("P2: {}: {error}", action.rule)),
                 }
                 self.note(&action.rule);
@@ -325,7 +332,7 @@ impl Simulation {
             stale_actions_are_refused(&actions, town, now)?;
             self.oracle.acted(&before, &actions, town)?;
             self.judges_fairly(&before, &actions)?;
-            all.extend(actions);
+            settled.actions += actions.len() as u64;
         }
         let due: Vec<_> = reconcile(town, now).into_iter().map(|a| a.rule).collect();
         Err(format!("P3: the town does not come to rest: {due:?}"))
@@ -335,10 +342,12 @@ impl Simulation {
         &mut self,
         mut town: Town,
         stored: &[Event],
-        effects: Vec<Effect>,
+        settled: Settled,
         now: Timestamp,
     ) -> Held {
-        let wakeup = next_wakeup(&town, now);
+        let Settled {
+            effects, wakeup, ..
+        } = settled;
         if wakeup.is_some_and(|wakeup| wakeup <= now) {
             return Err("P5: a town at rest wakes up at once".into());
         }
@@ -364,12 +373,12 @@ impl Simulation {
                 effects,
                 at: now,
             };
+            self.oracle.asked(&commit.effects)?;
             let (store, id) = self.host.parts()?;
             let committed = block_on(store.commit(id, commit)).map_err(|error| broke(&error))?;
             self.host.version = committed.version();
             self.oracle.committed(&town);
             let effects = committed.into_effects();
-            self.oracle.asked(&effects)?;
             if self.crashes("after a commit") {
                 return Ok(());
             }

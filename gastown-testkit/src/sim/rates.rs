@@ -159,7 +159,27 @@ impl Rates {
             *rate *= factor;
         }
         self.work_per_hour = self.work_per_hour.max(Self::CALM.work_per_hour / 4.0);
+        // Towns differ in how much happens in them: what comes after hours and days of waiting is
+        // seen only where nothing else comes before it.
+        let pace = match super::dice::spread(seed ^ (33 << 32)) % 4 {
+            0 => 0.05,
+            1 => 0.25,
+            _ => 1.0,
+        };
+        for per_hour in self.per_hour() {
+            *per_hour *= pace;
+        }
         self
+    }
+
+    fn per_hour(&mut self) -> [&mut f64; 5] {
+        [
+            &mut self.work_per_hour,
+            &mut self.commands_per_hour,
+            &mut self.outages_per_hour,
+            &mut self.evictions_per_hour,
+            &mut self.clock_jumps_per_hour,
+        ]
     }
 
     fn all(&mut self) -> [&mut f64; 32] {

@@ -68,6 +68,29 @@ impl Simulation {
         self.plan(after.max(60_000), Next::ReviewersAct(url.into()));
     }
 
+    /// A pull request was seen to be ready; now and then somebody adds something all the same, while
+    /// the delay of its merge runs.
+    pub(super) fn may_push_again(&mut self, url: &str, n: u64) {
+        let rate = self.rates.reviewers_act / 4.0;
+        if self.dice.happens(rate, "a push before the merge", url, n) {
+            let after = self.dice.span(6 * 60_000, "how long before", url, n);
+            self.plan(after, Next::PushesAgain(url.into()));
+        }
+    }
+
+    pub(super) fn pushes_again(&mut self, url: &str) {
+        if self.dice.is_calm() {
+            return;
+        }
+        let rates = self.rates;
+        if let Some(pr) = self.forge.prs.get_mut(url)
+            && pr.state == PrState::Open
+        {
+            // No webhook tells of it: the town learns of the new head by its own look.
+            pr.push(self.now, &mut self.dice, &rates);
+        }
+    }
+
     /// The merge queue is through with a pull request.
     pub(super) fn leaves_queue(&mut self, url: &str) {
         let n = self.next_of("queue");
