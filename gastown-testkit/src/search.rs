@@ -57,7 +57,10 @@ pub trait Model {
     fn take(&self, state: &Self::State, step: &Self::Move) -> Result<Self::State, String>;
 
     /// Equal for states that can do the same.
-    fn digest(&self, state: &Self::State) -> u128;
+    ///
+    /// # Errors
+    /// Why the state can't be compared with others.
+    fn digest(&self, state: &Self::State) -> Result<u128, String>;
 
     /// What must hold in every state.
     ///
@@ -236,6 +239,7 @@ impl<T: Model> Search<'_, T> {
     /// Notes a state, and checks it if it is new.
     fn is_new(&mut self, state: &T::State, path: &Path<T::Move>) -> Result<bool, Broken> {
         let digest = self.model.digest(state);
+        let digest = digest.map_err(|what| broken(path, what))?;
         if !self.seen.insert(digest) {
             return Ok(false);
         }
@@ -267,7 +271,7 @@ impl<T: Model> Search<'_, T> {
                 Some(next) => at = Cow::Owned(next),
                 None => return Err("P8: a calm world stands still and has not settled".into()),
             }
-            digest = self.model.digest(&at);
+            digest = self.model.digest(&at)?;
         }
         self.settles.extend(chain);
         Ok(())

@@ -10,7 +10,7 @@ use gastown_core::events::{
 use gastown_core::forges::{Checks, ChecksState, Feedback, MergeQueue, Mergeable, PrState};
 use gastown_core::{
     AgentId, BeadId, Caller, Command, Effect, EffectKind, Event, EventId, EventKind, ForgeError,
-    MergeOutcome, MergeStrategy, Observation, Role, Town, VerifyOutcome, Work, next_wakeup,
+    MergeOutcome, MergeStrategy, Observation, Role, Town, VerifyOutcome, Work,
 };
 
 use super::canonical::GRID;
@@ -66,7 +66,7 @@ impl Move {
     pub(crate) fn all(state: &State) -> Vec<Move> {
         let mut out = Vec::new();
         let faults = state.faults_left > 0;
-        if next_wakeup(&state.town, state.now).is_some() {
+        if state.wakeup.is_some() {
             out.push(Move::TimePasses);
             if faults && !state.sessions.is_empty() {
                 out.push(Move::SilentTimePasses);
@@ -120,7 +120,7 @@ impl Move {
         if state.late.is_some() {
             return Some(Move::Arrives);
         }
-        next_wakeup(&state.town, state.now).map(|_| Move::TimePasses)
+        state.wakeup.map(|_| Move::TimePasses)
     }
 
     fn is_bounded(&self) -> bool {
@@ -250,7 +250,7 @@ fn human_acts(state: &State) -> Vec<Move> {
 
 /// To the next moment on the grid at which the engine would wake up.
 fn time_passes(state: &mut State, heard: bool) {
-    let Some(wakeup) = next_wakeup(&state.town, state.now) else {
+    let Some(wakeup) = state.wakeup else {
         return;
     };
     let ahead = wakeup.as_millis() - state.now.as_millis();

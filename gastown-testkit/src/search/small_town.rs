@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
 use gastown_core::{
     Action, ActionKind, AgentId, BeadId, BreakerState, Cause, Effect, EffectKind, Event, EventId,
-    EventKind, Policy, Timestamp, Town, check, check_step, next_wakeup, reconcile, waits_for,
+    EventKind, Outlook, Policy, Timestamp, Town, check, check_step, outlook, reconcile, waits_for,
 };
 
-use super::canonical::{self, Digest, Names};
+use super::canonical::{self, Digest, Mark, Names};
 use super::moves::Move;
 use super::scenarios::Scenario;
 use super::{Model, Sometimes};
@@ -37,6 +37,8 @@ pub(crate) struct Pr {
 pub struct State {
     pub(crate) town: Town,
     pub(crate) now: Timestamp,
+    /// When the engine would wake up; follows from the town and the time.
+    pub(crate) wakeup: Option<Timestamp>,
     /// Effects that nobody has answered.
     pub(crate) outbox: Vec<Effect>,
     /// An event that comes later, or once more.
@@ -123,12 +125,16 @@ impl State {
     /// Lets the town come to rest, checking every pass (P2, P3, P15 and the invariants of steps).
     pub(crate) fn settle(&mut self) -> Result<(), String> {
         for _ in 0..=self.town.policy().settle_limit {
-            let actions = reconcile(&self.town, self.now);
-            if actions.is_empty() && !self.notices_arrive() {
-                self.outbox.retain(|effect| self.town.wants(effect));
-                self.town.discard_changes();
-                return Ok(());
-            }
+            let actions = match outlook(&self.town, self.now) {
+                Outlook::Due(actions) => actions,
+                Outlook::Rest { .. } if self.notices_arrive() => continue,
+                Outlook::Rest { until } => {
+                    self.wakeup = until;
+                    self.outbox.retain(|effect| self.town.wants(effect));
+                    self.town.discard_changes();
+                    return Ok(());
+                }
+            };
             let before = self.town.clone();
             for action in &actions {
                 match self.town.apply(action, self.now) {
@@ -188,6 +194,7 @@ impl Model for SmallTown {
         let mut state = State {
             town: self.scenario.town()?,
             now: crate::towns::now(),
+            wakeup: None,
             outbox: Vec::new(),
             late: None,
             sessions: BTreeMap::new(),
@@ -234,43 +241,45 @@ impl Model for SmallTown {
         Ok(after)
     }
 
-    fn digest(&self, state: &State) -> u128 {
+    fn digest(&self, state: &State) -> Result<u128, String> {
         let names = Names::of(&state.town, state.now);
         let mut out = Digest::new();
-        canonical::town(&state.town, &names, &mut out);
+        canonical::town(&state.town, &names, &mut out)?;
         for effect in &state.outbox {
             canonical::effect(effect, &state.town, &names, &mut out);
         }
-        out.bytes(b"|");
+        out.mark(Mark::End);
         if let Some(late) = &state.late {
             let late = late.digest_text();
             names.text(&late, &mut out);
         }
-        out.bytes(b"|");
+        out.mark(Mark::End);
         for (agent, session) in &state.sessions {
             names.text(agent.as_str(), &mut out);
             let current = state.town.agent(agent).map(|agent| agent.session);
-            out.bytes(&[u8::from(current == Some(*session))]);
+            out.yes_or_no(current == Some(*session));
         }
-        out.bytes(b"|");
+        out.mark(Mark::End);
         for (url, pr) in &state.prs {
             names.text(url, &mut out);
-            out.bytes(&[pr.fate as u8]);
+            out.number(pr.fate as u64);
             out.number(pr.heads.into());
         }
+        out.mark(Mark::End);
         for (branch, target) in &state.landed {
             names.text(branch, &mut out);
             names.text(target, &mut out);
         }
-        out.bytes(&[state.faults_left]);
-        out.end()
+        out.mark(Mark::End);
+        out.number(state.faults_left.into());
+        Ok(out.end())
     }
 
     fn always(&self, state: &State) -> Result<(), String> {
         if let Some(first) = check(&state.town, state.now).first() {
             return Err(format!("{}: {}", first.invariant, first.message));
         }
-        if next_wakeup(&state.town, state.now).is_some_and(|wakeup| wakeup <= state.now) {
+        if state.wakeup.is_some_and(|wakeup| wakeup <= state.now) {
             return Err("P5: a town at rest wakes up at once".into());
         }
         let mut branches = BTreeSet::new();
