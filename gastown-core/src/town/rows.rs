@@ -244,7 +244,7 @@ impl Town {
             .collect();
         near.extend(reviews);
         near.into_iter()
-            .filter(|id| self.bead(*id).is_some_and(|bead| !bead.is_live()))
+            .filter(|id| self.bead(id).is_some_and(|bead| !bead.is_live()))
             .cloned()
             .collect()
     }
