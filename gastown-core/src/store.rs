@@ -36,7 +36,8 @@ pub struct Row {
     /// Whether [`Store::load`] returns it. History stays behind.
     pub working: bool,
     /// Its record: one JSON object of at most [`Row::BODY_BYTES_MAX`] bytes; its `rig_id`, if it
-    /// has one, is a rig's identifier or null.
+    /// has one, is a rig's identifier or null. The `id` of a bead, an agent, a rig or a nudge, if it has
+    /// one, is that of the row.
     pub body: String,
 }
 
@@ -79,6 +80,16 @@ pub enum HistoryKind {
 }
 
 impl HistoryKind {
+    /// Every kind.
+    pub const ALL: [HistoryKind; 6] = [
+        Self::BeadEvent,
+        Self::Tick,
+        Self::Command,
+        Self::Event,
+        Self::Snapshot,
+        Self::SnapshotRows,
+    ];
+
     /// The kind as it is stored.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

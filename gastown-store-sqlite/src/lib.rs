@@ -65,6 +65,7 @@
 
 mod commit;
 mod failure;
+mod forms;
 mod history;
 mod inbox;
 mod lease;

@@ -8,11 +8,12 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use crate::failure::{Failure, backend};
+use crate::forms::bad_rows;
 use crate::town::refused;
 
 const OPERATION: &str = "backup";
 
-/// What SQLite finds wrong with the file; nothing in a sound one.
+/// What SQLite finds wrong with the file, and which rows no engine wrote; nothing in a sound one.
 pub(crate) fn integrity_check(connection: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare("PRAGMA integrity_check")?;
     let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
@@ -23,6 +24,10 @@ pub(crate) fn integrity_check(connection: &Connection) -> Result<Vec<String>, Fa
     while let Some(row) = orphans.next()? {
         let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
         problems.push(format!("a row of {table} has no row in {parent}"));
+    }
+    // What is in a broken file says nothing about who wrote it.
+    if problems.is_empty() {
+        problems = bad_rows(connection)?;
     }
     Ok(problems)
 }

@@ -8,10 +8,11 @@ use crate::failure::{Failure, damaged_file};
 pub(crate) const APPLICATION_ID: i64 = 0x4761_7354;
 
 /// One file each, in order; the schema is how many were applied. None is ever edited.
-pub(crate) const MIGRATIONS: [&str; 3] = [
+pub(crate) const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_replay.sql"),
     include_str!("../migrations/0003_recall.sql"),
+    include_str!("../migrations/0004_forms.sql"),
 ];
 
 /// The newest schema that this program knows.

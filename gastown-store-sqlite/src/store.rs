@@ -102,8 +102,9 @@ impl SqliteStore {
         worker::run_once("gastown-sqlite-aside", place, operation, connect, job).await
     }
 
-    /// What is wrong with the file, by SQLite's own check; nothing in a sound one. It reads all of
-    /// the file, on a connection of its own, while the town goes on.
+    /// What is wrong with the file: by SQLite's own check, and where that finds nothing, by which rows no
+    /// engine would have written, the first hundred. Nothing in a sound one. It reads all of the file, on
+    /// a connection of its own, while the town goes on.
     ///
     /// # Errors
     /// [`StoreError::Backend`] where the file can't be read at all.

@@ -150,7 +150,10 @@ fn an_unreadable_record_is_named() {
     let store = filled(&path);
     let connection = Connection::open(&path).unwrap();
     connection
-        .execute_batch("UPDATE events SET body = '{}'; UPDATE effects SET body = '{}'")
+        .execute_batch(
+            "DROP TRIGGER events_update; DROP TRIGGER effects_update;
+            UPDATE events SET body = '{}'; UPDATE effects SET body = '{}'",
+        )
         .unwrap();
     let failures = [
         block_on(store.pending_events(&town(), 9)).err(),

@@ -13,10 +13,11 @@ use gastown_core::{HistoryEntry, HistoryFilter, HistoryKind, Row, Store, StoreEr
 use rusqlite::Connection;
 
 /// One per published schema, in order: how a file of that time looks.
-const SAMPLES: [&str; 3] = [
+const SAMPLES: [&str; 4] = [
     include_str!("samples/0001.sql"),
     include_str!("samples/0002.sql"),
     include_str!("samples/0003.sql"),
+    include_str!("samples/0004.sql"),
 ];
 
 fn each_sample(check: impl Fn(&Path)) {
@@ -155,3 +156,55 @@ fn every_old_file_goes_on() {
         );
     });
 }
+
+/// Rows that another program put into a file before schema 4: no town is kept from going on by them, what
+/// can be read is read, and the check names each.
+#[test]
+fn bad_rows_of_an_old_file_stay_and_are_named() {
+    for sample in &SAMPLES[..3] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("town.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(sample).unwrap();
+        connection.execute_batch(BAD_ROWS).unwrap();
+        drop(connection);
+
+        let store = open(&path);
+        let loaded = block_on(store.load(&town())).unwrap();
+        assert_eq!(loaded.rows.len(), 4);
+        assert_eq!(loaded.rows[2].body, r#"{"rig_id":" "}"#);
+        let problems = block_on(store.integrity_check()).unwrap();
+        assert_eq!(problems.join("\n"), NAMED.trim());
+
+        // The engine may take them out, and nobody may put one in.
+        let mut next = commit(7);
+        next.changes.delete = vec![common::key("bead", "b3"), common::key("bead", "b4")];
+        let _committed = block_on(store.commit(&town(), next)).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let error = connection.execute_batch(BAD_ROWS).unwrap_err().to_string();
+        assert_eq!(error, "rows.rig_id is no identifier");
+    }
+}
+
+const BAD_ROWS: &str = r#"
+INSERT INTO rows (town, kind, id, working, body) VALUES
+    ('t1', 'bead', 'b3', 1, '{"rig_id":" "}'),
+    ('t1', 'bead', 'b4', 1, '{"id":"b5"}');
+INSERT INTO rows (town, kind, id, working, body) VALUES
+    ('t1', 'bead', 'b' || char(10), 0, '{}');
+INSERT INTO events (town, id, at, body) VALUES
+    ('t1', 'e3', 0, '{"id":"e4","at":"2026-04-04T12:00:00Z","type":"agent_gone","agent_id":"a1"}');
+INSERT INTO effects (town, kind, subject, attempt, version, place, body) VALUES
+    ('t1', 'notify_mayor', 'n1', 3, 7, 1, '{"key":{"subject":"n1","kind":"notify_mayor","attempt":4},"type":"notify_mayor","topic":"n1","message":"m"}');
+INSERT INTO history (town, sequence, kind, subject, at, body) VALUES
+    ('t1', 4, 'tick', NULL, 0, '{"rig_id":"__none__"}');
+"#;
+
+const NAMED: &str = r#"
+town 't1': row 'bead'/'b�': row id "b\n" holds a control character
+town 't1': row 'bead'/'b3': not a valid rig id: " " holds white space or a control character
+town 't1': row 'bead'/'b4': `id` is b5, not that of the row
+town 't1': event 'e3': its record is that of event e4
+town 't1': effect 'notify_mayor' of 'n1' #3: its record is that of effect notify_mayor/n1/4
+town 't1': history 4: not a valid rig id: "__none__" is a reserved word (it begins and ends with two underscores)
+"#;

@@ -179,6 +179,7 @@ macro_rules! store_suite {
             bad_names_of_rows_are_refused,
             bad_names_of_the_rest_are_refused,
             a_stand_in_for_no_rig_is_refused,
+            a_record_that_contradicts_itself_is_refused,
             bodies_are_json_objects,
             a_row_that_is_named_twice_is_refused,
             odd_names_come_back_as_they_were,

@@ -1,14 +1,49 @@
 //! What a body is checked for, without being kept.
 
 use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// Any JSON object, of which only the last `rig_id` is kept: every commit has each of its bodies read.
+/// Any JSON object, of which only what stores look at is kept: every commit has each of its bodies read.
+#[derive(Default)]
 pub(super) struct Body {
-    pub(super) rig_id: Option<Value>,
+    pub(super) id: Field,
+    pub(super) rig_id: Field,
+}
+
+/// A field as it was found. Which one counts of two of one name, every reader decides differently.
+#[derive(Default)]
+pub(super) enum Field {
+    #[default]
+    Absent,
+    Once(Value),
+    Twice,
+}
+
+impl Field {
+    fn add(&mut self, value: Value) {
+        *self = match self {
+            Field::Absent => Field::Once(value),
+            Field::Once(_) | Field::Twice => Field::Twice,
+        };
+    }
+
+    /// What is wrong with it, if there is one.
+    pub(super) fn problem(
+        &self,
+        name: &str,
+        problem: impl Fn(&Value) -> Option<String>,
+    ) -> Option<String> {
+        match self {
+            Field::Absent => None,
+            Field::Once(value) => problem(value),
+            Field::Twice => Some(format!("`{name}` is there twice")),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Body {
@@ -27,15 +62,17 @@ impl<'de> Visitor<'de> for BodyVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
-        let mut rig_id = None;
+        let mut body = Body::default();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if key == "rig_id" {
-                rig_id = Some(map.next_value()?);
-            } else {
-                map.next_value::<Sound>()?;
+            match &*key {
+                "id" => body.id.add(map.next_value()?),
+                "rig_id" => body.rig_id.add(map.next_value()?),
+                _ => {
+                    map.next_value::<Sound>()?;
+                }
             }
         }
-        Ok(Body { rig_id })
+        Ok(body)
     }
 }
 

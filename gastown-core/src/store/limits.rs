@@ -11,6 +11,7 @@ use super::{ChangeSet, Commit, HistoryEntry, Lease, Row, RowKey, StoreError};
 use crate::effect::EffectKey;
 use crate::event::Event;
 use crate::ids::{RigId, shown};
+use crate::town::is_named_by_its_id;
 
 const OPERATION: &str = "commit";
 const SHOWN_CHARACTERS_MAX: usize = 80;
@@ -23,6 +24,21 @@ impl RowKey {
 impl Row {
     /// Longest body of a row or a history entry, in bytes.
     pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+    /// What keeps a store from taking the row, for a check of what it has: another program may have put
+    /// it there.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        key_problem(&self.key).or_else(|| row_body_problem(self))
+    }
+}
+
+impl HistoryEntry {
+    /// What keeps a store from taking the entry; as [`Row::problem`].
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        subject_problem(self).or_else(|| entry_body_problem(self))
+    }
 }
 
 impl Event {
@@ -131,26 +147,42 @@ fn key_problem(key: &RowKey) -> Option<String> {
 
 fn row_problem(row: &Row) -> Option<String> {
     key_problem(&row.key).or_else(|| {
-        body_problem(&row.body).map(|problem| format!("row {}: {problem}", shown_key(&row.key)))
+        row_body_problem(row).map(|problem| format!("row {}: {problem}", shown_key(&row.key)))
+    })
+}
+
+fn row_body_problem(row: &Row) -> Option<String> {
+    body_problem(&row.body, |body| {
+        let id = body.id.problem("id", |id| id_problem(&row.key, id));
+        id.or_else(|| rig_problem(body))
     })
 }
 
 fn entry_problem(entry: &HistoryEntry) -> Option<String> {
-    entry
-        .subject
-        .as_deref()
-        .and_then(|subject| name_problem("history subject", subject))
-        .or_else(|| {
-            body_problem(&entry.body)
-                .map(|problem| format!("history entry of kind {}: {problem}", entry.kind.as_str()))
-        })
+    subject_problem(entry).or_else(|| {
+        entry_body_problem(entry)
+            .map(|problem| format!("history entry of kind {}: {problem}", entry.kind.as_str()))
+    })
+}
+
+fn subject_problem(entry: &HistoryEntry) -> Option<String> {
+    let subject = entry.subject.as_deref();
+    subject.and_then(|subject| name_problem("history subject", subject))
+}
+
+fn entry_body_problem(entry: &HistoryEntry) -> Option<String> {
+    body_problem(&entry.body, rig_problem)
 }
 
 fn effect_problem(key: &EffectKey) -> Option<String> {
     name_problem("effect subject", &key.subject).or_else(|| name_problem("effect kind", &key.kind))
 }
 
-fn body_problem(body: &str) -> Option<String> {
+fn rig_problem(body: &Body) -> Option<String> {
+    body.rig_id.problem("rig_id", rig_id_problem)
+}
+
+fn body_problem(body: &str, problem: impl Fn(&Body) -> Option<String>) -> Option<String> {
     if body.len() > Row::BODY_BYTES_MAX {
         return Some(format!(
             "a body of {} bytes is longer than {}",
@@ -159,17 +191,27 @@ fn body_problem(body: &str) -> Option<String> {
         ));
     }
     match serde_json::from_str::<Body>(body) {
-        Ok(Body { rig_id }) => rig_problem(rig_id.as_ref()),
+        Ok(body) => problem(&body),
         Err(error) => Some(format!("the body is not a JSON object: {error}")),
     }
 }
 
+/// A row whose record is about something else is loaded as that, and never found again by its key.
+fn id_problem(key: &RowKey, id: &Value) -> Option<String> {
+    let is_own = id.is_null() || id.as_str() == Some(key.id.as_str());
+    (is_named_by_its_id(key) && !is_own).then(|| {
+        let id = id.as_str().map_or_else(|| id.to_string(), Into::into);
+        let id = shown(&id, SHOWN_CHARACTERS_MAX);
+        format!("`id` is {id}, not that of the row")
+    })
+}
+
 /// "No rig" is null, never a stand-in (spec 5.1, I9).
-fn rig_problem(rig_id: Option<&Value>) -> Option<String> {
+fn rig_id_problem(rig_id: &Value) -> Option<String> {
     match rig_id {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => RigId::new(text).err().map(|error| error.to_string()),
-        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+        Value::Null => None,
+        Value::String(text) => RigId::new(text).err().map(|error| error.to_string()),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
             Some("`rig_id` is neither a text nor null".to_string())
         }
     }
@@ -248,6 +290,20 @@ mod tests {
             (
                 row("bead", "b1", r#"{"rig_id":"__none__"}"#),
                 "is a reserved word",
+            ),
+            (row("bead", "b1", r#"{"id":"b1"}"#), "taken"),
+            (row("town", "town", r#"{"id":"t1"}"#), "taken"),
+            (
+                row("bead", "b1", r#"{"id":"b2"}"#),
+                "row bead/b1: `id` is b2, not that of the row",
+            ),
+            (
+                row("bead", "b1", r#"{"rig_id":"r1","rig_id":"r1"}"#),
+                "row bead/b1: `rig_id` is there twice",
+            ),
+            (
+                row("bead", "b1", r#"{"id":"b1","\u0069d":"b1"}"#),
+                "row bead/b1: `id` is there twice",
             ),
             (
                 row("bead", "b1", r#"{"rig_id":7}"#),

@@ -276,6 +276,11 @@ pub fn is_secret_row(key: &RowKey) -> bool {
     key.kind == SECRETS
 }
 
+/// Whether the record of such a row, too, says its id.
+pub(crate) fn is_named_by_its_id(key: &RowKey) -> bool {
+    [AGENT, BEAD_ROW, NUDGE, RIG].contains(&key.kind.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -88,6 +88,34 @@ pub async fn a_stand_in_for_no_rig_is_refused(store: &dyn Store) {
     }
 }
 
+/// A record that is about something else than its row is refused, and one that says its id or its rig
+/// twice: readers differ in which of the two they take.
+pub async fn a_record_that_contradicts_itself_is_refused(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let with = |kind: &str, body: &str| Row {
+        body: body.into(),
+        ..row(kind, "b1", "")
+    };
+    for (kind, bad) in [
+        ("bead", r#"{"id":"b2"}"#),
+        ("agent", r#"{"id":7}"#),
+        ("rig", r#"{"id":"b1","id":"b1"}"#),
+        ("nudge", r#"{"rig_id":null,"rig_id":"r1"}"#),
+    ] {
+        let bad = with(kind, bad);
+        assert_refused(store.commit(&town, put(1, vec![bad])).await, "commit");
+    }
+    let good = [r#"{"id":"b1"}"#, r#"{"id":null}"#].map(|body| with("bead", body));
+    for (version, good) in (1..).zip(good) {
+        let _put = store.commit(&town, put(version, vec![good])).await.unwrap();
+    }
+    let of_another_kind = with("town", r#"{"id":"t1"}"#);
+    let _put = store
+        .commit(&town, put(3, vec![of_another_kind]))
+        .await
+        .unwrap();
+}
+
 /// A body that is not one JSON object is refused.
 pub async fn bodies_are_json_objects(store: &dyn Store) {
     let town = new_town(store, "t1").await;
