@@ -209,6 +209,28 @@ impl Replay {
         }
     }
 
+    /// After the last entry: goes on at the rows of the store if it has a later version than the last tick
+    /// that is recorded. The records of half a tick are no such commit, and stay an error.
+    pub(crate) fn go_on_at(&mut self, version: u64, rows: &[Row]) -> Result<(), ReplayError> {
+        let unrecorded = version.saturating_sub(self.version);
+        let Waiting {
+            recalled,
+            bead_events: _,
+            events,
+            commands,
+        } = &self.waiting;
+        let is_within = self.snapshot.is_some()
+            || !(recalled.is_empty() && events.is_empty() && commands.is_empty());
+        if self.town.is_none() || unrecorded == 0 || is_within {
+            return Ok(());
+        }
+        let working: Vec<Row> = rows.iter().filter(|row| row.working).cloned().collect();
+        self.begin_at(&working);
+        self.unrecorded = self.unrecorded.saturating_add(unrecorded);
+        self.version = version;
+        self.load()
+    }
+
     /// The state after the last entry.
     ///
     /// # Errors

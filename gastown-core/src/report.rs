@@ -30,9 +30,10 @@
 mod form;
 mod hide;
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::config::TownConfig;
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::ids::TownId;
@@ -43,7 +44,7 @@ use crate::store::{
     ChangeSet, Commit, HistoryFilter, HistoryKind, PastFilter, Row, Store, StoreError,
     StoredHistory,
 };
-use crate::tick::import_entries;
+use crate::tick::{import_entries, to_json};
 use crate::time::Timestamp;
 use crate::town::is_secret_row;
 
@@ -101,7 +102,7 @@ impl Report {
     pub async fn export(store: &dyn Store, town: &TownId) -> Result<Self, ExportError> {
         for _ in 0..TRIES_MAX {
             let loaded = store.load(town).await?;
-            let base = oldest_base(store, town).await?;
+            let oldest = oldest_for_replay(store, town).await?;
             let past = past_rows(store, town).await?;
             let secrets: Vec<Row> = loaded
                 .rows
@@ -124,7 +125,7 @@ impl Report {
             };
             // Whatever was read before is of this version, if it still is, and if nothing was pruned.
             let is_unchanged = store.load(town).await?.version == report.version
-                && oldest_base(store, town).await? == base;
+                && oldest_for_replay(store, town).await? == oldest;
             if is_unchanged {
                 return form::hidden(&report, &secrets).map_err(ExportError::Masked);
             }
@@ -162,7 +163,8 @@ impl Report {
         Ok(())
     }
 
-    /// Replays the history from its first snapshot.
+    /// Replays the history from its first snapshot. Where commits that no tick recorded came last, it goes on
+    /// at the rows of the report, as [`Replayed::unrecorded`] says.
     ///
     /// # Errors
     /// [`ReplayError`] names the first tick that gives something else than what is recorded.
@@ -171,6 +173,7 @@ impl Report {
         for kept in &self.history {
             replay.take(&kept.entry)?;
         }
+        replay.go_on_at(self.version, &self.rows)?;
         replay.finish()
     }
 
@@ -184,15 +187,45 @@ impl Report {
     }
 }
 
-/// Where the oldest snapshot stands. Whatever prunes the history takes it.
-async fn oldest_base(store: &dyn Store, town: &TownId) -> Result<Option<u64>, StoreError> {
-    let oldest = HistoryFilter {
-        kind: Some(HistoryKind::Snapshot),
-        limit: 1,
-        ..HistoryFilter::default()
-    };
-    let page = store.history(town, oldest).await?;
-    Ok(page.first().map(|kept| kept.sequence))
+/// A JSON text of a town's, as a report would have it: without the secrets of these settings and without
+/// the values of their `env_vars` and its own.
+#[must_use]
+pub fn hide_secrets<'a>(
+    settings: impl IntoIterator<Item = &'a TownConfig> + Clone,
+    json: &str,
+) -> String {
+    let secrets = settings.clone().into_iter().flat_map(|config| {
+        let exposed = config.exposed_secrets();
+        exposed.into_values()
+    });
+    let shown: Vec<String> = settings
+        .into_iter()
+        .map(|config| to_json(config).to_string())
+        .collect();
+    let texts = shown.iter().map(String::as_str).chain([json]);
+    hide::Hider::new(secrets, texts).hide(json)
+}
+
+/// Where the oldest entry of each kind stands that pruning takes: whatever it takes, it takes from the oldest
+/// on.
+async fn oldest_for_replay(
+    store: &dyn Store,
+    town: &TownId,
+) -> Result<Vec<Option<u64>>, StoreError> {
+    let mut oldest = Vec::new();
+    for kind in HistoryKind::ALL
+        .into_iter()
+        .filter(|kind| kind.is_for_replay())
+    {
+        let filter = HistoryFilter {
+            kind: Some(kind),
+            limit: 1,
+            ..HistoryFilter::default()
+        };
+        let page = store.history(town, filter).await?;
+        oldest.push(page.first().map(|kept| kept.sequence));
+    }
+    Ok(oldest)
 }
 
 async fn past_rows(store: &dyn Store, town: &TownId) -> Result<Vec<Row>, StoreError> {

@@ -11,22 +11,39 @@ use futures_executor::block_on;
 use gastown_core::events::AgentGone;
 use gastown_core::report::Report;
 use gastown_core::{
-    Commit, Committed, Effect, EffectKey, Event, EventKind, Finish, HistoryFilter, Lease, Loaded,
-    PastFilter, Row, RowKey, Store, StoreError, StoredHistory, Timestamp, TownId,
+    ChangeSet, Commit, Committed, Effect, EffectKey, Event, EventKind, Finish, HistoryEntry,
+    HistoryFilter, HistoryKind, Lease, Loaded, PastFilter, Row, RowKey, Store, StoreError,
+    StoredHistory, Timestamp, TownId,
 };
 use gastown_store_memory::MemoryStore;
 use gastown_testkit::lives::{Then, live};
 use gastown_testkit::world::{Setup, Step};
 
-/// A store whose effects are finished right after either half of what is pending was read.
+/// A store in which something happens once while it is read: its effects are finished right after either
+/// half of what is pending was read, or it is pruned after the first page of its history.
 struct Restless {
     inner: MemoryStore,
+    meanwhile: Meanwhile,
     is_done: AtomicBool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    Performed,
+    Pruned,
+}
+
 impl Restless {
+    fn new(inner: MemoryStore, meanwhile: Meanwhile) -> Self {
+        Self {
+            inner,
+            meanwhile,
+            is_done: AtomicBool::new(false),
+        }
+    }
+
     async fn perform(&self, town: &TownId) -> Result<(), StoreError> {
-        if self.is_done.swap(true, Ordering::SeqCst) {
+        if self.meanwhile != Meanwhile::Performed || self.is_done.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
         for (n, effect) in self.inner.pending_effects(town).await?.iter().enumerate() {
@@ -99,7 +116,12 @@ impl Store for Restless {
         town: &TownId,
         filter: HistoryFilter,
     ) -> Result<Vec<StoredHistory>, StoreError> {
-        self.inner.history(town, filter).await
+        let is_page = filter.limit > 1 && self.meanwhile == Meanwhile::Pruned;
+        let page = self.inner.history(town, filter).await?;
+        if is_page && !self.is_done.swap(true, Ordering::SeqCst) {
+            self.inner.prune(town, Timestamp::MAX).await?;
+        }
+        Ok(page)
     }
     async fn prune(&self, town: &TownId, before: Timestamp) -> Result<usize, StoreError> {
         self.inner.prune(town, before).await
@@ -129,10 +151,7 @@ fn no_effect_is_lost_together_with_its_result() {
         !asked.is_empty(),
         "the town was to have asked for something"
     );
-    let store = Restless {
-        inner,
-        is_done: AtomicBool::new(false),
-    };
+    let store = Restless::new(inner, Meanwhile::Performed);
     let report = block_on(Report::export(&store, &town)).unwrap();
     assert!(store.is_done.load(Ordering::SeqCst));
     for effect in asked {
@@ -143,4 +162,46 @@ fn no_effect_is_lost_together_with_its_result() {
                 .any(|event| event.key.as_ref() == Some(&effect.key));
         assert!(is_there, "{} is lost", effect.key);
     }
+}
+
+/// Two pages of ticks lie before the only snapshot. Pruned after the first page was read, they are not half
+/// in the report.
+#[test]
+fn what_is_pruned_between_two_pages_is_not_half_there() {
+    let inner = MemoryStore::new();
+    let town: TownId = "t1".parse().unwrap();
+    let entry = |kind, subject: Option<&str>| HistoryEntry {
+        kind,
+        subject: subject.map(Into::into),
+        at: Timestamp::MIN,
+        body: "{}".into(),
+    };
+    let mut history = vec![entry(HistoryKind::BeadEvent, Some("b1"))];
+    history.extend((0..1_500).map(|_| entry(HistoryKind::Tick, None)));
+    history.push(entry(HistoryKind::Snapshot, None));
+    history.push(entry(HistoryKind::Tick, None));
+    let commit = Commit {
+        expected_version: 0,
+        lease_token: None,
+        changes: ChangeSet {
+            history,
+            ..ChangeSet::default()
+        },
+        consumed: Vec::new(),
+        effects: Vec::new(),
+        at: Timestamp::MIN,
+    };
+    let _made = block_on(inner.commit(&town, commit)).unwrap();
+    let store = Restless::new(inner, Meanwhile::Pruned);
+    let report = block_on(Report::export(&store, &town)).unwrap();
+    assert!(store.is_done.load(Ordering::SeqCst));
+    let kinds: Vec<HistoryKind> = report.history.iter().map(|kept| kept.entry.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            HistoryKind::BeadEvent,
+            HistoryKind::Snapshot,
+            HistoryKind::Tick
+        ]
+    );
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::hide::Hider;
+use super::hide::{Hider, secrets_of};
 use super::{REPORT_FORMAT, Report};
 use crate::ids::shown;
 use crate::store::{HistoryKind, Row};
@@ -136,7 +136,7 @@ fn read_row(object: &mut Map<String, Value>) -> Result<Row, WireError> {
 /// The same report without secrets; `secrets` are the rows that hold them.
 pub(super) fn hidden(report: &Report, secrets: &[Row]) -> Result<Report, WireError> {
     let texts = texts(report)?;
-    let hider = &Hider::new(secrets, texts.iter().map(String::as_str));
+    let hider = &Hider::new(secrets_of(secrets), texts.iter().map(String::as_str));
     let mut hidden = report.clone();
     for row in &mut hidden.rows {
         row.body = hider.hide(&row.body);

@@ -34,14 +34,14 @@ pub(super) struct Hider {
 }
 
 impl Hider {
-    /// `rows` hold the secrets, `texts` are all that will be hidden.
-    pub(super) fn new<'a>(rows: &[Row], texts: impl IntoIterator<Item = &'a str>) -> Self {
+    /// `known` are the town's secrets, `texts` are all that will be hidden.
+    pub(super) fn new<'a>(
+        known: impl IntoIterator<Item = String>,
+        texts: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         let mut secrets = Vec::new();
-        for row in rows {
-            let texts = serde_json::from_str::<BTreeMap<String, String>>(&row.body);
-            for text in texts.unwrap_or_default().into_values() {
-                add_secret(&mut secrets, &text);
-            }
+        for text in known {
+            add_secret(&mut secrets, &text);
         }
         let mut values = BTreeMap::new();
         for text in texts {
@@ -75,6 +75,17 @@ impl Hider {
         });
         self.masker.mask(&json)
     }
+}
+
+/// The secrets that a town's rows hold.
+pub(super) fn secrets_of(rows: &[Row]) -> Vec<String> {
+    let texts = rows
+        .iter()
+        .map(|row| serde_json::from_str::<BTreeMap<String, String>>(&row.body));
+    texts
+        .flat_map(Result::unwrap_or_default)
+        .map(|(_, text)| text)
+        .collect()
 }
 
 /// Also as it stands within JSON, where a secret may hold what has to be escaped.
@@ -134,7 +145,7 @@ mod tests {
             working: true,
             body: serde_json::json!({"llm_token": secret}).to_string(),
         };
-        Hider::new(&[row], texts.iter().copied())
+        Hider::new(secrets_of(&[row]), texts.iter().copied())
     }
 
     #[test]
