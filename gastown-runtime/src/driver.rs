@@ -31,6 +31,7 @@ use crate::effects::{Performer, Prepared, prepare};
 use crate::error::RuntimeError;
 use crate::gap::Gaps;
 use crate::inbox::{Inbox, Item, Taken};
+use crate::outside::bounded;
 use crate::runner::RunnerSettings;
 use crate::telemetry::{self, TownShares};
 use crate::tick::{Broken, TickReport};
@@ -184,7 +185,7 @@ impl Driver {
                     self.state.calls.push_tool(town, &session, request, place);
                 }
                 Item::Ended(kind) => {
-                    let event = self.performer.workshop.event(*kind);
+                    let event = self.performer.workshop.event(bounded(*kind));
                     let came = self.state.calls.came();
                     self.state.exits.extend(event.map(|event| (came, event)));
                 }

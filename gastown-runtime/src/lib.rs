@@ -26,6 +26,7 @@ mod git;
 mod git_forge;
 mod inbox;
 mod output;
+mod outside;
 mod ports;
 mod process;
 pub mod protocol;

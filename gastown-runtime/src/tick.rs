@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use gastown_core::report::hide_secrets;
 use gastown_core::{
     Action, ChangeSet, CommandError, Effect, EffectKey, EventId, Observed, Receipt, SettleFault,
     TickInput, Timestamp, Town, TownId, Violation, check,
@@ -66,7 +67,7 @@ pub struct Broken {
     pub fault: Option<SettleFault>,
     /// What the engine said when it gave up in the middle.
     pub panic: Option<String>,
-    /// The tick: its events, commands and actions.
+    /// The tick: its events, commands and actions, without secrets, as a report has them.
     pub evidence: String,
 }
 
@@ -88,8 +89,11 @@ pub(crate) fn run(
     input: &TickInput<'_>,
     clock: &dyn Clock,
 ) -> Result<Ticked, Box<Broken>> {
+    // A tick may replace secrets; what it says of the old ones is hidden, too.
+    let settings = town.state().config.clone();
     // A host is never brought down by a town (design 11).
-    catch_unwind(AssertUnwindSafe(|| run_inner(town, input, clock))).unwrap_or_else(|panic| {
+    let ticked = catch_unwind(AssertUnwindSafe(|| run_inner(town, input, clock)));
+    let ticked = ticked.unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()
             .map(ToString::to_string)
@@ -100,6 +104,12 @@ pub(crate) fn run(
             panic: Some(text.unwrap_or_else(|| "it panicked".into())),
             evidence: evidence(input, &[]),
         }))
+    });
+    ticked.map_err(|mut broken| {
+        let settings = [&settings, &town.state().config];
+        broken.evidence = hide_secrets(settings, &broken.evidence);
+        broken.panic = broken.panic.map(|text| hide_secrets(settings, &text));
+        broken
     })
 }
 

@@ -115,6 +115,30 @@ async fn a_crashed_session_is_followed_by_another() {
     assert_eq!((second.agent_id, second.session), (first.agent_id, 2));
 }
 
+/// An agent runtime may say anything of an end. What no store takes would be appended for ever, and the town
+/// would never hear of the end.
+#[tokio::test(start_paused = true)]
+async fn an_end_with_a_very_long_reason_comes_to_be_known() {
+    let bench = Bench::new().await;
+    bench.sling("Fix it").await;
+    let first = bench.next_start().await;
+    bench.agents.end(&first);
+    let reason = "é".repeat(gastown_core::Event::BYTES_MAX);
+    bench.exits_for(&first, ExitStatus::Failed, &reason).await;
+    let second = bench.next_start().await;
+    assert_eq!((second.agent_id, second.session), (first.agent_id, 2));
+    let events = bench.history(HistoryKind::Event).await;
+    let ends = events
+        .iter()
+        .filter(|event| event["event"]["type"] == "agent_exited");
+    let reasons: Vec<&str> = ends
+        .map(|end| end["event"]["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons.len(), 1);
+    assert!(reasons[0].ends_with("é … (cut; it had 2097152 bytes)"));
+    assert!(reasons[0].len() <= 64 * 1024);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_quiet_town_writes_nothing_and_wakes_rarely() {
     let bench = Bench::new().await;
@@ -396,15 +420,23 @@ async fn closing_hands_back_what_does_not_finish() {
     assert!(matches!(error, RuntimeError::TownClosed));
 }
 
+const SECRET: &str = "tok-a1b2c3d4e5f6";
+const VALUE: &str = "in-the-environment";
+
 #[tokio::test(start_paused = true)]
 async fn a_town_whose_engine_breaks_its_rules_stands_still_with_the_evidence() {
     // Recovery takes a pass of its own, so these two together need more than this policy allows.
     let bench = Bench::with_settle_limit(World::new(), 1).await;
     let bead = bench.sling("First").await;
     bench.next_start().await;
+    let config = json!({"llm_token": SECRET, "env_vars": {"API_KEY": VALUE}});
+    bench
+        .command("update_config", json!({"config": config}))
+        .await;
     bench.settled().await;
     let version = bench.version().await;
-    let (closed, slung) = tokio::join!(bench.close_bead(&bead), bench.try_sling("Fix it", "r1"));
+    let title = format!("Fix it: {SECRET}, {VALUE}");
+    let (closed, slung) = tokio::join!(bench.close_bead(&bead), bench.try_sling(&title, "r1"));
     for error in [closed.unwrap_err(), slung.unwrap_err()] {
         assert!(matches!(error, RuntimeError::TownFrozen(_)), "{error}");
     }
@@ -416,7 +448,12 @@ async fn a_town_whose_engine_breaks_its_rules_stands_still_with_the_evidence() {
     let TownStatus::Frozen { broken } = bench.handle.status() else {
         panic!("{:?}", bench.handle.status());
     };
-    assert!(broken.evidence.contains("Fix it") && broken.fault.is_some());
+    let evidence = &broken.evidence;
+    assert!(evidence.contains("Fix it: [redacted], [redacted]") && broken.fault.is_some());
+    assert!(
+        !evidence.contains(SECRET) && !evidence.contains(VALUE),
+        "{evidence}"
+    );
     let page = serde_json::to_value(bench.handle.town_status().await).unwrap();
     assert_eq!(page["status"]["state"], "frozen");
     assert_eq!(page["status"]["broken"], broken.to_string());

@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::Driver;
 use crate::error::RuntimeError;
+use crate::outside::bounded;
 use crate::telemetry;
 use crate::tick::{self, Broken, TickReport};
 use crate::town_handle::TownStatus;
@@ -27,7 +28,7 @@ impl Driver {
     ) -> Result<(), RuntimeError> {
         let mut local = std::mem::take(&mut self.state.local);
         let beats = heartbeats.values().cloned().map(EventKind::from);
-        local.extend(beats.filter_map(|kind| self.performer.workshop.event(kind)));
+        local.extend(beats.filter_map(|kind| self.performer.workshop.event(bounded(kind))));
         let result = self.tick_with(&local).await;
         if result.is_err() {
             // Heartbeats go back to the inbox; the rest waits here.

@@ -24,6 +24,7 @@ use super::shares::SharedPlace;
 use crate::clock::Clock;
 use crate::error::RuntimeError;
 use crate::inbox::{Inbox, Item};
+use crate::outside::bounded;
 use crate::ports::{Container, Notifier, PortError};
 use crate::supervisor::{StartOutcome, StopOutcome, Supervisor};
 use crate::telemetry::{self, Share};
@@ -165,7 +166,7 @@ impl Performer {
                 };
                 tracing::debug!(town = %self.town_id, key = %effect.key, ?kinds, "effect done");
                 let results = kinds.into_iter().filter_map(|kind| {
-                    let event = self.workshop.event(kind)?;
+                    let event = self.workshop.event(bounded(kind))?;
                     Some(Event {
                         key: Some(effect.key.clone()),
                         ..event

@@ -381,9 +381,13 @@ impl Bench {
     }
 
     pub(super) async fn exits(&self, session: &SessionId, status: ExitStatus) {
+        self.exits_for(session, status, "scripted").await;
+    }
+
+    pub(super) async fn exits_for(&self, session: &SessionId, status: ExitStatus, reason: &str) {
         let exit = AgentExit {
             status,
-            reason: "scripted".into(),
+            reason: reason.into(),
             asked: false,
         };
         self.say(session, AgentOutputKind::Exited(exit)).await;
