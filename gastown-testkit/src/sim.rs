@@ -21,7 +21,7 @@
 //! let settings = Settings { hours: 6, rates: Rates::STORM, ..Settings::default() };
 //! let run = simulate(1, &settings, &|| {
 //!     let store = MemoryStore::new();
-//!     Box::new(move || Box::new(store.clone()))
+//!     Box::new(move || Ok(Box::new(store.clone())))
 //! });
 //! assert!(run.failure.is_none(), "{:?}", run.failure);
 //! assert!(run.figures.steps > 0);
@@ -50,7 +50,9 @@ mod trouble;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gastown_core::{AgentId, Effect, EffectKey, Event, EventId, EventKind, Store, Timestamp, Town};
+use gastown_core::{
+    AgentId, Effect, EffectKey, Event, EventId, EventKind, Store, StoreError, Timestamp, Town,
+};
 
 pub use self::dice::Happening;
 pub use self::minimize::{Minimal, minimize};
@@ -62,8 +64,8 @@ use self::forge::Forge;
 use self::host::Host;
 use self::oracle::Oracle;
 
-/// Opens the same store again, as after a crash.
-pub type Reopen = Box<dyn Fn() -> Box<dyn Store>>;
+/// Opens the same store again, as after a crash; or says why it can't be opened.
+pub type Reopen = Box<dyn Fn() -> Result<Box<dyn Store>, StoreError>>;
 
 /// How a run is made.
 #[derive(Debug, Clone)]
@@ -264,7 +266,8 @@ impl Simulation {
         self.plan(120_000, Next::Trouble);
         self.until(ends)?;
         self.calm_down()?;
-        self.demand_liveness()
+        self.demand_liveness()?;
+        self.all_is_there()
     }
 
     fn finish(mut self, outcome: Held) -> Run {

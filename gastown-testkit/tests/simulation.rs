@@ -10,12 +10,17 @@
 )]
 #![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
 
+#[path = "../examples/simulate/on_disk.rs"]
+mod on_disk;
+
 use gastown_store_memory::MemoryStore;
 use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, simulate};
 
+use on_disk::OnDisk;
+
 fn memory() -> Reopen {
     let store = MemoryStore::new();
-    Box::new(move || Box::new(store.clone()))
+    Box::new(move || Ok(Box::new(store.clone())))
 }
 
 fn settings(hours: u64, rates: Rates) -> Settings {
@@ -76,6 +81,27 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(one.trace, other.trace);
     assert_eq!(one.figures, other.figures);
     assert_ne!(simulate(2, &told, &memory).digest, one.digest);
+}
+
+/// What a run comes to does not depend on the store; and SQLite's file is sound after crashes
+/// between any two steps.
+#[test]
+fn a_file_gives_the_same_run_as_memory() {
+    let (seeds, hours) = extent((4, 2), (500, 6));
+    let settings = settings(hours, Rates::STORM);
+    let mut crashes = 0;
+    for seed in 1..=seeds {
+        let disk = OnDisk::default();
+        let on_disk = simulate(seed, &settings, &|| disk.fresh());
+        assert_eq!(on_disk.failure, None, "seed {seed}");
+        disk.check().unwrap();
+        let in_memory = simulate(seed, &settings, &memory);
+        assert_eq!(in_memory.failure, None, "seed {seed}");
+        assert_eq!(on_disk.digest, in_memory.digest, "seed {seed}");
+        assert_eq!(on_disk.figures, in_memory.figures, "seed {seed}");
+        crashes += on_disk.figures.crashes;
+    }
+    assert!(crashes > 0, "the file was never opened again");
 }
 
 #[test]

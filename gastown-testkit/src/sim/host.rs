@@ -56,6 +56,13 @@ impl Host {
         }
     }
 
+    /// Opens the store, which nobody has open.
+    fn opens(&mut self) -> Held {
+        self.store = None;
+        self.store = Some((self.reopen)().map_err(|error| broke(&error))?);
+        Ok(())
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.store.is_some()
     }
@@ -89,7 +96,7 @@ impl Simulation {
     pub(super) fn host_begins(&mut self, mut town: Town) -> Held {
         self.host.id = Some(town.id().clone());
         debug_assert_eq!(town.id().as_str(), TOWN);
-        self.host.store = Some((self.host.reopen)());
+        self.host.opens()?;
         let commit = Commit {
             expected_version: 0,
             lease_token: None,
@@ -157,7 +164,7 @@ impl Simulation {
         if self.host.is_up() {
             return Ok(());
         }
-        self.host.store = Some((self.host.reopen)());
+        self.host.opens()?;
         self.load()?;
         let now = self.wall();
         self.gap(now, now);
@@ -185,6 +192,12 @@ impl Simulation {
         self.host.wakeup = Some(self.wall());
         self.host.town = Some(town);
         Ok(())
+    }
+
+    /// The store is opened once more at the end, and what was committed is all there (P10).
+    pub(super) fn all_is_there(&mut self) -> Held {
+        self.host.opens()?;
+        self.load()
     }
 
     /// Silence from `from` to `to` means nothing.

@@ -5,13 +5,17 @@
 //! cargo run --release -p gastown-testkit --example simulate -- --seed 17 --trace
 //! ```
 
+mod on_disk;
+
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use gastown_store_memory::MemoryStore;
-use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, minimize, simulate};
+use gastown_testkit::sim::{Failure, Figures, Rates, Reopen, Settings, minimize, simulate};
+
+use self::on_disk::OnDisk;
 
 /// Half of the time would go into the system's allocator.
 #[global_allocator]
@@ -25,17 +29,34 @@ simulate: whole towns with everything that can go wrong, driven by seeds
   --seed N        this one only; the same seed gives the same run
   --hours N       hours during which things go wrong (default 24)
   --rates NAME    storm (default) or calm
+  --store NAME    memory (default), or sqlite: a file for each run, opened again after each crash
   --threads N     default 1
   --trace         tells the run line by line
   --only A,B,C    lets only these happen; a failing run prints them
   --first-failure stops at the first seed that fails
   --no-minimize   doesn't look for the few happenings that matter";
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Memory,
+    Sqlite,
+}
+
+impl Kept {
+    fn name(self) -> &'static str {
+        match self {
+            Kept::Memory => "memory",
+            Kept::Sqlite => "sqlite",
+        }
+    }
+}
+
 struct Arguments {
     from: u64,
     seeds: u64,
     settings: Settings,
     rates: String,
+    store: Kept,
     threads: u64,
     minimizes: bool,
     stops: bool,
@@ -47,6 +68,7 @@ fn parse() -> Result<Option<Arguments>, String> {
         seeds: 20,
         settings: Settings::default(),
         rates: "storm".into(),
+        store: Kept::Memory,
         threads: 1,
         minimizes: true,
         stops: false,
@@ -69,6 +91,13 @@ fn parse() -> Result<Option<Arguments>, String> {
                     "storm" => Rates::STORM,
                     "calm" => Rates::CALM,
                     other => return Err(format!("--rates {other}: expected storm or calm")),
+                };
+            }
+            "--store" => {
+                out.store = match value()?.as_str() {
+                    "memory" => Kept::Memory,
+                    "sqlite" => Kept::Sqlite,
+                    other => return Err(format!("--store {other}: expected memory or sqlite")),
                 };
             }
             "--trace" => out.settings.trace = true,
@@ -96,7 +125,7 @@ fn number(text: &str) -> Result<u64, String> {
 
 fn memory() -> Reopen {
     let store = MemoryStore::new();
-    Box::new(move || Box::new(store.clone()))
+    Box::new(move || Ok(Box::new(store.clone())))
 }
 
 fn main() -> ExitCode {
@@ -146,7 +175,18 @@ fn main() -> ExitCode {
 
 /// Runs one seed; tells of a failure as small as it can be made.
 fn one(seed: u64, arguments: &Arguments, failed: &AtomicU64) -> Figures {
-    let run = simulate(seed, &arguments.settings, &memory);
+    let disk = OnDisk::default();
+    let fresh = || match arguments.store {
+        Kept::Memory => memory(),
+        Kept::Sqlite => disk.fresh(),
+    };
+    let mut run = simulate(seed, &arguments.settings, &fresh);
+    if arguments.store == Kept::Sqlite
+        && let Err(what) = disk.check()
+    {
+        let at = run.figures.simulated_ms;
+        run.failure.get_or_insert(Failure { at, what });
+    }
     for line in &run.trace {
         println!("{line}");
     }
@@ -154,13 +194,14 @@ fn one(seed: u64, arguments: &Arguments, failed: &AtomicU64) -> Figures {
         failed.fetch_add(1, Ordering::Relaxed);
         let hours = arguments.settings.hours;
         let replay = format!(
-            "cargo run --release -p gastown-testkit --example simulate -- --seed {seed} --hours {hours} --rates {}",
-            arguments.rates
+            "cargo run --release -p gastown-testkit --example simulate -- --seed {seed} --hours {hours} --rates {} --store {}",
+            arguments.rates,
+            arguments.store.name()
         );
         println!("seed {seed} at {} s: {}", failure.at / 1_000, failure.what);
         println!("  replay: {replay} --trace");
         if arguments.minimizes
-            && let Some(minimal) = minimize(seed, &arguments.settings, &memory)
+            && let Some(minimal) = minimize(seed, &arguments.settings, &fresh)
         {
             println!(
                 "  {} of {} happenings matter: {}",
