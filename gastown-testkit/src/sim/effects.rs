@@ -52,14 +52,12 @@ impl Simulation {
     }
 
     fn host_crashes_amid(&mut self, name: &str) -> bool {
-        let crashes = self.dice.happens(
-            self.rates.crashes,
-            "the host crashes amid an effect",
-            name,
-            0,
-        );
+        let what = "the host crashes amid an effect";
+        // In another life the same effect may go well: else its host would crash for ever.
+        let life = self.life();
+        let crashes = self.dice.happens(self.rates.crashes, what, name, life);
         if crashes {
-            self.tell(|| "the host crashes amid an effect".into());
+            self.tell(|| what.into());
             let n = self.next_of("crash points");
             self.crash(n);
         }

@@ -91,10 +91,10 @@ impl Simulation {
 
     /// How much work may be under way before people bring more.
     fn work_max(&self) -> usize {
-        match self.dice.below(4, "how much work", "people", 0) {
-            0 => 4,
-            1 => 8,
-            2 => 16,
+        match self.dice.below(16, "how much work", "people", 0) {
+            0..=6 => 3,
+            7..=12 => 6,
+            13 | 14 => 12,
             _ => 32,
         }
     }
