@@ -1,9 +1,11 @@
--- What only the engine's own validation held so far, held by the file: the form of names and identifiers,
--- their lengths in bytes, and that a record says the same as the columns beside it. Triggers, not CHECKs:
--- no table is made anew, and rows of before stay as they are and can be read.
+-- What only the engine's own validation held so far, held by the file. Impossible from now on, whoever writes:
+-- a name or an identifier of another form or length; a key, an event, an effect or an entry that changes; a
+-- record that is too long, that says its id, key or rig twice or otherwise than its columns, and an event without
+-- a time or a type. Not looked at: whether a text is UTF-8, and what else a record holds. `integrity_check` names
+-- a text that is not UTF-8, and an event or an effect that can't be read; the rest is found where it is used.
 --
--- `Commit::validate` and `Event::to_stored` of the core are as strict as this, and never less. What a record
--- holds beside the fields named here is not looked at.
+-- Triggers, not CHECKs: no table is made anew, and rows of before stay as they are and can be read.
+-- `Commit::validate` and `Event::to_stored` of the core are as strict as this, and never less.
 
 -- Names hold no control characters, identifiers no white space either. A NUL ends what GLOB sees, so it is
 -- looked for by itself.
@@ -61,6 +63,8 @@ CREATE TRIGGER events_insert AFTER INSERT ON events BEGIN
     SELECT RAISE(ABORT, 'events.body has another id than its row')
         WHERE json_extract(NEW.body, '$.id') IS NOT +NEW.id
             OR (SELECT count(*) > 1 FROM json_each(NEW.body) WHERE key = 'id');
+    SELECT RAISE(ABORT, 'events.body has no time or no type')
+        WHERE json_type(NEW.body, '$.at') IS NOT 'text' OR json_type(NEW.body, '$.type') IS NOT 'text';
 END;
 
 CREATE TRIGGER effects_insert AFTER INSERT ON effects BEGIN

@@ -63,6 +63,10 @@ impl Failure {
     pub(crate) fn at(self, operation: &'static str, place: &str) -> StoreError {
         match self {
             Failure::Said(error) => error,
+            Failure::Sqlite(error) if is_constraint(&error) => StoreError::Refused {
+                operation,
+                reason: error.to_string(),
+            },
             Failure::Sqlite(error) => backend(operation, place, class_of(&error), false, error),
             Failure::Commit(error) => {
                 let class = class_of(&error);
@@ -98,6 +102,12 @@ pub(crate) fn backend(
         outcome_unknown,
         source: Some(Box::new(source)),
     }
+}
+
+/// The file itself refuses what was to be written: the same would be refused again, and nothing is wrong with
+/// the medium.
+fn is_constraint(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 fn class_of(error: &rusqlite::Error) -> BackendFailure {
@@ -164,6 +174,28 @@ mod tests {
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))
             .unwrap();
         assert_eq!(integrity, "ok");
+    }
+
+    /// What a trigger or a CHECK says is what the caller is told.
+    #[test]
+    fn what_the_file_refuses_is_refused_and_nothing_is_written() {
+        let trigger = "CREATE TRIGGER t5000 AFTER INSERT ON towns WHEN NEW.id = 't5000' BEGIN
+            SELECT RAISE(ABORT, 'towns has enough'); END";
+        let check = "CREATE TRIGGER t5000 AFTER INSERT ON towns WHEN NEW.id = 't5000' BEGIN
+            UPDATE towns SET lease_token = -1 WHERE id = 't5000'; END";
+        for (sql, expected) in [
+            (trigger, "commit: refused: towns has enough"),
+            (
+                check,
+                "commit: refused: CHECK constraint failed: lease_token >= 0",
+            ),
+        ] {
+            let (_directory, connection, error) = failing(sql);
+            assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+            assert_eq!(error.to_string(), expected);
+            assert!(!error.is_retryable());
+            assert_eq!(towns(&connection), 0);
+        }
     }
 
     #[test]

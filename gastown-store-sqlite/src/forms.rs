@@ -36,7 +36,11 @@ pub(crate) fn bad_rows(connection: &Connection) -> Result<Vec<String>, Failure> 
             // The first column says which row it is; a text that is none (UTF-8) is a problem as well.
             let found = problem(row).unwrap_or_else(|error| Some(error.to_string()));
             if let Some(found) = found {
-                let name: String = row.get(0)?;
+                // `quote` gives the bytes of a text as they are, UTF-8 or not.
+                let name = match row.get_ref(0)?.as_bytes() {
+                    Ok(bytes) => String::from_utf8_lossy(bytes),
+                    Err(_) => "a row without a name".into(),
+                };
                 // What is wrong may be a line break, and a problem is one line.
                 let name = name.replace(char::is_control, "\u{fffd}");
                 problems.push(format!("{name}: {found}"));

@@ -269,7 +269,9 @@ fn sweep_opening(all: bool, prepare: impl Fn(&Path), version: u64) -> u64 {
                 Err(StoreError::Backend { .. }) => failed += 1,
                 Err(other) => panic!("{other:?}"),
             }
-            disarm();
+            // Each was counted before, and nothing comes before it that could go another way.
+            let fired = disarm();
+            assert!(fired > 0, "{operation:?} {nth} {fault:?} was never met");
             let store = open(&path);
             if version > 0 {
                 let loaded = block_on(store.load(&town())).unwrap();

@@ -142,6 +142,26 @@ fn an_orphan_is_found() {
     );
 }
 
+/// A text that is not UTF-8 is named like any other, and does not end the check.
+#[test]
+fn a_row_whose_name_is_no_text_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    let store = filled(&path);
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO rows (town, kind, id, working, body) VALUES ('t1', 'bead', CAST(x'62ff' AS TEXT), 1, '{}')",
+        )
+        .unwrap();
+    let problems = block_on(store.integrity_check()).unwrap();
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:?}");
+    };
+    let name = "town 't1': row 'bead'/'b\u{fffd}': ";
+    assert!(problem.starts_with(name), "{problem}");
+}
+
 /// Something stored that this program can't read is named, not skipped.
 #[test]
 fn an_unreadable_record_is_named() {

@@ -24,6 +24,8 @@ fn file() -> (TempDir, Connection) {
 
 const ROW: &str = "INSERT INTO rows (town, kind, id, working, body) VALUES";
 const EVENT: &str = "INSERT INTO events (town, id, at, body) VALUES";
+const EVENT_ROW: &str =
+    r#"('t1', 'e1', 0, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#;
 const EFFECT: &str =
     "INSERT INTO effects (town, kind, subject, attempt, version, place, body) VALUES";
 const EFFECT_ROW: &str =
@@ -43,7 +45,7 @@ fn good_rows_are_taken() {
             r#"('t1', 'bead', 'b3', 1, '{"id":"b3","\u0072":"\u0072"}')"#,
         ),
         (ROW, r#"('t1', 'town', 'town', 1, '{"id":"t1"}')"#),
-        (EVENT, r#"('t1', 'e1', 0, '{"id":"e1"}')"#),
+        (EVENT, EVENT_ROW),
         (EFFECT, EFFECT_ROW),
         (
             EFFECT,
@@ -118,18 +120,61 @@ fn bad_rows_are_impossible() {
         (ROW, "('t1', 'bead', 'b' || char(10), 1, '{}')"),
         (ROW, "('t1', 'bead', 'b1' || char(0), 1, '{}')"),
         (ROW, "('t1', 'be' || char(127) || 'ad', 'b1', 1, '{}')"),
-        (EVENT, r#"('nowhere', 'e1', 0, '{"id":"e1"}')"#),
-        (EVENT, r#"('t1', '', 0, '{"id":""}')"#),
-        (EVENT, r#"('t1', '__e__', 0, '{"id":"__e__"}')"#),
-        (EVENT, r#"('t1', 'e1', NULL, '{"id":"e1"}')"#),
-        (EVENT, r#"('t1', 'e1', 'noon', '{"id":"e1"}')"#),
+        (
+            EVENT,
+            r#"('nowhere', 'e1', 0, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', '', 0, '{"id":"","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', '__e__', 0, '{"id":"__e__","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', NULL, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 'noon', '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
         (EVENT, "('t1', 'e1', 0, '7')"),
         (EVENT, "('t1', 'e1', 0, '{}')"),
-        (EVENT, r#"('t1', 'e1', 0, '{"id":"e2"}')"#),
-        (EVENT, r#"('t1', 'e1', 0, '{"id":"e1","id":"e2"}')"#),
-        (EVENT, r#"('t1', '1', 0, '{"id":1}')"#),
-        (EVENT, r#"('t1', 'e 1', 0, '{"id":"e 1"}')"#),
-        (EVENT, r#"('t1', 'e' || char(10), 0, '{"id":"e\n"}')"#),
+        (EVENT, r#"('t1', 'e1', 0, '{"id":"e1"}')"#),
+        (
+            EVENT,
+            r#"('t1', 'e1', 0, '{"id":"e1","at":"2026-04-04T12:00:00.000Z"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 0, '{"id":"e1","at":0,"type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 0, '{"id":"e1","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 0, '{"id":"e2","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 0, '{"id":"e1","id":"e2","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', '1', 0, '{"id":1,"at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e 1', 0, '{"id":"e 1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e' || char(10), 0, '{"id":"e\n","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
         (
             EFFECT,
             r#"('nowhere', 'k', 's', 1, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":1}}')"#,
@@ -313,7 +358,7 @@ fn what_never_changes_is_not_changed() {
     let (_directory, connection) = file();
     for (insert, values) in [
         (ROW, "('t1', 'bead', 'b1', 1, '{}')"),
-        (EVENT, r#"('t1', 'e1', 0, '{"id":"e1"}')"#),
+        (EVENT, EVENT_ROW),
         (EFFECT, EFFECT_ROW),
         (HISTORY, "('t1', 1, 'tick', NULL, 0, '{}')"),
     ] {

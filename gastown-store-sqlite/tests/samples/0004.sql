@@ -151,6 +151,8 @@ CREATE TRIGGER events_insert AFTER INSERT ON events BEGIN
     SELECT RAISE(ABORT, 'events.body has another id than its row')
         WHERE json_extract(NEW.body, '$.id') IS NOT +NEW.id
             OR (SELECT count(*) > 1 FROM json_each(NEW.body) WHERE key = 'id');
+    SELECT RAISE(ABORT, 'events.body has no time or no type')
+        WHERE json_type(NEW.body, '$.at') IS NOT 'text' OR json_type(NEW.body, '$.type') IS NOT 'text';
 END;
 
 CREATE TRIGGER effects_insert AFTER INSERT ON effects BEGIN
