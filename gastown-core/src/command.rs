@@ -29,6 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::check::is_deeper;
 pub use self::check::limits;
 pub use self::data::*;
 pub use self::patch::{RigConfigPatch, TownConfigPatch};
@@ -419,6 +420,7 @@ impl Town {
     /// # Errors
     /// [`CommandError`] names the field and the reason. Nothing is changed then.
     pub fn execute(&mut self, command: Command, now: Timestamp) -> Result<Receipt, CommandError> {
+        check::command(&command)?;
         let actor = self.actor(&command.caller, now)?;
         let name = command.kind.type_name();
         let may = command

@@ -49,6 +49,14 @@ const SEEN_EVENTS_MAX: usize = 4_096;
 /// How many notices a town remembers until they have arrived; the oldest are forgotten first.
 const NOTICES_UNDER_WAY_MAX: usize = 256;
 
+/// How many bytes the topics and texts of those notices have together, as JSON at its longest; beyond
+/// that too the oldest are forgotten first, but never the newest. They stand in the row of the town,
+/// and a row that is too long for a store would keep the town from ever committing again.
+const NOTICES_UNDER_WAY_BYTES_MAX: usize = 1024 * 1024;
+
+/// JSON writes a control character in six bytes.
+const JSON_BYTES_PER_BYTE_MAX: usize = 6;
+
 /// State of the town that belongs to no single entity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TownState {
@@ -68,7 +76,8 @@ pub struct TownState {
     pub sequence: u64,
     /// Notices sent so far; only grows, so that keys never repeat.
     pub notices: u64,
-    /// The latest notice of each topic until it has arrived; at most `NOTICES_UNDER_WAY_MAX`.
+    /// The latest notice of each topic until it has arrived; at most `NOTICES_UNDER_WAY_MAX`, of at
+    /// most `NOTICES_UNDER_WAY_BYTES_MAX`.
     pub notices_under_way: BTreeMap<String, Notice>,
     /// When the last triage batch ended.
     pub triage_ended_at: Option<Timestamp>,
@@ -283,12 +292,7 @@ impl Town {
         };
         let under_way = &mut state.notices_under_way;
         under_way.insert(topic.into(), notice);
-        if under_way.len() > NOTICES_UNDER_WAY_MAX {
-            let oldest = under_way.iter().min_by_key(|(_, notice)| notice.number);
-            if let Some(topic) = oldest.map(|(topic, _)| topic.clone()) {
-                under_way.remove(&topic);
-            }
-        }
+        forget_old_notices(under_way);
         number
     }
 
@@ -572,5 +576,64 @@ impl Town {
             self.seen_events.remove(&oldest);
         }
         true
+    }
+}
+
+/// Forgets the oldest notices until the rest keeps both limits; the newest always stays.
+fn forget_old_notices(under_way: &mut BTreeMap<String, Notice>) {
+    let length = |topic: &str, notice: &Notice| {
+        let bytes = topic.len().saturating_add(notice.message.len());
+        bytes.saturating_mul(JSON_BYTES_PER_BYTE_MAX)
+    };
+    let mut oldest_first: Vec<(u64, usize, String)> = under_way
+        .iter()
+        .map(|(topic, notice)| (notice.number, length(topic, notice), topic.clone()))
+        .collect();
+    oldest_first.sort_unstable();
+    let mut bytes = oldest_first
+        .iter()
+        .fold(0_usize, |sum, (_, length, _)| sum.saturating_add(*length));
+    for (_, length, topic) in oldest_first {
+        let fits = under_way.len() <= NOTICES_UNDER_WAY_MAX && bytes <= NOTICES_UNDER_WAY_BYTES_MAX;
+        if fits || under_way.len() <= 1 {
+            return;
+        }
+        under_way.remove(&topic);
+        bytes = bytes.saturating_sub(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    /// Every commit would be refused for ever if the town's row outgrew what a store takes.
+    #[test]
+    fn notices_under_way_keep_the_row_of_the_town_small() {
+        let id = "t1".parse().unwrap();
+        let mut town = Town::new(id, TownConfig::seed(), Policy::default());
+        // A control character: JSON writes it in six.
+        let message = "\u{1}".repeat(65_536);
+        for number in 0..NOTICES_UNDER_WAY_MAX {
+            town.note_notice(&format!("topic-{number:03}"), &message);
+        }
+        let kept: Vec<&str> = town
+            .state()
+            .notices_under_way
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(kept, ["topic-254", "topic-255"], "the newest that fit");
+        let rows = town.take_changes().put;
+        let longest = rows.iter().map(|row| row.body.len()).max().unwrap();
+        assert!(longest < 2 * NOTICES_UNDER_WAY_BYTES_MAX, "{longest}");
+        town.note_notice("long", &message.repeat(4));
+        let kept = &town.state().notices_under_way;
+        assert!(
+            kept.len() == 1 && kept.contains_key("long"),
+            "the newest stays"
+        );
     }
 }

@@ -58,7 +58,7 @@ impl Town {
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: Checkpoint, actor: &Actor) -> Executed {
-        check::json_size("data", &checkpoint.data, limits::CHECKPOINT_BYTES_MAX)?;
+        check::json_value("data", &checkpoint.data, limits::CHECKPOINT_BYTES_MAX)?;
         let id = actor.agent()?.clone();
         self.edit_agent(&id, |agent| {
             agent.checkpoint = Some(checkpoint.data).filter(|data| !data.is_null());

@@ -13,6 +13,11 @@ use crate::work::label;
 
 /// How much a command may hold. What is over a limit is refused, never cut.
 pub mod limits {
+    /// Bytes of a whole command as JSON. Its record is one entry of the history, with the receipt.
+    pub const COMMAND_BYTES_MAX: usize = 4 * 1024 * 1024;
+    /// Levels of objects and lists in a JSON value of the host's or an agent's. It is recorded within
+    /// other JSON, and no store takes a body that is deeper than a reader of JSON goes (127).
+    pub const JSON_DEPTH_MAX: usize = 32;
     /// Characters of a title or a mail's subject.
     pub const TITLE_CHARACTERS_MAX: usize = 500;
     /// Bytes of a body, a message, feedback or notes.
@@ -64,8 +69,8 @@ pub mod limits {
 }
 
 use limits::{
-    LABELS_MAX, METADATA_BYTES_MAX, NAME_CHARACTERS_MAX, PATH_CHARACTERS_MAX, TEXT_BYTES_MAX,
-    TITLE_CHARACTERS_MAX, URL_CHARACTERS_MAX, USER_BYTES_MAX,
+    JSON_DEPTH_MAX, LABELS_MAX, METADATA_BYTES_MAX, NAME_CHARACTERS_MAX, PATH_CHARACTERS_MAX,
+    TEXT_BYTES_MAX, TITLE_CHARACTERS_MAX, URL_CHARACTERS_MAX, USER_BYTES_MAX,
 };
 
 type Checked = Result<(), CommandError>;
@@ -156,9 +161,43 @@ pub(super) fn json_size(field: &str, value: &impl serde::Serialize, max: usize) 
     }
 }
 
+/// The size and the depth of a JSON value of the host's or an agent's.
+pub(super) fn json_value(field: &str, value: &Value, max: usize) -> Checked {
+    depth(field, [value].into_iter(), JSON_DEPTH_MAX)?;
+    json_size(field, value, max)
+}
+
 /// The host's data on a bead.
 pub(super) fn metadata(metadata: &Map<String, Value>) -> Checked {
-    json_size("metadata", metadata, METADATA_BYTES_MAX)
+    const FIELD: &str = "metadata";
+    // The object itself is a level.
+    depth(FIELD, metadata.values(), JSON_DEPTH_MAX.saturating_sub(1))?;
+    json_size(FIELD, metadata, METADATA_BYTES_MAX)
+}
+
+fn depth<'a>(field: &str, mut values: impl Iterator<Item = &'a Value>, levels: usize) -> Checked {
+    if values.any(|value| is_deeper(value, levels)) {
+        return Err(over(field, JSON_DEPTH_MAX, "levels"));
+    }
+    Ok(())
+}
+
+/// Whether objects and lists stand in each other on more levels than this; goes no deeper to tell.
+pub(crate) fn is_deeper(value: &Value, levels: usize) -> bool {
+    let is_nested = value.is_object() || value.is_array();
+    let Some(within) = levels.checked_sub(1) else {
+        return is_nested;
+    };
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_deeper(item, within)),
+        Value::Object(fields) => fields.values().any(|item| is_deeper(item, within)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// The size of a whole command.
+pub(super) fn command(command: &super::Command) -> Checked {
+    json_size(".", command, limits::COMMAND_BYTES_MAX)
 }
 
 /// The host's labels; `allowed` are those of the engine that may stand among them.

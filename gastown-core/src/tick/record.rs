@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{TickInput, Ticked};
 use crate::action::Action;
-use crate::command::{Command, CommandError, Receipt};
+use crate::command::{Command, CommandError, Receipt, is_deeper, limits};
 use crate::event::Event;
 use crate::ids::EventId;
 use crate::mask::Masker;
@@ -162,8 +162,9 @@ fn command_record(
     if answer.is_err() {
         only_names_of_settings(&mut shown);
     }
-    if answer.is_err() && shown.to_string().len() > REFUSED_BYTES_MAX {
-        shown = json!({"type": command.kind.type_name(), "caller": to_json(&command.caller)});
+    if answer.is_err() && is_too_much(&shown) {
+        let caller = Some(to_json(&command.caller)).filter(|caller| !is_too_much(caller));
+        shown = json!({"type": command.kind.type_name(), "caller": caller});
     }
     CommandRecord {
         number,
@@ -174,6 +175,11 @@ fn command_record(
             .err()
             .map(|error| Masker::default().mask(&error.to_string())),
     }
+}
+
+/// Whether it may have been refused for its size or depth, for which the record would be too.
+fn is_too_much(shown: &Value) -> bool {
+    is_deeper(shown, limits::JSON_DEPTH_MAX) || shown.to_string().len() > REFUSED_BYTES_MAX
 }
 
 /// Settings that were refused may hold a secret under a name or in a form in which nobody looks for
@@ -301,14 +307,20 @@ mod tests {
 
     /// The records of updates with these settings, one after the other, in one tick.
     fn recorded(configs: &[Value]) -> Vec<Value> {
-        let id = "t1".parse().unwrap();
-        let mut town = Town::new(id, TownConfig::seed(), Policy::default());
         let command = |config| {
             let caller = json!({"kind": "host"});
-            let command = json!({"type": "update_config", "caller": caller, "config": config});
-            command_from_value(command).unwrap()
+            json!({"type": "update_config", "caller": caller, "config": config})
         };
-        let commands: Vec<Command> = configs.iter().map(command).collect();
+        records_of(configs.iter().map(command))
+    }
+
+    /// The records of these commands, one after the other, in one tick.
+    fn records_of(commands: impl Iterator<Item = Value>) -> Vec<Value> {
+        let id = "t1".parse().unwrap();
+        let mut town = Town::new(id, TownConfig::seed(), Policy::default());
+        let commands: Vec<Command> = commands
+            .map(|command| command_from_value(command).unwrap())
+            .collect();
         let input = TickInput {
             number: 2,
             now: Timestamp::from_millis(0),
@@ -358,5 +370,37 @@ mod tests {
             records[0]["command"]["config"],
             json!(["github_token", "llm_token"])
         );
+    }
+
+    /// A record that no store takes would keep the town from ever committing again.
+    #[test]
+    fn commands_that_are_too_deep_or_too_long_are_refused_and_recorded_without_it() {
+        let host = json!({"kind": "host"});
+        let rig = json!({"type": "add_rig", "caller": host, "rig_id": "r1", "name": "api",
+            "git_url": "https://github.com/acme/api.git", "default_branch": "main"});
+        let deep = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({"a": inner}));
+        let sling = |levels: usize| {
+            json!({"type": "sling", "caller": host, "rig_id": "r1", "title": "Fix",
+                "metadata": deep(levels)})
+        };
+        let tasks: Vec<Value> = (0..200)
+            .map(|_| json!({"title": "Fix", "body": "x".repeat(65_536)}))
+            .collect();
+        let long = json!({"type": "sling_convoy", "caller": host, "rig_id": "r1",
+            "title": "All", "tasks": tasks});
+        let stranger = json!({"type": "sling", "rig_id": "r1", "title": "Fix",
+            "caller": {"kind": "user", "id": "x".repeat(5_000_000)}});
+        let commands = [rig, sling(32), sling(33), sling(100), long, stranger];
+        let records = records_of(commands.into_iter());
+        let refused: Vec<&str> = records
+            .iter()
+            .map(|record| record["refused"].as_str().unwrap_or("-"))
+            .collect();
+        let of_depth = "metadata: expected 32 levels at most";
+        let of_size = ".: expected 4194304 bytes at most";
+        assert_eq!(refused, ["-", "-", of_depth, of_depth, of_size, of_size]);
+        let lengths = records.iter().map(|record| record.to_string().len());
+        assert!(lengths.max() < Some(1_000));
+        assert!(!is_deeper(&records[3], 4), "{}", records[3]);
     }
 }
