@@ -33,16 +33,11 @@ pub enum Outlook {
 /// ```
 #[must_use]
 pub fn outlook(town: &Town, now: Timestamp) -> Outlook {
-    let pass = Pass::new(town, now);
-    let due = decide(&pass);
-    if due.is_empty() {
-        let until = pass.first_deadline();
-        let until = until.and_then(|at| next_decision(town, at));
-        Outlook::Rest {
-            until: until.map(|(at, _)| at),
-        }
-    } else {
-        Outlook::Due(due)
+    match next_decision(town, now) {
+        Some((at, due)) if at == now => Outlook::Due(due),
+        later => Outlook::Rest {
+            until: later.map(|(at, _)| at),
+        },
     }
 }
 

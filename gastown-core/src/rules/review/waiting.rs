@@ -6,7 +6,6 @@ use super::{condition_wait, live_pull_request};
 use crate::action::NotifyMayor;
 use crate::apply::WAITING_TOPIC;
 use crate::bead::Bead;
-
 use crate::pass::{Due, Pass};
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
