@@ -1,7 +1,7 @@
 //! A small town that really runs: two git repositories, seven issues, agents that are processes.
 //! With `--forge fake` it works by pull requests, on a fake GitHub.
 //!
-//! `cargo run --release --example town -- --help` says how it is used. The files are small and
+//! `cargo run --example town -- --help` says how it is used. The files are small and
 //! named after what they do; [`setup`] is what a host does to found a town and [`town`] how it
 //! runs one, [`agent`] is what an agent looks like from inside.
 

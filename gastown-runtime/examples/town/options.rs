@@ -11,7 +11,7 @@ pub(crate) const AGENT: &str = "agent";
 pub(crate) const HELP: &str = "\
 Runs a small town of agents on two git repositories until all of its work has landed.
 
-Usage: cargo run --release --example town -- [--dir DIR] [--forge FORGE] [--evict]
+Usage: cargo run --example town -- [--dir DIR] [--forge FORGE] [--evict]
 
 Options:
   --dir DIR   Where the town lives: its database, the two origins, the agents' worktrees.
