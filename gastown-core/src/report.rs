@@ -20,15 +20,18 @@
 //!   they stand, and so are credentials in URLs and the tokens of common services ([`Masker`]).
 //! - The values of `env_vars` are masked, each distinct one by a mask of its own (`[redacted 1]`); what a
 //!   variable with the name of a credential (`API_KEY`, `DB_PASSWORD`) holds, also wherever else it stands.
+//! - Names are masked as records are: the keys of rows, subjects, the town's own identifier.
 //! - What is masked is masked everywhere in the same way, so a report can be replayed:
 //!   [`Report::replay`] ends with the rows that the report holds.
 //!
 //! # Caveats
 //! - Where the engine cut or rearranged a text that holds a secret (a branch name, a title of its
 //!   own), a replay of the masked text may give another one, and says so.
+//! - Masked names may sort otherwise than they did; where a rule goes by that order, a replay says that it differs.
 
 mod form;
 mod hide;
+mod names;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -87,8 +90,9 @@ pub enum ExportError {
         /// How often it was tried.
         tries: u32,
     },
-    /// Masked text could not be read again: a bug.
-    #[error("what is masked can't be read again")]
+    /// What is left without secrets is no town that could be read again: masked, an identifier that holds
+    /// one is too long, or is that of another. Nothing is exported then.
+    #[error("the town can't be told without its secrets")]
     Masked(#[source] crate::wire::WireError),
 }
 

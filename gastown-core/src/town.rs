@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 pub use self::lineage::Lineage;
 pub(crate) use self::queries::{Blocker, is_merged};
 pub use self::rows::is_secret_row;
-pub(crate) use self::rows::{BEAD_ROW, EDGE_ROW, edges_prefix, is_named_by_its_id};
+pub(crate) use self::rows::{BEAD_ROW, EDGE_ROW, edge_key, edges_prefix, is_named_by_its_id};
 
 pub(crate) use self::index::same_pull_request;
 

@@ -13,7 +13,7 @@ use gastown_core::report::Report;
 use gastown_core::{
     ChangeSet, Commit, Committed, Effect, EffectKey, Event, EventKind, Finish, HistoryEntry,
     HistoryFilter, HistoryKind, Lease, Loaded, PastFilter, Row, RowKey, Store, StoreError,
-    StoredHistory, Timestamp, TownId,
+    StoredHistory, TickInput, Timestamp, Town, TownId, snapshot_entries, tick,
 };
 use gastown_store_memory::MemoryStore;
 use gastown_testkit::lives::{Then, live};
@@ -204,4 +204,130 @@ fn what_is_pruned_between_two_pages_is_not_half_there() {
             HistoryKind::Tick
         ]
     );
+}
+
+/// I17 also where a secret is a name: it is hidden in keys and subjects as in records, whose lengths are
+/// part of a key, and the town goes on as what the file calls it.
+#[test]
+fn a_secret_that_is_a_name_is_hidden_and_the_town_replays() {
+    const SECRET: &str = "production1";
+    let store = MemoryStore::new();
+    let id: TownId = "production1".parse().unwrap();
+    named_by_a_secret(&store, &id);
+    let report = block_on(Report::export(&store, &id)).unwrap();
+    let text = report.to_text();
+    assert!(!text.contains(SECRET), "{text}");
+    let report = Report::from_text(&text).unwrap();
+    let keys: Vec<String> = report.rows.iter().map(|row| shown(&row.key)).collect();
+    for expected in [
+        "rig/[redacted]",
+        "bead/[redacted]-b1",
+        "edge/blocks.2.x2.[redacted]-b1",
+        "edge/parent-child.13.[redacted]-b1.x3",
+    ] {
+        assert!(keys.iter().any(|key| key == expected), "{keys:#?}");
+    }
+    let subjects = report
+        .history
+        .iter()
+        .filter_map(|kept| kept.entry.subject.as_deref());
+    let subjects: Vec<&str> = subjects.collect();
+    assert!(subjects.contains(&"[redacted]-b1"), "{subjects:?}");
+
+    let other = MemoryStore::new();
+    block_on(report.import(&other, Timestamp::MAX)).unwrap();
+    let imported = block_on(Report::export(&other, &report.town)).unwrap();
+    assert_eq!(imported.rows, report.rows);
+    for report in [report, imported] {
+        let replayed = report.replay().unwrap();
+        assert_eq!(report.first_difference(&replayed), None);
+    }
+}
+
+/// Two names that differ in nothing but their secrets are not made one.
+#[test]
+fn a_town_whose_names_are_only_secrets_is_not_exported_by_halves() {
+    let store = MemoryStore::new();
+    let id: TownId = "t1".parse().unwrap();
+    let body = r#"{"env_vars":{"A_KEY":"production1","B_KEY":"production2"}}"#;
+    let row = |kind: &str, id: &str, body: &str| Row {
+        key: RowKey {
+            kind: kind.into(),
+            id: id.into(),
+        },
+        working: true,
+        body: body.into(),
+    };
+    let put = vec![
+        row("rig", "production1", "{}"),
+        row("rig", "production2", "{}"),
+        row("town", "town", body),
+    ];
+    let changes = ChangeSet {
+        put,
+        ..ChangeSet::default()
+    };
+    let _made = block_on(store.commit(&id, first(changes, Vec::new()))).unwrap();
+    let error = block_on(Report::export(&store, &id)).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("row rig/[redacted]"), "{cause}");
+    assert!(!cause.contains("production"), "{cause}");
+}
+
+fn shown(key: &RowKey) -> String {
+    format!("{}/{}", key.kind, key.id)
+}
+
+fn first(changes: ChangeSet, effects: Vec<Effect>) -> Commit {
+    Commit {
+        expected_version: 0,
+        lease_token: None,
+        changes,
+        consumed: Vec::new(),
+        effects,
+        at: Timestamp::MIN,
+    }
+}
+
+/// A town with a snapshot and a tick in which a secret of its environment is part of names.
+fn named_by_a_secret(store: &MemoryStore, id: &TownId) {
+    let mut town = gastown_core::testing::town(
+        r#"town id=production1 config.env_vars={"DEPLOY_TOKEN":"production1"}
+rig production1
+bead production1-b1 issue open rig_id=production1
+bead x2 issue open rig_id=production1
+bead x3 issue open rig_id=production1
+edge x2 blocks production1-b1
+edge production1-b1 parent-child x3"#,
+    );
+    let mut changes = town.take_changes();
+    let rows = changes.put.clone();
+    changes
+        .history
+        .extend(snapshot_entries(1, Timestamp::MIN, rows.clone()));
+    let _made = block_on(store.commit(id, first(changes, Vec::new()))).unwrap();
+
+    let mut town = Town::from_rows(rows).unwrap();
+    let input = TickInput {
+        number: 2,
+        now: gastown_core::testing::at("0s"),
+        loaded: true,
+        recalled: &[],
+        stored: &[],
+        local: &[],
+        commands: &[],
+    };
+    let ticked = tick(&mut town, &input);
+    assert!(
+        !ticked.settled.actions.is_empty(),
+        "the tick was to do something"
+    );
+    let record = ticked.record(&input, Duration::ZERO);
+    let mut changes = ticked.changes;
+    changes.history.extend(record);
+    let commit = Commit {
+        expected_version: 1,
+        ..first(changes, ticked.settled.effects)
+    };
+    let _ticked = block_on(store.commit(id, commit)).unwrap();
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::hide::{Hider, secrets_of};
-use super::{REPORT_FORMAT, Report};
+use super::{REPORT_FORMAT, Report, names};
 use crate::ids::shown;
 use crate::store::{HistoryKind, Row};
 use crate::tick::{SnapshotRowsRecord, to_json};
@@ -138,10 +138,14 @@ pub(super) fn hidden(report: &Report, secrets: &[Row]) -> Result<Report, WireErr
     let texts = texts(report)?;
     let hider = &Hider::new(secrets_of(secrets), texts.iter().map(String::as_str));
     let mut hidden = report.clone();
+    hidden.town = names::hide_town(&report.town, hider)?;
     for row in &mut hidden.rows {
-        row.body = hider.hide(&row.body);
+        names::hide_row(row, hider)?;
     }
     for kept in &mut hidden.history {
+        if let Some(subject) = &mut kept.entry.subject {
+            *subject = names::hide_name(subject, hider)?;
+        }
         kept.entry.body = match kept.entry.kind {
             HistoryKind::SnapshotRows => hidden_rows(&kept.entry.body, hider)?,
             HistoryKind::BeadEvent
@@ -153,6 +157,14 @@ pub(super) fn hidden(report: &Report, secrets: &[Row]) -> Result<Report, WireErr
     }
     hidden.events = hide_all(&report.events, hider)?;
     hidden.effects = hide_all(&report.effects, hider)?;
+    // In the order in which a store would have them: that of the names that they have now.
+    hidden
+        .rows
+        .sort_by(|a, b| (!a.working, &a.key).cmp(&(!b.working, &b.key)));
+    hidden
+        .events
+        .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+    names::still_differ(&hidden)?;
     Ok(hidden)
 }
 
@@ -181,7 +193,10 @@ fn texts(report: &Report) -> Result<Vec<String>, WireError> {
 fn hidden_rows(body: &str, hider: &Hider) -> Result<String, WireError> {
     let mut record: SnapshotRowsRecord = wire::read_value(wire::parse(body)?)?;
     for row in &mut record.rows {
-        row.body = hider.hide(&row.body);
+        names::hide_row(row, hider)?;
+    }
+    if !record.recalled {
+        record.rows.sort_by(|a, b| a.key.cmp(&b.key));
     }
     Ok(to_json(&record).to_string())
 }

@@ -50,7 +50,7 @@ fn put_or_delete<T: Serialize>(
 }
 
 /// An edge's name; the lengths keep two edges apart whatever their ids hold.
-fn edge_key(edge: &Edge) -> RowKey {
+pub(crate) fn edge_key(edge: &Edge) -> RowKey {
     let prefix = edges_prefix(edge.kind, &edge.bead_id);
     key(EDGE_ROW, &format!("{prefix}{}", edge.depends_on))
 }
