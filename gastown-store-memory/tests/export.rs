@@ -210,9 +210,9 @@ fn what_is_pruned_between_two_pages_is_not_half_there() {
 /// part of a key, and the town goes on as what the file calls it.
 #[test]
 fn a_secret_that_is_a_name_is_hidden_and_the_town_replays() {
-    const SECRET: &str = "production1";
+    const SECRET: &str = "product1";
     let store = MemoryStore::new();
-    let id: TownId = "production1".parse().unwrap();
+    let id: TownId = "product1".parse().unwrap();
     named_by_a_secret(&store, &id);
     let report = block_on(Report::export(&store, &id)).unwrap();
     let text = report.to_text();
@@ -249,7 +249,7 @@ fn a_secret_that_is_a_name_is_hidden_and_the_town_replays() {
 fn a_town_whose_names_are_only_secrets_is_not_exported_by_halves() {
     let store = MemoryStore::new();
     let id: TownId = "t1".parse().unwrap();
-    let body = r#"{"env_vars":{"A_KEY":"production1","B_KEY":"production2"}}"#;
+    let body = r#"{"env_vars":{"A_KEY":"product1","B_KEY":"product2"}}"#;
     let row = |kind: &str, id: &str, body: &str| Row {
         key: RowKey {
             kind: kind.into(),
@@ -259,8 +259,8 @@ fn a_town_whose_names_are_only_secrets_is_not_exported_by_halves() {
         body: body.into(),
     };
     let put = vec![
-        row("rig", "production1", "{}"),
-        row("rig", "production2", "{}"),
+        row("rig", "product1", "{}"),
+        row("rig", "product2", "{}"),
         row("town", "town", body),
     ];
     let changes = ChangeSet {
@@ -271,7 +271,7 @@ fn a_town_whose_names_are_only_secrets_is_not_exported_by_halves() {
     let error = block_on(Report::export(&store, &id)).unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("row rig/[redacted]"), "{cause}");
-    assert!(!cause.contains("production"), "{cause}");
+    assert!(!cause.contains("product"), "{cause}");
 }
 
 fn shown(key: &RowKey) -> String {
@@ -292,13 +292,13 @@ fn first(changes: ChangeSet, effects: Vec<Effect>) -> Commit {
 /// A town with a snapshot and a tick in which a secret of its environment is part of names.
 fn named_by_a_secret(store: &MemoryStore, id: &TownId) {
     let mut town = gastown_core::testing::town(
-        r#"town id=production1 config.env_vars={"DEPLOY_TOKEN":"production1"}
-rig production1
-bead production1-b1 issue open rig_id=production1
-bead x2 issue open rig_id=production1
-bead x3 issue open rig_id=production1
-edge x2 blocks production1-b1
-edge production1-b1 parent-child x3"#,
+        r#"town id=product1 config.env_vars={"DEPLOY_TOKEN":"product1"}
+rig product1
+bead product1-b1 issue open rig_id=product1
+bead x2 issue open rig_id=product1
+bead x3 issue open rig_id=product1
+edge x2 blocks product1-b1
+edge product1-b1 parent-child x3"#,
     );
     let mut changes = town.take_changes();
     let rows = changes.put.clone();

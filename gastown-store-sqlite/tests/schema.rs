@@ -350,6 +350,22 @@ fn lengths_are_held_to_what_the_engine_holds_them_to() {
     let most = gastown_core::Row::BODY_BYTES_MAX - body(0).len();
     assert!(insert("bead", "b3", body(most)));
     assert!(!insert("bead", "b4", body(most + 2)));
+    let record = |bytes: usize| {
+        let body = body(bytes - body(0).len());
+        let sql = format!("{HISTORY} ('t1', ?1, 'tick', NULL, 0, ?2)");
+        let taken = connection.execute(&sql, (i64::try_from(bytes).unwrap(), &body));
+        let entry = gastown_core::HistoryEntry {
+            kind: gastown_core::HistoryKind::Tick,
+            subject: None,
+            at: gastown_core::Timestamp::MIN,
+            body,
+        };
+        assert_eq!(taken.is_ok(), entry.problem().is_none(), "{taken:?}");
+        taken.is_ok()
+    };
+    let most = gastown_core::HistoryEntry::BODY_BYTES_MAX;
+    assert!(record(most));
+    assert!(!record(most + 2));
 }
 
 /// What is written once: another key of a row, another event, effect or past.

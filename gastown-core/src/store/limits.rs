@@ -22,8 +22,9 @@ impl RowKey {
 }
 
 impl Row {
-    /// Longest body of a row or a history entry, in bytes.
-    pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+    /// Longest body of a row, in bytes. A snapshot holds rows as JSON within JSON, where each is up to
+    /// twice as long, and has to stay below [`HistoryEntry::BODY_BYTES_MAX`].
+    pub const BODY_BYTES_MAX: usize = 7 * 1024 * 1024;
 
     /// What keeps a store from taking the row, for a check of what it has: another program may have put
     /// it there.
@@ -34,6 +35,9 @@ impl Row {
 }
 
 impl HistoryEntry {
+    /// Longest body of a history entry, in bytes.
+    pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
     /// What keeps a store from taking the entry; as [`Row::problem`].
     #[must_use]
     pub fn problem(&self) -> Option<String> {
@@ -43,7 +47,7 @@ impl HistoryEntry {
 
 impl Event {
     /// Longest event that a store takes, in bytes of JSON. The record of the tick that observes it
-    /// repeats it, so it has to stay well below [`Row::BODY_BYTES_MAX`]: an event that is in the
+    /// repeats it, so it has to stay well below [`HistoryEntry::BODY_BYTES_MAX`]: an event that is in the
     /// inbox and can't be recorded would keep its town from ever committing again.
     pub const BYTES_MAX: usize = 1024 * 1024;
 
@@ -152,7 +156,7 @@ fn row_problem(row: &Row) -> Option<String> {
 }
 
 fn row_body_problem(row: &Row) -> Option<String> {
-    body_problem(&row.body, |body| {
+    body_problem(&row.body, Row::BODY_BYTES_MAX, |body| {
         let id = body.id.problem("id", |id| id_problem(&row.key, id));
         id.or_else(|| rig_problem(body))
     })
@@ -171,7 +175,7 @@ fn subject_problem(entry: &HistoryEntry) -> Option<String> {
 }
 
 fn entry_body_problem(entry: &HistoryEntry) -> Option<String> {
-    body_problem(&entry.body, rig_problem)
+    body_problem(&entry.body, HistoryEntry::BODY_BYTES_MAX, rig_problem)
 }
 
 fn effect_problem(key: &EffectKey) -> Option<String> {
@@ -182,12 +186,15 @@ fn rig_problem(body: &Body) -> Option<String> {
     body.rig_id.problem("rig_id", rig_id_problem)
 }
 
-fn body_problem(body: &str, problem: impl Fn(&Body) -> Option<String>) -> Option<String> {
-    if body.len() > Row::BODY_BYTES_MAX {
+fn body_problem(
+    body: &str,
+    bytes_max: usize,
+    problem: impl Fn(&Body) -> Option<String>,
+) -> Option<String> {
+    if body.len() > bytes_max {
+        let bytes = body.len();
         return Some(format!(
-            "a body of {} bytes is longer than {}",
-            body.len(),
-            Row::BODY_BYTES_MAX
+            "a body of {bytes} bytes is longer than {bytes_max}"
         ));
     }
     match serde_json::from_str::<Body>(body) {
@@ -343,9 +350,27 @@ mod tests {
         );
         let said = put(vec![row("bead", "b1", &body(Row::BODY_BYTES_MAX + 1))]);
         assert!(
-            said.contains("a body of 16777217 bytes is longer than 16777216"),
+            said.contains("a body of 7340033 bytes is longer than 7340032"),
             "{said}"
         );
+    }
+
+    /// Else a town with such a row could never be loaded anew: its snapshot would be refused for ever.
+    #[test]
+    fn the_longest_row_fits_a_snapshot() {
+        let most = "\\\"".repeat((Row::BODY_BYTES_MAX - r#"{"t":""}"#.len()) / 2);
+        let name = "\"".repeat(RowKey::PART_BYTES_MAX);
+        let longest = row(&name, &name, &format!(r#"{{"t":"{most}"}}"#));
+        assert_eq!(longest.body.len(), Row::BODY_BYTES_MAX);
+        assert_eq!(put(vec![longest.clone()]), "taken");
+        let entries = crate::tick::snapshot_entries(1, Timestamp::MIN, [longest]);
+        let lengths: Vec<usize> = entries.iter().map(|entry| entry.body.len()).collect();
+        assert!(
+            lengths.iter().any(|bytes| *bytes > 14_000_000),
+            "{lengths:?}"
+        );
+        let problems: Vec<_> = entries.iter().filter_map(HistoryEntry::problem).collect();
+        assert_eq!(problems, Vec::<String>::new());
     }
 
     #[test]

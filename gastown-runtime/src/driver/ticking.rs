@@ -20,6 +20,21 @@ use crate::town_handle::TownStatus;
 /// How often a commit that somebody else overtook is made again from a fresh load.
 const RELOADS_MAX: u32 = 5;
 
+/// How many bytes of JSON the local events of one tick have together: its record repeats them, and a
+/// record that no store takes would stop the town for good. The first always fits.
+const LOCAL_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How many of the first of these events one tick takes.
+fn batch_length(local: &[Event]) -> usize {
+    let mut bytes = 0_usize;
+    let fitting = local.iter().take_while(|event| {
+        let length = serde_json::to_string(event).map_or(usize::MAX, |text| text.len());
+        bytes = bytes.saturating_add(length);
+        bytes <= LOCAL_BYTES_MAX
+    });
+    fitting.count().max(1).min(local.len())
+}
+
 impl Driver {
     /// Ticks if there is anything to tick for. Repeats what somebody else overtook.
     pub(super) async fn tick_if_due(
@@ -29,12 +44,22 @@ impl Driver {
         let mut local = std::mem::take(&mut self.state.local);
         let beats = heartbeats.values().cloned().map(EventKind::from);
         local.extend(beats.filter_map(|kind| self.performer.workshop.event(bounded(kind))));
-        let result = self.tick_with(&local).await;
-        if result.is_err() {
-            // Heartbeats go back to the inbox; the rest waits here.
-            local.retain(|event| !matches!(event.kind, EventKind::Heartbeat(_)));
-            self.state.local = local;
-        }
+        let result = loop {
+            let rest = local.split_off(batch_length(&local));
+            let result = self.tick_with(&local).await;
+            let is_over = result.is_err() || rest.is_empty() || self.state.frozen.is_some();
+            if result.is_err() {
+                local.extend(rest);
+            } else {
+                local = rest;
+            }
+            if is_over {
+                break result;
+            }
+        };
+        // After an error heartbeats go back to the inbox; a frozen town needs none. The rest waits here.
+        local.retain(|event| !matches!(event.kind, EventKind::Heartbeat(_)));
+        self.state.local = local;
         result
     }
 
@@ -194,4 +219,29 @@ fn show_rules(report: &TickReport) {
 
 fn is_conflict(error: &StoreError) -> bool {
     matches!(error, StoreError::Conflict { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_events_of_a_tick_end_at_their_limit_together() {
+        let event: Event = gastown_core::wire::event_from_value(serde_json::json!({
+            "id": "e1", "at": "2026-04-04T12:00:00Z", "type": "heartbeat", "agent_id": "a1",
+            "active_tools": vec!["\u{1}".repeat(1024); 64],
+        }))
+        .unwrap();
+        let many = vec![event; 64];
+        let whole = serde_json::to_string(&many).unwrap().len();
+        assert!(whole > 16 * 1024 * 1024, "one record could not hold them");
+        let taken = batch_length(&many);
+        let bytes = serde_json::to_string(&many[..taken]).unwrap().len();
+        assert!(
+            taken > 1 && bytes < LOCAL_BYTES_MAX + 100,
+            "{taken}: {bytes}"
+        );
+        assert_eq!(batch_length(&many[..1]), 1);
+        assert_eq!(batch_length(&[]), 0);
+    }
 }

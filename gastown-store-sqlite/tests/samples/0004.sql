@@ -123,7 +123,7 @@ CREATE TRIGGER rows_insert AFTER INSERT ON rows BEGIN
         WHERE instr(NEW.kind, nul) OR NEW.kind GLOB control OR length(CAST(NEW.kind AS BLOB)) > 1024;
     SELECT RAISE(ABORT, 'rows.id is no name') FROM forms
         WHERE instr(NEW.id, nul) OR NEW.id GLOB control OR length(CAST(NEW.id AS BLOB)) > 1024;
-    SELECT RAISE(ABORT, 'rows.body is longer than 16 MiB') WHERE length(CAST(NEW.body AS BLOB)) > 16777216;
+    SELECT RAISE(ABORT, 'rows.body is longer than 7 MiB') WHERE length(CAST(NEW.body AS BLOB)) > 7340032;
     SELECT RAISE(ABORT, 'rows.rig_id is no identifier') FROM forms
         WHERE instr(NEW.rig_id, nul) OR NEW.rig_id GLOB blank OR length(CAST(NEW.rig_id AS BLOB)) > 128;
     SELECT RAISE(ABORT, 'rows.body has id or rig_id twice')
@@ -134,7 +134,7 @@ CREATE TRIGGER rows_insert AFTER INSERT ON rows BEGIN
 END;
 
 CREATE TRIGGER rows_update_body BEFORE UPDATE OF body ON rows BEGIN
-    SELECT RAISE(ABORT, 'rows.body is longer than 16 MiB') WHERE length(CAST(NEW.body AS BLOB)) > 16777216;
+    SELECT RAISE(ABORT, 'rows.body is longer than 7 MiB') WHERE length(CAST(NEW.body AS BLOB)) > 7340032;
     SELECT RAISE(ABORT, 'rows.rig_id is no identifier') FROM forms
         WHERE instr(NEW.rig_id, nul) OR NEW.rig_id GLOB blank OR length(CAST(NEW.rig_id AS BLOB)) > 128;
     SELECT RAISE(ABORT, 'rows.body has id or rig_id twice')
