@@ -1,5 +1,7 @@
 //! Events: facts. Never refused, perhaps ignored (spec 2.2, 8.2).
 
+mod problem;
+
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -477,8 +477,8 @@ pub trait Store: Send + Sync {
     /// before the answer, append the same again.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] for an event that is longer than [`Event::BYTES_MAX`]; none is appended
-    /// then.
+    /// [`StoreError::Refused`] for an event that is longer than [`Event::BYTES_MAX`], or in which
+    /// [`Event::problem`] finds something; none is appended then.
     async fn append_events(&self, town: &TownId, events: Vec<Event>) -> Result<usize, StoreError>;
 
     /// Up to `limit` events that were appended and not consumed, by (at, id).

@@ -66,6 +66,15 @@ pub enum RuntimeError {
         #[source]
         source: AgentRuntimeError,
     },
+    /// A town was to be made with settings that none may have.
+    #[error("town {town} can't be made: {source}")]
+    FoundTown {
+        /// The town.
+        town: TownId,
+        /// What is wrong with the settings.
+        #[source]
+        source: gastown_core::wire::WireError,
+    },
     /// A town could not be created or opened.
     #[error("could not create or open town {town}: {source}")]
     OpenTown {

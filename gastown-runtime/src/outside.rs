@@ -1,8 +1,10 @@
 //! What comes from outside: agents and forges say as much as they like, and a store takes events up to
 //! [`Event::BYTES_MAX`]. What can't be refused, since it happened, is cut; of an answer of a forge that
-//! can't be cut it is said that it was too long.
+//! can't be cut it is said that it was too long, or a name in it.
 
-use gastown_core::events::{AgentExited, DispatchFailed, Heartbeat, MergeAttempted, PrObserved};
+use gastown_core::events::{
+    AgentExited, AgentStarted, DispatchFailed, Heartbeat, MergeAttempted, PrObserved,
+};
 use gastown_core::{EventKind, ForgeError, MergeOutcome, VerifyOutcome};
 
 #[cfg(doc)]
@@ -25,6 +27,10 @@ pub(crate) fn bounded(kind: EventKind) -> EventKind {
         reason = "all others hold names of the engine's and no texts, or come from the host"
     )]
     match kind {
+        EventKind::AgentStarted(started) => EventKind::from(AgentStarted {
+            container_instance: started.container_instance.map(name),
+            ..started
+        }),
         EventKind::AgentExited(exited) => EventKind::from(AgentExited {
             reason: exited.reason.map(|text| cut(text, TEXT_BYTES_MAX)),
             note: exited.note.map(|text| cut(text, TEXT_BYTES_MAX)),
@@ -36,12 +42,9 @@ pub(crate) fn bounded(kind: EventKind) -> EventKind {
         }),
         EventKind::Heartbeat(heartbeat) => EventKind::from(bounded_heartbeat(heartbeat)),
         EventKind::PrObserved(observed) => EventKind::from(bounded_look(observed)),
-        EventKind::MergeAttempted(attempted) => EventKind::from(MergeAttempted {
-            outcome: bounded_merge(attempted.outcome),
-            ..attempted
-        }),
+        EventKind::MergeAttempted(attempted) => EventKind::from(bounded_merge(attempted)),
         EventKind::MergeVerified(mut verified) => {
-            if too_long(&verified.outcome).is_some() {
+            if too_long(&verified.outcome).is_some() || misnamed(verified.clone()).is_some() {
                 verified.outcome = VerifyOutcome::Unknown;
             }
             verified.into()
@@ -51,15 +54,22 @@ pub(crate) fn bounded(kind: EventKind) -> EventKind {
 }
 
 fn bounded_heartbeat(mut heartbeat: Heartbeat) -> Heartbeat {
-    let name = |text: String| cut(text, NAME_BYTES_MAX);
+    heartbeat.container_instance = heartbeat.container_instance.map(name);
     heartbeat.last_event_type = heartbeat.last_event_type.map(name);
     heartbeat.active_tools.truncate(TOOLS_MAX);
     heartbeat.active_tools = heartbeat.active_tools.into_iter().map(name).collect();
     heartbeat
 }
 
+fn name(text: String) -> String {
+    cut(text, NAME_BYTES_MAX)
+}
+
 fn bounded_look(observed: PrObserved) -> PrObserved {
-    match too_long(&observed.observation).or_else(|| too_long(&observed.error)) {
+    let unfit = too_long(&observed.observation)
+        .or_else(|| too_long(&observed.error))
+        .or_else(|| misnamed(observed.clone()));
+    match unfit {
         Some(error) => PrObserved {
             observation: None,
             error: Some(error),
@@ -69,24 +79,26 @@ fn bounded_look(observed: PrObserved) -> PrObserved {
     }
 }
 
-fn bounded_merge(outcome: MergeOutcome) -> MergeOutcome {
-    let outcome = match outcome {
-        MergeOutcome::Refused { status, message } => MergeOutcome::Refused {
-            status,
-            message: cut(message, TEXT_BYTES_MAX),
-        },
-        MergeOutcome::Merged { .. }
-        | MergeOutcome::Queued
-        | MergeOutcome::NotReady { .. }
-        | MergeOutcome::Error { .. } => outcome,
-    };
+fn bounded_merge(mut attempted: MergeAttempted) -> MergeAttempted {
+    if let MergeOutcome::Refused { message, .. } = &mut attempted.outcome {
+        *message = cut(core::mem::take(message), TEXT_BYTES_MAX);
+    }
     // Whether it merged, the next look tells.
-    too_long(&outcome).map_or(outcome, |error| MergeOutcome::Error { error })
+    if let Some(error) = too_long(&attempted.outcome).or_else(|| misnamed(attempted.clone())) {
+        attempted.outcome = MergeOutcome::Error { error };
+    }
+    attempted
+}
+
+/// What to say of an answer instead of it, if a name in it is too long.
+fn misnamed(answer: impl Into<EventKind>) -> Option<ForgeError> {
+    let why = answer.into().problem()?;
+    Some(ForgeError::InvalidResponse { why })
 }
 
 /// What to say of an answer instead of it, if it is too long.
 fn too_long(answer: &impl serde::Serialize) -> Option<ForgeError> {
-    let bytes = serde_json::to_string(answer).map_or(0, |text| text.len());
+    let bytes = serde_json::to_string(answer).map_or(usize::MAX, |text| text.len());
     (bytes > ANSWER_BYTES_MAX).then(|| ForgeError::InvalidResponse {
         why: format!("an answer of {bytes} bytes; {ANSWER_BYTES_MAX} at most are taken"),
     })
@@ -170,6 +182,8 @@ mod tests {
             "state": "open", "head_sha": long, "head_branch": "work", "base_branch": "main",
             "mergeable": "unknown",
         });
+        let mut misnamed = observation.clone();
+        misnamed["head_sha"] = "x".repeat(Event::NAME_BYTES_MAX).into();
         let mut shown = Vec::new();
         for kind in [
             exited,
@@ -178,12 +192,16 @@ mod tests {
             ),
             event_kind(
                 json!({"type": "heartbeat", "agent_id": "a1", "last_event_type": long,
-                "active_tools": vec!["\u{1}".repeat(4096); 512]}),
+                "container_instance": long, "active_tools": vec!["\u{1}".repeat(4096); 512]}),
             ),
             event_kind(
                 json!({"type": "pr_observed", "bead_id": "b1", "error": {"kind": "invalid_response", "why": long}}),
             ),
             event_kind(json!({"type": "pr_observed", "bead_id": "b1", "observation": observation})),
+            event_kind(json!({"type": "pr_observed", "bead_id": "b1", "observation": misnamed})),
+            event_kind(
+                json!({"type": "agent_started", "agent_id": "a1", "container_instance": long}),
+            ),
             event_kind(
                 json!({"type": "merge_attempted", "bead_id": "b1", "head_sha": "h1",
                 "outcome": {"kind": "not_ready", "observation": observation}}),
@@ -217,6 +235,8 @@ mod tests {
             "heartbeat: - -",
             "pr_observed: - invalid_response",
             "pr_observed: - invalid_response",
+            "pr_observed: - invalid_response",
+            "agent_started: - -",
             "merge_attempted: error -",
             "merge_attempted: refused -",
             "merge_attempted: error -",

@@ -24,10 +24,13 @@ use crate::process::ProcessRuntime;
 use crate::supervisor::{Supervisor, SupervisorSettings};
 use crate::town_handle::{REPORTS_KEPT_MAX, TownHandle, TownStatus};
 
+/// The most events of one tick that its record can name, however long their ids are.
+const EVENTS_PER_TICK_MAX: usize = 4_096;
+
 /// How towns are run. Made by [`RunnerSettings::usual`] and changed field by field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunnerSettings {
-    /// How many events one tick takes.
+    /// How many events one tick takes: at most 4,096, because its record names them all.
     pub events_per_tick_max: usize,
     /// How long a town stays this runner's without a sign of it. A host that is killed keeps
     /// others, and its own restart under another holder, waiting so long; for a quiet town up to
@@ -76,12 +79,14 @@ impl RunnerSettings {
             ("retry_max", self.retry_max),
         ];
         let zero = spans.into_iter().find(|(_, span)| span.is_zero());
-        let events = (self.events_per_tick_max == 0).then_some("events_per_tick_max");
-        match zero.map(|(name, _)| name).or(events) {
-            Some(setting) => Err(RuntimeError::CheckSettings {
-                setting,
-                problem: "is zero; expected more",
-            }),
+        let zero = zero.map(|(name, _)| (name, "is zero; expected more"));
+        let events = match self.events_per_tick_max {
+            0 => Some("is zero; expected more"),
+            1..=EVENTS_PER_TICK_MAX => None,
+            _ => Some("is over 4096; expected less"),
+        };
+        match zero.or(events.map(|problem| ("events_per_tick_max", problem))) {
+            Some((setting, problem)) => Err(RuntimeError::CheckSettings { setting, problem }),
             None => Ok(()),
         }
     }
@@ -199,6 +204,7 @@ impl Runner {
     /// Creates a town in the store unless it is there; returns whether it was created.
     ///
     /// # Errors
+    /// [`RuntimeError::FoundTown`] for settings that no town may have: nothing was asked of the store then.
     /// [`RuntimeError::OpenTown`], or [`RuntimeError::AwaitStore`]: it may have been created.
     pub async fn create_town(
         &self,
@@ -209,6 +215,11 @@ impl Runner {
         let mut town = Town::new(town_id.clone(), config, policy);
         let now = self.workshop.clock.now();
         let mut changes = town.take_changes();
+        // A town that could be written and never loaded again would hold its name for good.
+        Town::from_rows(changes.put.clone()).map_err(|source| RuntimeError::FoundTown {
+            town: town_id.clone(),
+            source,
+        })?;
         // What was recorded of a town can be replayed from its making on, whatever comes next.
         let base = snapshot_entries(1, now, changes.put.clone());
         changes.history.extend(base);

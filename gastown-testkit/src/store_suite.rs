@@ -187,6 +187,7 @@ macro_rules! store_suite {
             names_end_at_their_limit,
             bodies_end_at_their_limit,
             events_end_at_their_limit,
+            events_that_nobody_could_read_back_are_refused,
             a_long_effect_comes_back_whole,
             a_large_commit_is_written_whole,
         );

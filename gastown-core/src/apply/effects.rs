@@ -229,7 +229,8 @@ impl Performing<'_> {
             attempt = branch.tries;
         })?;
         Ok(vec![Effect::new(
-            format!("{}@{}", action.convoy_id, action.rig_id),
+            // Two identifiers that are none may make a reserved word: `__c` and `r__`.
+            format!("convoy:{}@{}", action.convoy_id, action.rig_id),
             u64::from(attempt),
             effect::CreateBranch {
                 convoy_id: action.convoy_id.clone(),

@@ -52,6 +52,9 @@ pub mod limits {
     pub const DELETED_BEADS_MAX: usize = 1_000;
     /// Messages that wait for one agent.
     pub const MAIL_UNREAD_MAX: usize = 100;
+    /// Bytes of JSON of the messages that one `check_mail` reads, if more than one; the rest wait for
+    /// the next. The record of the command repeats them.
+    pub const MAIL_READ_BYTES_MAX: usize = 1024 * 1024;
     /// Nudges that wait for one agent.
     pub const NUDGES_WAITING_MAX: usize = 100;
     /// Rigs of a town.
@@ -62,6 +65,8 @@ pub mod limits {
     pub const ENV_VARS_MAX: usize = 200;
     /// Commands in `refinery.gates`.
     pub const GATES_MAX: usize = 50;
+    /// Bytes of a token or key.
+    pub const SECRET_BYTES_MAX: usize = 65_536;
     /// Characters of a setting.
     pub const SETTING_CHARACTERS_MAX: usize = 2_000;
     /// Bytes of a user's name.

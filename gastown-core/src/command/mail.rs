@@ -1,6 +1,7 @@
 //! Mail between agents (spec 2.1).
 
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use serde_json::{Value, json};
@@ -79,8 +80,17 @@ impl Town {
     /// Reading delivers: what was read is closed.
     pub(super) fn check_mail(&mut self, actor: &Actor) -> Executed {
         let to = actor.agent()?.clone();
-        let unread: Vec<Bead> = self.unread_mail(&to).cloned().collect();
-        let mail: Vec<Value> = unread.iter().map(mail_as_json).collect();
+        let mut unread: Vec<Bead> = self.unread_mail(&to).cloned().collect();
+        let mut mail: Vec<Value> = unread.iter().map(mail_as_json).collect();
+        let mut bytes = 0_usize;
+        let fitting = mail.iter().take_while(|message| {
+            bytes = bytes.saturating_add(message.to_string().len());
+            bytes <= limits::MAIL_READ_BYTES_MAX
+        });
+        // One always fits.
+        let read = fitting.count().max(1).min(unread.len());
+        let more = unread.split_off(read).len();
+        mail.truncate(read);
         let reason = Reason::new(ReasonCode::Delivered, "the message was read");
         for bead in &unread {
             self.set_status(
@@ -93,7 +103,10 @@ impl Town {
         }
         Ok(Did {
             data: Value::Array(mail),
-            ..Did::text(format!("{} new messages", unread.len()))
+            ..Did::text(match more {
+                0 => format!("{read} new messages"),
+                more => format!("{read} new messages; {more} more wait: ask again"),
+            })
         })
     }
 }
@@ -110,4 +123,50 @@ pub(crate) fn mail_as_json(bead: &Bead) -> Value {
     };
     json!({"id": bead.id, "from": from, "subject": bead.title, "body": bead.body,
            "at": bead.created_at})
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::command::Caller;
+    use crate::testing::{at, town};
+
+    /// The record of the command repeats the messages: all of them in one could be too long for a store,
+    /// and then nobody could ever read them.
+    #[test]
+    fn mail_is_read_as_far_as_its_record_can_hold_it() {
+        let mut town = town("agent a1 mayor idle\nagent a2 mayor idle");
+        let from = Caller::agent("a2".parse().unwrap());
+        // JSON writes it in six bytes.
+        let body = "\u{1}".repeat(limits::TEXT_BYTES_MAX);
+        for _ in 0..5 {
+            let mail = SendMail {
+                to: "a1".into(),
+                subject: "long".into(),
+                body: body.clone(),
+            };
+            town.execute(super::super::Command::new(from.clone(), mail), at("0s"))
+                .unwrap();
+        }
+        let reader = Caller::agent("a1".parse().unwrap());
+        let said: Vec<(String, usize)> = (0..4)
+            .map(|_| {
+                let check =
+                    super::super::Command::new(reader.clone(), crate::commands::CheckMail {});
+                let receipt = town.execute(check, at("0s")).unwrap();
+                let read = receipt.data.as_array().unwrap().len();
+                (receipt.text, read)
+            })
+            .collect();
+        let expected = [
+            ("2 new messages; 3 more wait: ask again", 2),
+            ("2 new messages; 1 more wait: ask again", 2),
+            ("1 new messages", 1),
+            ("0 new messages", 0),
+        ];
+        assert_eq!(said, expected.map(|(text, read)| (text.into(), read)));
+    }
 }

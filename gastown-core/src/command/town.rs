@@ -299,6 +299,10 @@ fn check_town_config(config: &TownConfig) -> Result<(), CommandError> {
             ));
         }
     }
+    for (path, secret) in config.exposed_secrets() {
+        let field = format!("config.{path}");
+        check::size(&field, secret.len(), limits::SECRET_BYTES_MAX)?;
+    }
     check_env_vars(config)
 }
 
@@ -446,6 +450,28 @@ mod tests {
         refused Invalid: config.tick_interval_active: expected PT0.1S to P1D
         refused Forbidden: caller: the caller may act on one rig only
         "#);
+    }
+
+    /// Secrets stand in a row of their own, which nothing that counts bytes of commands sees.
+    #[test]
+    fn secrets_end_at_their_limit() {
+        let mut town = town(TOWN);
+        let mut update = |bytes: usize| {
+            let secret = "x".repeat(bytes);
+            let text = alloc::format!(
+                r#"{{"type": "update_config", "caller": {{"kind": "host"}}, "config": {{"git_auth": {{"github_token": "{secret}"}}}}}}"#
+            );
+            let command = crate::wire::command_from_str(&text).unwrap();
+            let answer = town.execute(command, at("0s"));
+            answer.map_err(|error| error.to_string()).map(|_| ())
+        };
+        let most = super::limits::SECRET_BYTES_MAX;
+        assert_eq!(update(most), Ok(()));
+        let said = update(most + 1).unwrap_err();
+        assert_eq!(
+            said,
+            "config.git_auth.github_token: expected 65536 bytes at most"
+        );
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Event {
     /// changes anything.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] for an event that is longer than [`Event::BYTES_MAX`].
+    /// [`StoreError::Refused`] for an event that is longer than [`Event::BYTES_MAX`], and as
+    /// [`Event::problem`] says.
     pub fn to_stored(&self, operation: &'static str) -> Result<String, StoreError> {
         let id = &self.id;
         let text = serde_json::to_string(self)
@@ -64,6 +65,9 @@ impl Event {
             let (bytes, most) = (text.len(), Self::BYTES_MAX);
             let reason = format!("event {id} has {bytes} bytes, {most} at most are taken");
             return Err(refused(operation, reason));
+        }
+        if let Some(problem) = self.problem() {
+            return Err(refused(operation, format!("event {id}: {problem}")));
         }
         Ok(text)
     }

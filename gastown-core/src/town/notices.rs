@@ -1,8 +1,10 @@
 //! Notices under way: sent, and not known to have arrived (spec 3.0).
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+
+use serde_json::Value;
 
 use super::Town;
 use crate::time::Timestamp;
@@ -10,8 +12,7 @@ use crate::time::Timestamp;
 /// How many notices a town remembers until they have arrived; the oldest are forgotten first.
 const NOTICES_UNDER_WAY_MAX: usize = 256;
 
-/// How many bytes the topics and texts of those notices have together, as JSON at its longest; beyond
-/// that too the oldest are forgotten first, but never the newest. They stand in the row of the town,
+/// How many bytes the topics and texts of those notices have together as JSON; beyond that too the oldest are forgotten first, but never the newest. They stand in the row of the town,
 /// and a row that is too long for a store would keep the town from ever committing again.
 const NOTICES_UNDER_WAY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -51,18 +52,22 @@ impl Town {
 
 /// Forgets the oldest notices until the rest keeps both limits; the newest always stays.
 fn forget_old_notices(under_way: &mut BTreeMap<String, Notice>) {
+    let plain = |topic: &str, notice: &Notice| topic.len().saturating_add(notice.message.len());
+    let longest = sum(under_way.iter().map(|(topic, notice)| plain(topic, notice)))
+        .saturating_mul(JSON_BYTES_PER_BYTE_MAX);
+    if under_way.len() <= NOTICES_UNDER_WAY_MAX && longest <= NOTICES_UNDER_WAY_BYTES_MAX {
+        return;
+    }
     let length = |topic: &str, notice: &Notice| {
-        let bytes = topic.len().saturating_add(notice.message.len());
-        bytes.saturating_mul(JSON_BYTES_PER_BYTE_MAX)
+        let bytes = |text: &str| Value::from(text).to_string().len();
+        bytes(topic).saturating_add(bytes(&notice.message))
     };
     let mut oldest_first: Vec<(u64, usize, String)> = under_way
         .iter()
         .map(|(topic, notice)| (notice.number, length(topic, notice), topic.clone()))
         .collect();
     oldest_first.sort_unstable();
-    let mut bytes = oldest_first
-        .iter()
-        .fold(0_usize, |sum, (_, length, _)| sum.saturating_add(*length));
+    let mut bytes = sum(oldest_first.iter().map(|(_, length, _)| *length));
     for (_, length, topic) in oldest_first {
         let fits = under_way.len() <= NOTICES_UNDER_WAY_MAX && bytes <= NOTICES_UNDER_WAY_BYTES_MAX;
         if fits || under_way.len() <= 1 {
@@ -71,6 +76,10 @@ fn forget_old_notices(under_way: &mut BTreeMap<String, Notice>) {
         under_way.remove(&topic);
         bytes = bytes.saturating_sub(length);
     }
+}
+
+fn sum(lengths: impl Iterator<Item = usize>) -> usize {
+    lengths.fold(0, usize::saturating_add)
 }
 
 #[cfg(test)]
@@ -107,5 +116,17 @@ mod tests {
             kept.len() == 1 && kept.contains_key("long"),
             "the newest stays"
         );
+    }
+
+    #[test]
+    fn notices_are_as_long_as_they_are_written() {
+        let id = "t1".parse().unwrap();
+        let mut town = Town::new(id, TownConfig::seed(), Policy::default());
+        for number in 0..15 {
+            town.note_notice(&format!("topic-{number:02}"), &"x".repeat(65_536));
+        }
+        assert_eq!(town.state().notices_under_way.len(), 15);
+        town.note_notice("one too many", &"x".repeat(65_536));
+        assert_eq!(town.state().notices_under_way.len(), 15);
     }
 }

@@ -159,6 +159,7 @@ fn copy(error: &RuntimeError) -> RuntimeError {
         | RuntimeError::BuildRunner { .. }
         | RuntimeError::CheckSettings { .. }
         | RuntimeError::CheckTools { .. }
+        | RuntimeError::FoundTown { .. }
         | RuntimeError::OpenTown { .. }
         | RuntimeError::ListTowns { .. }
         | RuntimeError::AwaitTowns { .. }

@@ -59,6 +59,8 @@ impl Driver {
         };
         // After an error heartbeats go back to the inbox; a frozen town needs none. The rest waits here.
         local.retain(|event| !matches!(event.kind, EventKind::Heartbeat(_)));
+        // A load within may have put something there.
+        local.append(&mut self.state.local);
         self.state.local = local;
         result
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gastown_core::effects::NotifyMayor;
-use gastown_core::events::{AgentExited, ExitStatus};
+use gastown_core::events::{AgentExited, AgentStarted, ExitStatus, PrObserved};
 use gastown_core::{Effect, Event, EventKind, Finish, Lease, Row, RowKey, Store, Timestamp};
 
 use super::samples::{
@@ -271,6 +271,31 @@ pub async fn events_end_at_their_limit(store: &dyn Store) {
         .await
         .unwrap();
     assert_eq!(store.pending_events(&town, 9).await.unwrap(), [longest]);
+}
+
+/// An event that is no form of its kind, or names something at more length than a town keeps, is refused: in the
+/// inbox it would keep its town from every tick.
+pub async fn events_that_nobody_could_read_back_are_refused(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let look = PrObserved {
+        bead_id: "b1".parse().unwrap(),
+        pr_url: None,
+        observation: None,
+        error: None,
+    };
+    let started = AgentStarted {
+        agent_id: "a1".parse().unwrap(),
+        session: None,
+        container_instance: Some("x".repeat(Event::NAME_BYTES_MAX)),
+    };
+    for kind in [EventKind::from(look), started.into()] {
+        let bad = Event {
+            kind,
+            ..event("e1", at(0))
+        };
+        assert_refused(store.append_events(&town, vec![bad]).await, "append_events");
+    }
+    assert_eq!(store.pending_events(&town, 9).await.unwrap(), []);
 }
 
 /// An event of so many bytes.

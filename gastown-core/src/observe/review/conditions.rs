@@ -11,6 +11,13 @@ use crate::town::Town;
 /// The longest that a rate limit holds polls back; whoever is still limited then says so again.
 const RATE_LIMIT_MAX: core::time::Duration = core::time::Duration::from_secs(3600);
 
+/// How much of what a forge says about a condition is kept, in characters, and of the names of credentials
+/// that were tried. All conditions of a town stand in its row, those of each of its rigs, and a row that is
+/// too long for a store would keep the town from ever committing again.
+const WORDS_CHARACTERS_MAX: usize = 500;
+const TRIED_MAX: usize = 8;
+const NAME_CHARACTERS_MAX: usize = 60;
+
 /// What an error says about the world.
 pub(super) struct Evidence {
     pub(super) kind: ConditionKind,
@@ -57,6 +64,11 @@ impl Town {
             tried,
         } = evidence;
         let until = until.map(|until| until.min(now.plus(RATE_LIMIT_MAX)));
+        let words = first_of(&words, WORDS_CHARACTERS_MAX);
+        let tried = tried.iter().take(TRIED_MAX);
+        let tried: Vec<String> = tried
+            .map(|name| first_of(name, NAME_CHARACTERS_MAX))
+            .collect();
         let holds = self.condition(kind, &subject).is_some_and(Condition::holds);
         if !holds {
             let next_probe_at = kind
@@ -88,5 +100,51 @@ impl Town {
             }
             condition.until = condition.until.max(until);
         });
+    }
+}
+
+/// The first characters of a text, marked where it is cut.
+fn first_of(text: &str, characters_max: usize) -> String {
+    let mut first: String = text.chars().take(characters_max).collect();
+    if first.len() < text.len() {
+        first.push('…');
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use std::format;
+
+    use super::*;
+    use crate::command::limits;
+    use crate::store::Row;
+    use crate::testing::{at, town};
+
+    /// Whatever forges say of every rig that a town may have, the town can be written.
+    #[test]
+    fn conditions_of_all_rigs_fit_into_the_row_of_the_town() {
+        let rigs: Vec<String> = (0..limits::RIGS_MAX).map(|n| format!("rig r{n}")).collect();
+        let mut town = town(&rigs.join("\n"));
+        // JSON writes it in six bytes.
+        let long = "\u{1}".repeat(10_000);
+        for rig in 0..limits::RIGS_MAX {
+            for kind in [ConditionKind::CredentialsMissing, ConditionKind::ApiDrift] {
+                let evidence = Evidence {
+                    kind,
+                    subject: ConditionSubject::Rig(format!("r{rig}").parse().unwrap()),
+                    words: long.clone(),
+                    until: None,
+                    tried: vec![long.clone(); 100],
+                };
+                town.strike(evidence, None, at("0s"));
+            }
+        }
+        let rows = town.take_changes().put;
+        let longest = rows.iter().map(|row| row.body.len()).max().unwrap();
+        assert!(longest < Row::BODY_BYTES_MAX / 2, "{longest}");
+        let kept = town.conditions().next().unwrap();
+        assert_eq!(kept.evidence.chars().count(), WORDS_CHARACTERS_MAX + 1);
     }
 }

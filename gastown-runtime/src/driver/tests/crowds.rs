@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use gastown_core::events::ExitStatus;
-use gastown_core::{HistoryKind, Receipt, wire};
+use gastown_core::events::{ExitStatus, Heartbeat};
+use gastown_core::{HistoryEntry, HistoryKind, Receipt, wire};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::bench::Bench;
+use super::scale::crowd;
 use crate::error::RuntimeError;
 use crate::inbox::COMMANDS_WAITING_MAX;
 
@@ -71,4 +72,41 @@ async fn the_end_of_a_session_does_not_wait_for_commands_that_came_after_it() {
     let events = bench.history(HistoryKind::Event).await;
     let told = |event: &serde_json::Value| event.to_string().contains("agent_exited");
     assert!(events.iter().any(told), "{events:?}");
+}
+
+/// What many agents say at once is taken by several ticks, none of whose records is too long, and none
+/// of it is lost between them.
+#[tokio::test(start_paused = true)]
+async fn heartbeats_that_no_record_could_hold_together_are_taken_one_tick_after_the_other() {
+    const AGENTS: usize = 60;
+    let bench = Bench::of(&crowd(AGENTS)).await;
+    bench.settled().await;
+    for agent in 0..AGENTS {
+        bench.handle.inbox.beat(Heartbeat {
+            agent_id: format!("a{agent}").parse().unwrap(),
+            session: Some(1),
+            container_instance: None,
+            last_event_type: None,
+            last_event_at: None,
+            // JSON writes it in six bytes.
+            active_tools: vec!["\u{1}".repeat(1024); 64],
+        });
+    }
+    // They are gathered before they are taken.
+    sleep(Duration::from_secs(10)).await;
+    let history = gastown_core::report::history(&bench.store, bench.handle.town_id());
+    let ticks: Vec<HistoryEntry> = history
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|kept| kept.entry)
+        .filter(|entry| entry.kind == HistoryKind::Tick && entry.body.contains("active_tools"))
+        .collect();
+    let all: usize = ticks.iter().map(|tick| tick.body.len()).sum();
+    assert!(all > HistoryEntry::BODY_BYTES_MAX, "{all}");
+    for agent in 0..AGENTS {
+        let name = format!("\"a{agent}\"");
+        let in_ticks = ticks.iter().filter(|tick| tick.body.contains(&name));
+        assert_eq!(in_ticks.count(), 1, "{name}");
+    }
 }

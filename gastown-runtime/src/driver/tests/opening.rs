@@ -110,8 +110,33 @@ async fn settings_that_no_town_could_run_with_are_named() {
         let expected = format!("runner settings: {name} is zero; expected more");
         assert_eq!(error.to_string(), expected);
     }
+    for (events_per_tick_max, is_taken) in [(4_096, true), (4_097, false)] {
+        let settings = RunnerSettings {
+            events_per_tick_max,
+            ..RunnerSettings::usual()
+        };
+        assert_eq!(builder().settings(settings).build().is_ok(), is_taken);
+    }
     let command = CommandTemplate::new(["true"]).unwrap();
     let processes = ProcessSettings::new("/nowhere", command);
     let error = builder().processes(processes).build().unwrap_err();
     assert!(error.to_string().contains("`start`"), "{error}");
+}
+
+/// What can be written and never loaded again would hold its name for good.
+#[tokio::test(start_paused = true)]
+async fn no_town_is_made_that_could_not_be_loaded() {
+    let (runner, _outputs) = World::new().runner(Arc::default());
+    let town = town_id();
+    let config = TownConfig {
+        max_polecats_per_rig: Some(60),
+        ..TownConfig::seed()
+    };
+    let made = runner.create_town(&town, config, Policy::default());
+    let error = made.await.unwrap_err();
+    assert!(matches!(error, RuntimeError::FoundTown { .. }), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("config.max_polecats_per_rig"), "{said}");
+    let made = runner.create_town(&town, TownConfig::seed(), Policy::default());
+    assert!(made.await.unwrap(), "the name is free");
 }

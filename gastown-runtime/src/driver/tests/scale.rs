@@ -13,9 +13,9 @@ const AGENTS: usize = 1_000;
 const TOWNS: usize = 1_000;
 
 /// A town with this many agents at work.
-fn crowd() -> String {
+pub(super) fn crowd(agents: usize) -> String {
     let mut text = String::from("rig r1\n");
-    for number in 0..AGENTS {
+    for number in 0..agents {
         text.push_str(&format!(
             "agent a{number} polecat working rig_id=r1 hook=b{number} session=1 last_activity_at=0s\n\
              bead b{number} issue in_progress rig_id=r1 assignee=a{number} dispatch_attempts=1 updated_at=0s\n"
@@ -26,7 +26,7 @@ fn crowd() -> String {
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_of_a_thousand_agents_cost_one_commit_per_tick() {
-    let bench = Bench::of(&crowd()).await;
+    let bench = Bench::of(&crowd(AGENTS)).await;
     bench.settled().await;
     let sessions: Vec<_> = (0..AGENTS)
         .map(|number| crate::testing::session_id("t1", &format!("a{number}"), 1))
