@@ -294,4 +294,19 @@ mod tests {
         };
         assert_ne!(edge_key(&edge("a.b", "c")), edge_key(&edge("a", "b.c")));
     }
+
+    /// P13: what a host or an agent keeps in JSON is read as it was written, to the last digit.
+    #[test]
+    fn p13_floats_are_read_as_they_were_written() {
+        for float in [
+            0.945_270_695_553_922_3,
+            8.686_110_238_232_949e-41,
+            1.016_244_102_842_024_6e74,
+        ] {
+            let written = serde_json::Value::from(float).to_string();
+            let read: serde_json::Value = serde_json::from_str(&written).unwrap();
+            assert_eq!(read.to_string(), written);
+            assert_eq!(read.as_f64(), Some(float));
+        }
+    }
 }

@@ -353,7 +353,7 @@ impl TownSeed {
             "stop_asked": when(dice.one_in(5), session.into()),
             "stop_retry_at": when(dice.one_in(5), time(dice.age(&[5, -50]))),
             "exited_at": when(dice.one_in(4), time(seed.age_seconds)),
-            "checkpoint": when(dice.one_in(5), json!({"step": 3})),
+            "checkpoint": when(dice.one_in(5), json!({"step": 3, "done": 1.016_244_102_842_024_6e74})),
             "created_at": time(500_000),
         })
     }

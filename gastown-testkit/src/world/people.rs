@@ -117,7 +117,10 @@ impl World {
                 json!({"type": "done", "branch": branch, "pr_url": "https://github.com/evil/r1/pull/1"})
             }
             2 => json!({"type": "report_status", "message": "at it"}),
-            3 => json!({"type": "checkpoint", "data": {"step": other}}),
+            // A float that a careless reader takes for its neighbour.
+            3 => {
+                json!({"type": "checkpoint", "data": {"step": other, "done": 0.945_270_695_553_922_3}})
+            }
             4 => json!({"type": "advance_step", "summary": "so"}),
             5 => {
                 json!({"type": "send_mail", "to": choose(&agents, other).map(|a| a.id.to_string()),
