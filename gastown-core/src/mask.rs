@@ -1,8 +1,10 @@
 //! Keeps secrets out of logs, errors and reports (invariant I17).
 
 use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+
+use serde_json::Value;
 
 use crate::secret::{REDACTED, Secret};
 
@@ -25,6 +27,8 @@ const TOKEN_PREFIXES: [&str; 8] = [
 /// Replaces secrets in texts by `[redacted]`: those that it was given, the credentials in URLs
 /// (but not the `git@` that every SSH address begins with), and tokens of common services.
 ///
+/// A secret is known whole and by each of its lines, as it is and as JSON writes it.
+///
 /// ```
 /// use gastown_core::{Masker, Secret};
 /// let masker = Masker::new([&Secret::new("hunter2-hunter2")]);
@@ -33,14 +37,15 @@ const TOKEN_PREFIXES: [&str; 8] = [
 /// ```
 #[derive(Clone, Default)]
 pub struct Masker {
-    /// Longest first, so that no secret is cut by one that it contains.
-    secrets: Vec<String>,
+    /// In each form in which they are written. Longest first, so that no secret is cut by one that it
+    /// contains.
+    forms: Vec<String>,
 }
 
 impl core::fmt::Debug for Masker {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Masker")
-            .field("secrets", &self.secrets.len())
+            .field("forms", &self.forms.len())
             .finish()
     }
 }
@@ -49,27 +54,40 @@ impl Masker {
     /// A masker for these secrets.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let texts = secrets.into_iter().filter_map(Secret::expose);
-        // A secret of several lines is written line by line.
-        let lines = texts.flat_map(str::lines).map(str::trim);
-        let mut secrets: Vec<String> = lines
-            .filter(|line| line.len() >= SECRET_BYTES_MIN)
-            .map(str::to_owned)
+        // A secret of several lines is quoted whole or by a line.
+        let parts = texts.flat_map(|text| core::iter::once(text).chain(text.lines()));
+        let parts = parts
+            .map(str::trim)
+            .filter(|part| part.len() >= SECRET_BYTES_MIN);
+        let mut forms: Vec<String> = parts
+            .flat_map(|part| [part.to_owned(), as_json(part)])
             .collect();
-        secrets.sort_by_key(|secret| core::cmp::Reverse(secret.len()));
-        Self { secrets }
+        forms.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
+        forms.dedup();
+        Self { forms }
     }
 
     /// `text` without its secrets.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
         let mut out = text.to_owned();
-        for secret in &self.secrets {
-            if out.contains(secret.as_str()) {
-                out = out.replace(secret.as_str(), REDACTED);
+        for form in &self.forms {
+            if out.contains(form.as_str()) {
+                out = out.replace(form.as_str(), REDACTED);
             }
         }
         mask_tokens(&mask_user_info(&out))
     }
+}
+
+/// A text as it stands between the quotes of JSON. Quotes of its own are part of it: a value of an
+/// `.env` file may begin and end with one.
+fn as_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    let inner = quoted
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inner.unwrap_or(&quoted).to_owned()
 }
 
 /// Replaces the user info of every URL.
@@ -153,7 +171,7 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(masker.mask(text), expected, "{text}");
         }
-        assert_eq!(format!("{masker:?}"), "Masker { secrets: 2 }");
+        assert_eq!(format!("{masker:?}"), "Masker { forms: 2 }");
     }
 
     #[test]
@@ -161,5 +179,30 @@ mod tests {
         let key = Secret::new("-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA\n-----END KEY-----\n");
         let masked = Masker::new([&key]).mask("err: MIIEpAIBAAKCAQEA");
         assert_eq!(masked, "err: [redacted]");
+    }
+
+    #[test]
+    fn a_secret_and_each_of_its_lines_is_masked_as_json_writes_it() {
+        let account = Secret::new("{\n  \"private_key_id\": \"0123abcd\",\n  \"b\": \"\\n\"\n}\n");
+        let quoted = Secret::new("\"abc12345\"");
+        let masker = Masker::new([&account, &quoted]);
+        let cases = [
+            (
+                r#"{"note":"has \"private_key_id\": \"0123abcd\", in it"}"#,
+                r#"{"note":"has [redacted] in it"}"#,
+            ),
+            (
+                r#"{"note":"{\n  \"private_key_id\": \"0123abcd\",\n  \"b\": \"\\n\"\n}"}"#,
+                r#"{"note":"[redacted]"}"#,
+            ),
+            (
+                r#"{"note":"key \"abc12345\" bad"}"#,
+                r#"{"note":"key [redacted] bad"}"#,
+            ),
+            (r#"key "abc12345" bad"#, "key [redacted] bad"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(masker.mask(text), expected, "{text}");
+        }
     }
 }

@@ -16,19 +16,26 @@
 //! one.
 //!
 //! # Guarantees
-//! - Secrets are out (I17): the row that has them is left out, their texts are masked wherever else
-//!   they stand, and so are credentials in URLs and the tokens of common services ([`Masker`]).
+//! - Secrets are out (I17): the row that has them is left out, their texts and each line of them are masked
+//!   wherever else they stand, and so are credentials in URLs and the tokens of common services ([`Masker`]).
 //! - The values of `env_vars` are masked, each distinct one by a mask of its own (`[redacted 1]`); what a
 //!   variable with the name of a credential (`API_KEY`, `DB_PASSWORD`) holds, also wherever else it stands.
 //! - Names are masked as records are: the keys of rows, subjects, the town's own identifier.
 //! - What is masked is masked everywhere in the same way, so a report can be replayed:
 //!   [`Report::replay`] ends with the rows that the report holds.
+//! - What could be read with its secrets can be read without them, or nothing is exported
+//!   ([`ExportError::Masked`]): rows, history, what is pending, the town, each snapshot.
 //!
 //! # Caveats
+//! - A key that is the name of a field stays, also where a secret is the same word. A town in whose records
+//!   another word of the engine (`in_progress`) is a secret can't be exported.
+//! - What could not be read before is in the report as it was, without secrets. Only a snapshot's rows have to be
+//!   readable: nobody knows what in them is secret otherwise.
 //! - Where the engine cut or rearranged a text that holds a secret (a branch name, a title of its
 //!   own), a replay of the masked text may give another one, and says so.
 //! - Masked names may sort otherwise than they did; where a rule goes by that order, a replay says that it differs.
 
+mod check;
 mod form;
 mod hide;
 mod names;
@@ -90,8 +97,9 @@ pub enum ExportError {
         /// How often it was tried.
         tries: u32,
     },
-    /// What is left without secrets is no town that could be read again: masked, an identifier that holds
-    /// one is too long, or is that of another. Nothing is exported then.
+    /// What is left without secrets is no town that could be read again: masked, a name or a body that holds
+    /// one is too long, a name or a key is that of another, a word that records are written with is gone.
+    /// Nothing is exported then; the source says what, without its secrets.
     #[error("the town can't be told without its secrets")]
     Masked(#[source] crate::wire::WireError),
 }

@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::hide::{Hider, secrets_of};
-use super::{REPORT_FORMAT, Report, names};
+use super::{REPORT_FORMAT, Report, check, names};
 use crate::ids::shown;
-use crate::store::{HistoryKind, Row};
+use crate::store::{HistoryKind, Row, StoredHistory};
 use crate::tick::{SnapshotRowsRecord, to_json};
 use crate::wire::{self, WireError};
 
@@ -136,27 +136,19 @@ fn read_row(object: &mut Map<String, Value>) -> Result<Row, WireError> {
 /// The same report without secrets; `secrets` are the rows that hold them.
 pub(super) fn hidden(report: &Report, secrets: &[Row]) -> Result<Report, WireError> {
     let texts = texts(report)?;
-    let hider = &Hider::new(secrets_of(secrets), texts.iter().map(String::as_str));
+    let hider = Hider::new(secrets_of(secrets), texts.iter().map(String::as_str));
+    let hider = &hider.leaving(check::field_names(&report.rows));
     let mut hidden = report.clone();
     hidden.town = names::hide_town(&report.town, hider)?;
     for row in &mut hidden.rows {
         names::hide_row(row, hider)?;
     }
     for kept in &mut hidden.history {
-        if let Some(subject) = &mut kept.entry.subject {
-            *subject = names::hide_name(subject, hider)?;
-        }
-        kept.entry.body = match kept.entry.kind {
-            HistoryKind::SnapshotRows => hidden_rows(&kept.entry.body, hider)?,
-            HistoryKind::BeadEvent
-            | HistoryKind::Tick
-            | HistoryKind::Command
-            | HistoryKind::Event
-            | HistoryKind::Snapshot => hider.hide(&kept.entry.body),
-        };
+        hide_entry(kept, hider)?;
     }
-    hidden.events = hide_all(&report.events, hider)?;
-    hidden.effects = hide_all(&report.effects, hider)?;
+    hidden.events = hide_all(&report.events, "event", hider)?;
+    hidden.effects = hide_all(&report.effects, "effect", hider)?;
+    check::still_reads(report, &hidden)?;
     // In the order in which a store would have them: that of the names that they have now.
     hidden
         .rows
@@ -173,7 +165,7 @@ fn texts(report: &Report) -> Result<Vec<String>, WireError> {
     let mut texts: Vec<String> = report.rows.iter().map(|row| row.body.clone()).collect();
     for kept in &report.history {
         if kept.entry.kind == HistoryKind::SnapshotRows {
-            let record: SnapshotRowsRecord = wire::read_value(wire::parse(&kept.entry.body)?)?;
+            let record = rows_of(kept)?;
             texts.extend(record.rows.into_iter().map(|row| row.body));
         } else {
             texts.push(kept.entry.body.clone());
@@ -189,23 +181,48 @@ fn texts(report: &Report) -> Result<Vec<String>, WireError> {
     Ok(texts)
 }
 
-/// The rows of a snapshot are JSON within JSON: each is taken out first.
-fn hidden_rows(body: &str, hider: &Hider) -> Result<String, WireError> {
-    let mut record: SnapshotRowsRecord = wire::read_value(wire::parse(body)?)?;
-    for row in &mut record.rows {
-        names::hide_row(row, hider)?;
+fn hide_entry(kept: &mut StoredHistory, hider: &Hider) -> Result<(), WireError> {
+    if let Some(subject) = &mut kept.entry.subject {
+        *subject = hider.hide_text(subject);
     }
-    if !record.recalled {
-        record.rows.sort_by(|a, b| a.key.cmp(&b.key));
+    kept.entry.body = match kept.entry.kind {
+        HistoryKind::SnapshotRows => hidden_rows(kept, hider)?,
+        HistoryKind::BeadEvent
+        | HistoryKind::Tick
+        | HistoryKind::Command
+        | HistoryKind::Event
+        | HistoryKind::Snapshot => hider.hide(&kept.entry.body),
+    };
+    Ok(())
+}
+
+/// The rows of a snapshot are JSON within JSON: each is taken out first.
+fn hidden_rows(kept: &StoredHistory, hider: &Hider) -> Result<String, WireError> {
+    let mut record = rows_of(kept)?;
+    for row in &mut record.rows {
+        names::hide_row(row, hider).map_err(|error| error.under(&check::shown(kept)))?;
     }
     Ok(to_json(&record).to_string())
 }
 
+/// The rows that an entry of the history holds. The error shows nothing of them: what in it is a
+/// secret nobody could say.
+pub(super) fn rows_of(kept: &StoredHistory) -> Result<SnapshotRowsRecord, WireError> {
+    let record = wire::parse(&kept.entry.body).and_then(wire::read_value);
+    record.map_err(|_| WireError::new(check::shown(kept), "its rows can't be read"))
+}
+
 fn hide_all<T: serde::Serialize + DeserializeOwned>(
     list: &[T],
+    what: &str,
     hider: &Hider,
 ) -> Result<Vec<T>, WireError> {
-    list.iter()
-        .map(|item| wire::read_value(wire::parse(&hider.hide(&to_json(item).to_string()))?))
-        .collect()
+    let hidden = (1_usize..).zip(list).map(|(number, item)| {
+        let before = to_json(item).to_string();
+        let hidden = hider.hide(&before);
+        let read =
+            check::members(&before, &hidden).and_then(|()| wire::read_value(wire::parse(&hidden)?));
+        read.map_err(|error| error.under(&format!("{what} {number}")))
+    });
+    hidden.collect()
 }

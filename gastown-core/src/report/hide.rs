@@ -1,11 +1,16 @@
 //! Takes secrets out of JSON texts, and leaves every other byte as it is: a replay compares bytes.
+//!
+//! What a string says is looked at, be it a value or a key, not the JSON around it: a secret may hold what JSON
+//! escapes, or look like what stands between two strings.
 
-use alloc::collections::BTreeMap;
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
+use serde_json::{Deserializer, Map, Value};
 
 use crate::mask::Masker;
 use crate::secret::{REDACTED, Secret};
@@ -31,6 +36,8 @@ pub(super) struct Hider {
     /// The values of `env_vars`, as JSON, in the order in which they were first seen. Each has a
     /// mask of its own: where one takes the place of another, a replay has to see a change.
     values: BTreeMap<String, usize>,
+    /// Names of fields that are secrets as well: as keys they stay.
+    fields: BTreeSet<String>,
 }
 
 impl Hider {
@@ -39,10 +46,7 @@ impl Hider {
         known: impl IntoIterator<Item = String>,
         texts: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let mut secrets = Vec::new();
-        for text in known {
-            add_secret(&mut secrets, &text);
-        }
+        let mut secrets: Vec<Secret> = known.into_iter().map(Secret::new).collect();
         let mut values = BTreeMap::new();
         for text in texts {
             each_environment(text, |variables| {
@@ -51,7 +55,7 @@ impl Hider {
                     values.entry(value.to_string()).or_insert(next);
                     let value = value.as_str().filter(|value| !is_mask(value));
                     if let (true, Some(value)) = (names_credential(name), value) {
-                        add_secret(&mut secrets, value);
+                        secrets.push(Secret::new(value));
                     }
                 }
             });
@@ -59,10 +63,20 @@ impl Hider {
         Self {
             masker: Masker::new(&secrets),
             values,
+            fields: BTreeSet::new(),
         }
     }
 
-    /// A JSON text without secrets.
+    /// The same, but keys of these names stay. They are known to everybody, and a record without them could
+    /// not be read: `KEY_FIELD=priority` makes no secret of the field `priority`.
+    pub(super) fn leaving(mut self, fields: BTreeSet<String>) -> Self {
+        self.fields = fields;
+        self.fields
+            .retain(|field| self.masker.mask(field) != *field);
+        self
+    }
+
+    /// A JSON text without secrets. One that is no JSON after all is hidden as text.
     pub(super) fn hide(&self, json: &str) -> String {
         let masked = |value: &Value| match self.values.get(&value.to_string()) {
             Some(number) => format!("[redacted {number}]"),
@@ -73,7 +87,72 @@ impl Hider {
                 .values_mut()
                 .for_each(|value| *value = masked(value).into());
         });
-        self.masker.mask(&json)
+        let hidden = self.hide_strings(&json);
+        hidden.unwrap_or_else(|| self.hide_text(&json))
+    }
+
+    /// What a string within JSON says, or a name, without secrets.
+    pub(super) fn hide_text(&self, text: &str) -> String {
+        self.masker.mask(text)
+    }
+
+    /// The JSON with each string hidden; none if it is no JSON.
+    fn hide_strings(&self, json: &str) -> Option<String> {
+        let _sound: IgnoredAny = serde_json::from_str(json).ok()?;
+        let mut out = String::with_capacity(json.len());
+        let mut rest = json;
+        while let Some(at) = rest.find('"') {
+            let (between, string) = rest.split_at_checked(at)?;
+            self.hide_numbers(between, &mut out);
+            let mut strings = Deserializer::from_str(string).into_iter::<String>();
+            let text = strings.next()?.ok()?;
+            let (written, after) = string.split_at_checked(strings.byte_offset())?;
+            let is_key = after.trim_start().starts_with(':');
+            let hidden = if is_key {
+                self.hide_key(&text)
+            } else {
+                self.hide_text(&text)
+            };
+            if hidden == text {
+                out.push_str(written);
+            } else {
+                out.push_str(&Value::from(hidden).to_string());
+            }
+            rest = after;
+        }
+        self.hide_numbers(rest, &mut out);
+        Some(out)
+    }
+
+    /// A key, or as bead events have it the path of one.
+    fn hide_key(&self, key: &str) -> String {
+        let (mut path, mut rest) = (String::new(), key);
+        while let Some((field, below)) = rest.split_once('.')
+            && self.fields.contains(field)
+        {
+            path.push_str(field);
+            path.push('.');
+            rest = below;
+        }
+        if self.fields.contains(rest) {
+            return key.to_owned();
+        }
+        path.push_str(&self.hide_text(rest));
+        path
+    }
+
+    /// Of what stands between two strings only a number can be a secret; its mask is a string.
+    fn hide_numbers(&self, between: &str, out: &mut String) {
+        let is_between = |c: char| c.is_whitespace() || "{}[]:,".contains(c);
+        for piece in between.split_inclusive(is_between) {
+            let number = piece.trim_end_matches(is_between);
+            if !number.is_empty() && self.hide_text(number) == REDACTED {
+                out.push_str(&Value::from(REDACTED).to_string());
+                out.push_str(piece.get(number.len()..).unwrap_or_default());
+            } else {
+                out.push_str(piece);
+            }
+        }
     }
 }
 
@@ -86,13 +165,6 @@ pub(super) fn secrets_of(rows: &[Row]) -> Vec<String> {
         .flat_map(Result::unwrap_or_default)
         .map(|(_, text)| text)
         .collect()
-}
-
-/// Also as it stands within JSON, where a secret may hold what has to be escaped.
-fn add_secret(secrets: &mut Vec<Secret>, text: &str) {
-    let escaped = Value::from(text).to_string();
-    secrets.push(Secret::new(escaped.trim_matches('"')));
-    secrets.push(Secret::new(text));
 }
 
 /// Whether the value comes from a report that was imported.
@@ -116,7 +188,7 @@ fn each_environment(json: &str, mut change: impl FnMut(&mut Map<String, Value>))
         let begin = at.saturating_add(ENVIRONMENT.len()).saturating_sub(1);
         let (before, object) = rest.split_at(begin);
         out.push_str(before);
-        let mut values = serde_json::Deserializer::from_str(object).into_iter::<Value>();
+        let mut values = Deserializer::from_str(object).into_iter::<Value>();
         match values.next() {
             Some(Ok(Value::Object(mut variables))) => {
                 change(&mut variables);
@@ -181,6 +253,71 @@ mod tests {
         let key = "-----BEGIN KEY-----\nMIIE\"pAIB\\AAKCAQEA\n-----END KEY-----";
         let text = serde_json::json!({ "t": alloc::format!("x {key} y") }).to_string();
         assert_eq!(hider(key, &[]).hide(&text), r#"{"t":"x [redacted] y"}"#);
+    }
+
+    /// Else nobody could read the report.
+    #[test]
+    fn json_stays_json_whatever_the_secret_is() {
+        let cases = [
+            // Its quotes are its own, as those of an .env file.
+            (
+                r#""abc12345""#,
+                r#"{"note":"key \"abc12345\" bad"}"#,
+                r#"{"note":"key [redacted] bad"}"#,
+            ),
+            (
+                r#"one","b":"two"#,
+                r#"{"a":"one","b":"two"}"#,
+                r#"{"a":"one","b":"two"}"#,
+            ),
+            (
+                "\\\\\\\\\\\\\\\\",
+                r#"{"a":"\\\\\\\\\\\\\\\\"}"#,
+                r#"{"a":"[redacted]"}"#,
+            ),
+            // Whoever wrote it, and however.
+            (
+                "pass/word-é",
+                r#"{ "pass\/word-\u00e9" : [1, "\u0070ass/word-é"] }"#,
+                r#"{ "[redacted]" : [1, "[redacted]"] }"#,
+            ),
+            (
+                "12345678",
+                r#"{"12345678":[12345678,123456789, 12345678 ]}"#,
+                r#"{"[redacted]":["[redacted]",123456789, "[redacted]" ]}"#,
+            ),
+            // A panic is no JSON, and hidden all the same.
+            ("abc12345", r#"at "x": abc12345"#, r#"at "x": [redacted]"#),
+        ];
+        for (secret, text, expected) in cases {
+            assert_eq!(hider(secret, &[]).hide(text), expected, "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_secret_is_masked_where_it_is_quoted() {
+        let account = "{\n  \"private_key_id\": \"0123abcd\",\n  \"type\": \"x\"\n}";
+        let hider = hider(account, &[]);
+        // As it is in a text, and as JSON has it within one.
+        let line = r#"is "private_key_id": "0123abcd", ok"#;
+        for (levels, expected) in [
+            (0, r#""is [redacted] ok""#),
+            (1, r#""\"is [redacted] ok\"""#),
+        ] {
+            let quoted =
+                (0..=levels).fold(line.to_string(), |text, _| Value::from(text).to_string());
+            assert_eq!(hider.hide(&quoted), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_the_name_of_a_field_stays_one_and_is_masked_elsewhere() {
+        let hider = hider("metadata", &[]).leaving(["metadata".into(), "id".into()].into());
+        let text = r#"{"metadata":{"my-metadata":"metadata"},"changed":{"metadata.metadata.x":1,"x.metadata":2}}"#;
+        assert_eq!(
+            hider.hide(text),
+            r#"{"metadata":{"my-[redacted]":"[redacted]"},"changed":{"metadata.metadata.x":1,"x.[redacted]":2}}"#
+        );
     }
 
     /// Else a replay would take a change for none.

@@ -5,63 +5,57 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 use serde_json::Value;
 
-use super::Report;
 use super::hide::Hider;
+use super::{Report, check};
 use crate::edge::Edge;
 use crate::ids::TownId;
 use crate::store::Row;
 use crate::town::{EDGE_ROW, edge_key};
 use crate::wire::{self, WireError};
 
-/// A name as the same text within a record would be hidden.
-pub(super) fn hide_name(name: &str, hider: &Hider) -> Result<String, WireError> {
-    wire::read_value(wire::parse(&hider.hide(&Value::from(name).to_string()))?)
-}
-
 pub(super) fn hide_town(town: &TownId, hider: &Hider) -> Result<TownId, WireError> {
-    wire::read_value(Value::String(hide_name(town.as_str(), hider)?))
+    wire::read_value(Value::String(hider.hide_text(town.as_str())))
 }
 
 /// Hides what a row holds, then its name.
 pub(super) fn hide_row(row: &mut Row, hider: &Hider) -> Result<(), WireError> {
+    let before = row.clone();
     row.body = hider.hide(&row.body);
-    let id = hide_name(&row.key.id, hider)?;
-    if id == row.key.id {
-        return Ok(());
-    }
-    row.key.id = id;
-    if row.key.kind == EDGE_ROW {
+    row.key.id = hider.hide_text(&row.key.id);
+    let is_renamed = row.key.id != before.key.id;
+    if is_renamed && row.key.kind == EDGE_ROW {
         // Its name has the lengths of its identifiers, and they are others now.
-        let edge: Edge = wire::read_value(wire::parse(&row.body)?)?;
-        row.key = edge_key(&edge);
-        if hide_name(&row.key.id, hider)? != row.key.id {
+        let edge = wire::parse(&row.body).and_then(wire::read_value::<Edge>);
+        row.key = edge_key(&edge.map_err(|error| error.under(&shown(row)))?);
+        if hider.hide_text(&row.key.id) != row.key.id {
             return Err(WireError::new(EDGE_ROW, "its two ends make up a secret"));
         }
     }
-    match row.problem() {
-        None => Ok(()),
-        Some(problem) => Err(WireError::new(shown(row), problem)),
-    }
+    check::row(&before, row).map_err(|error| error.under(&shown(row)))
 }
 
 /// Two that differed only in their secrets would be one: what one of them was would be lost.
 pub(super) fn still_differ(report: &Report) -> Result<(), WireError> {
-    let row = twice(&report.rows, |row| &row.key).map(shown);
+    rows_differ(&report.rows)?;
     let event = twice(&report.events, |event| &event.id);
     let event = event.map(|event| format!("event {}", event.id));
     let effect = twice(&report.effects, |effect| &effect.key);
     let effect = effect.map(|effect| format!("effect {}", effect.key));
-    match row.or(event).or(effect) {
-        None => Ok(()),
-        Some(name) => {
-            let problem = "without its secret it has the name of another";
-            Err(WireError::new(name, problem))
-        }
-    }
+    event.or(effect).map_or(Ok(()), |name| Err(same_name(name)))
+}
+
+/// The same of the rows of one town, as it is or as a snapshot has it.
+pub(super) fn rows_differ(rows: &[Row]) -> Result<(), WireError> {
+    let row = twice(rows, |row| &row.key);
+    row.map_or(Ok(()), |row| Err(same_name(shown(row))))
+}
+
+fn same_name(name: String) -> WireError {
+    WireError::new(name, "without its secret it has the name of another")
 }
 
 /// The first that has the name of one before it.
