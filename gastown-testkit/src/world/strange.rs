@@ -1,5 +1,6 @@
 //! What no honest sender sends (P12): extreme times and numbers, long lists, names of nobody.
 
+use gastown_core::Event;
 use serde_json::{Value, json};
 
 use super::{World, choose};
@@ -38,7 +39,7 @@ impl World {
             3 => json!({"type": "pr_observed", "bead_id": review,
                         "error": {"kind": "rate_limited", "until": time}}),
             4 => json!({"type": "pr_observed", "bead_id": review, "observation": {
-                "state": "open", "head_sha": "x".repeat(10_000), "head_branch": "", "base_branch": "",
+                "state": "open", "head_sha": "x".repeat(Event::NAME_BYTES_MAX - 2), "head_branch": "", "base_branch": "",
                 "mergeable": "clean", "api_budget": {"remaining": u64::MAX, "resets_at": time},
                 "feedback": {"unresolved_threads": u32::MAX, "threads_complete": true,
                     "checks_complete": true, "checks": {"state": "failing",
