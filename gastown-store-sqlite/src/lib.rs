@@ -56,7 +56,7 @@
 //!   A file on a read-only medium is copied first; [`SqliteStore::open_read_only`] says so.
 //! - While a store is open, its process must not open the file in any other way than through
 //!   SQLite, not even to copy it: closing it again would drop SQLite's locks. Use
-//!   [`SqliteStore::backup`].
+//!   [`SqliteStore::backup`], whose copy has its name once it is whole.
 //! - Dropping the last clone of a store finishes the jobs that wait, closes the file and waits for
 //!   that.
 //! - Only one `libsqlite3-sys` can be linked into a program, so this crate takes a range of
@@ -74,6 +74,7 @@ mod migrate;
 mod open;
 mod options;
 mod outbox;
+mod part;
 mod prune;
 mod rows;
 mod sql;

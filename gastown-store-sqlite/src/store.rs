@@ -117,9 +117,19 @@ impl SqliteStore {
     /// has a connection of its own. The copy is a store like this one. It is made even if nobody waits any
     /// more.
     ///
+    /// At any moment `path` is not there, or is all of the copy; once this returns `Ok` a power failure does not
+    /// change that. Until it is whole the copy has another name beside, `<name>.part-<process>-<n>`. A process that
+    /// is killed leaves that. It hinders nobody, and may be deleted once no backup runs.
+    ///
     /// # Errors
-    /// [`StoreError::Refused`] if `path` is there already; [`StoreError::Backend`] with the path
-    /// that failed. No half of a copy stays.
+    /// [`StoreError::Refused`] if `path` is there already, or a log or journal of its name (`-wal`, `-journal`),
+    /// which SQLite would write into the copy; [`StoreError::Backend`] with the path that failed. No half of a
+    /// copy stays: what can't be removed is named. With `outcome_unknown` the copy may be at `path`, and is then
+    /// whole: what failed came after, and says whether its other name has to be removed by hand, or a power
+    /// failure may yet take it.
+    ///
+    /// On a file system without hard links a file that somebody else puts at `path` in the very moment in which
+    /// the copy gets that name is overwritten.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
         let path = path.as_ref().to_path_buf();
         let job = move |connection: &mut _| maintenance::backup(connection, &path);

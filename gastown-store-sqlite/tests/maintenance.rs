@@ -10,15 +10,17 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
-use common::{commit, effect, event, open, row, tick, town};
+use common::{child, commit, effect, event, file_of_child, is_long, open, row, tick, town};
 use futures_executor::block_on;
 use gastown_core::{BackendFailure, Store, StoreError};
 use gastown_store_sqlite::{Options, SqliteStore};
 use rusqlite::Connection;
 
-fn filled(path: &std::path::Path) -> SqliteStore {
+fn filled(path: &Path) -> SqliteStore {
     let store = open(path);
     let mut first = commit(0);
     first.changes.put = (0..200)
@@ -39,7 +41,7 @@ fn a_sound_file_has_no_problem() {
 }
 
 /// Flips bits in the pages at which the tables and indexes begin whose names are given.
-fn scramble(path: &std::path::Path, names: &str) {
+fn scramble(path: &Path, names: &str) {
     let connection = Connection::open(path).unwrap();
     let sql = format!("SELECT rootpage FROM sqlite_schema WHERE name IN ({names})");
     let mut statement = connection.prepare(&sql).unwrap();
@@ -263,19 +265,170 @@ fn a_backup_overwrites_nothing_and_leaves_no_half() {
     let missing = directory.path().join("missing/copy.db");
     let error = block_on(store.backup(&missing)).unwrap_err();
     assert!(error.to_string().contains("missing/copy.db"), "{error}");
+    assert_eq!(copies(directory.path()), [""; 0]);
+}
+
+/// The names of all copies and of what was made for them.
+fn copies(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("copy"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// SQLite would write what another database left into the copy: nothing is copied beside it.
+#[test]
+fn a_backup_takes_over_no_log_and_no_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("town.db"));
+    let copy_path = directory.path().join("copy.db");
+    for name in ["copy.db-journal", "copy.db-wal"] {
+        let other = directory.path().join(name);
+        fs::write(&other, "another's").unwrap();
+        let error = block_on(store.backup(&copy_path)).unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+        assert!(error.to_string().contains(name), "{error}");
+        assert_eq!(copies(directory.path()), [name]);
+        fs::remove_file(&other).unwrap();
+    }
+    block_on(store.backup(&copy_path)).unwrap();
+    assert_eq!(copies(directory.path()), ["copy.db"]);
+}
+
+/// Of several backups to one place one is made, and the others are refused.
+#[test]
+fn a_place_is_given_to_one_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("town.db"));
+    let copy_path = directory.path().join("copy.db");
+    let answers = thread::scope(|scope| {
+        let backups = [(); 4].map(|()| scope.spawn(|| block_on(store.backup(&copy_path))));
+        backups.map(|backup| backup.join().unwrap())
+    });
+    let made = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(made, 1, "{answers:?}");
+    for error in answers.into_iter().filter_map(Result::err) {
+        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    }
+    assert_eq!(copies(directory.path()), ["copy.db"]);
     assert_eq!(
-        fs::read_dir(directory.path())
-            .unwrap()
-            .filter(|entry| {
-                entry
-                    .as_ref()
-                    .unwrap()
-                    .file_name()
-                    .to_string_lossy()
-                    .contains("copy")
-            })
-            .count(),
-        0
+        block_on(open(&copy_path).integrity_check()).unwrap(),
+        [""; 0]
+    );
+}
+
+/// What an earlier process of the same number left under the names that this one would give.
+#[test]
+fn what_was_left_hinders_no_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("town.db"));
+    // More than all tests of this file take, also in a long run.
+    for n in 0..1_000 {
+        let part = format!("copy.db.part-{}-{n}", std::process::id());
+        let name = if n % 2 == 0 { part } else { part + "-journal" };
+        fs::write(directory.path().join(name), "half").unwrap();
+    }
+    let mut before = copies(directory.path());
+    let copy_path = directory.path().join("copy.db");
+    block_on(store.backup(&copy_path)).unwrap();
+    before.insert(0, "copy.db".into());
+    assert_eq!(copies(directory.path()), before);
+    for name in &before[1..] {
+        let text = fs::read_to_string(directory.path().join(name)).unwrap();
+        assert_eq!(text, "half", "{name}");
+    }
+    assert_eq!(
+        block_on(open(&copy_path).integrity_check()).unwrap(),
+        [""; 0]
+    );
+}
+
+/// A store of some twenty megabytes: to copy it takes a while.
+fn large(path: &Path) -> SqliteStore {
+    let store = open(path);
+    let text = "x".repeat(100_000);
+    let mut first = commit(0);
+    first.changes.put = (0..200)
+        .map(|n| row("bead", &format!("b{n:03}"), &text))
+        .collect();
+    let _committed = block_on(store.commit(&town(), first)).unwrap();
+    store
+}
+
+#[test]
+#[ignore = "the child of `a_killed_backup_leaves_its_place_alone`"]
+fn makes_backups_until_it_is_killed() {
+    let path = file_of_child();
+    let store = open(&path);
+    let mut n = 0;
+    // If the test is gone, nobody kills it.
+    while path.exists() {
+        let copy_path = path.with_file_name(format!("copy-{n}.db"));
+        block_on(store.backup(&copy_path)).unwrap();
+        fs::remove_file(copy_path).unwrap();
+        n += 1;
+    }
+}
+
+/// Starts a child, lets it begin a copy, and kills it later.
+fn copy_and_die(path: &Path, delay: Duration) {
+    let directory = path.parent().unwrap();
+    let mut process = child("makes_backups_until_it_is_killed", path)
+        .spawn()
+        .unwrap();
+    while copies(directory).is_empty() {
+        let ended = process.try_wait().unwrap();
+        assert_eq!(ended, None, "the child ended by itself");
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread::sleep(delay);
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
+/// Whoever finds a copy where it should be has all of it, and whoever finds none can make one.
+#[test]
+fn a_killed_backup_leaves_its_place_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    let store = large(&path);
+    let expected = block_on(store.load(&town())).unwrap();
+    let assert_whole = |name: &str| {
+        let copy = open(&directory.path().join(name));
+        assert_eq!(block_on(copy.integrity_check()).unwrap(), [""; 0], "{name}");
+        let is_same = block_on(copy.load(&town())).unwrap() == expected;
+        assert!(is_same, "{name} is another town");
+    };
+    let lives: u64 = if is_long() { 100 } else { 5 };
+    let mut cut = 0;
+    for life in 0..lives {
+        // At once in the first, then all over a copy and its way to the disk.
+        copy_and_die(&path, Duration::from_micros(life * 7_919 % 64_000));
+        for name in copies(directory.path()) {
+            let Some((place, _)) = name.split_once(".part-") else {
+                assert_whole(&name);
+                continue;
+            };
+            let place_path = directory.path().join(place);
+            // It may be between its two names.
+            if !place_path.exists() {
+                let bytes = fs::metadata(directory.path().join(&name)).unwrap().len();
+                cut += u64::from(bytes > 0);
+                block_on(store.backup(&place_path)).unwrap();
+                assert_whole(place);
+            }
+        }
+        for name in copies(directory.path()) {
+            fs::remove_file(directory.path().join(name)).unwrap();
+        }
+    }
+    println!("{cut} of {lives} in the middle of a copy");
+    assert!(
+        cut > 0,
+        "no backup was cut short: nothing was put to the test"
     );
 }
 

@@ -10,7 +10,9 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
+use std::process::Child;
+use std::sync::Barrier;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use common::{child, commit, event, file_of_child, is_long, open, row, tick, town};
@@ -42,6 +44,28 @@ fn stop_path(database: &Path) -> PathBuf {
     database.with_extension("stop")
 }
 
+/// Is there when a process has loaded the town for the first time.
+fn loaded_path(database: &Path, process: u32) -> PathBuf {
+    database.with_extension(format!("{process}.loaded"))
+}
+
+/// Is there when all of them have.
+fn go_path(database: &Path) -> PathBuf {
+    database.with_extension("go")
+}
+
+/// Waits until every process has loaded the town: whichever commits first, the others conflict.
+fn meet(database: &Path, process: u32) {
+    if go_path(database).exists() {
+        return;
+    }
+    std::fs::write(loaded_path(database, process), "").unwrap();
+    while !go_path(database).exists() {
+        assert!(database.exists(), "nobody is left who would let it go");
+        sleep(Duration::from_millis(1));
+    }
+}
+
 fn done_path(database: &Path, process: u32) -> PathBuf {
     database.with_extension(format!("{process}.done"))
 }
@@ -55,11 +79,13 @@ fn count(store: &SqliteStore) -> (u64, u64) {
     )
 }
 
-/// Adds one to the counter, however often somebody else is first; returns how often that was.
-fn add_one(store: &SqliteStore) -> u64 {
+/// Adds one to the counter, however often somebody else is first; returns how often that was. Does
+/// `between` whenever it has loaded and is to commit.
+fn add_one(store: &SqliteStore, mut between: impl FnMut()) -> u64 {
     let mut conflicts = 0;
     loop {
         let (version, count) = count(store);
+        between();
         let mut next = commit(version);
         next.changes.put = vec![row("counter", "one", &(count + 1).to_string())];
         next.changes.history = vec![tick(&(count + 1).to_string())];
@@ -71,6 +97,7 @@ fn add_one(store: &SqliteStore) -> u64 {
             Err(StoreError::Conflict {
                 expected, actual, ..
             }) => {
+                assert_eq!(expected, version);
                 assert!(actual > expected, "{actual} after {expected}");
                 conflicts += 1;
             }
@@ -86,7 +113,8 @@ fn one_of_several_processes() {
     let store = open(&path);
     let mut done = Done::default();
     while !stop_path(&path).exists() {
-        done.conflicts += add_one(&store);
+        assert!(path.exists(), "nobody is left who would stop it");
+        done.conflicts += add_one(&store, || meet(&path, process));
         let own = event(&format!("{process}-{}", done.rounds));
         let shared = event(&format!("all-{}", done.rounds));
         block_on(store.append_events(&town(), vec![own, shared])).unwrap();
@@ -111,6 +139,14 @@ fn is_pending(store: &SqliteStore, id: &EventId) -> bool {
     events.iter().any(|event| event.id == *id)
 }
 
+/// Waits for what `process` is to do, as long as it runs.
+fn wait_for(process: &mut Child, mut is_done: impl FnMut() -> bool) {
+    while !is_done() {
+        assert_eq!(process.try_wait().unwrap(), None, "a child ended early");
+        sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn processes_share_a_file() {
     let directory = tempfile::tempdir().unwrap();
@@ -124,11 +160,18 @@ fn processes_share_a_file() {
         .map(|_| child("one_of_several_processes", &path).spawn().unwrap())
         .collect();
     for process in &mut processes {
+        let loaded = loaded_path(&path, process.id());
+        wait_for(process, || loaded.exists());
+    }
+    assert_eq!(
+        count(&store),
+        (1, 0),
+        "nobody commits before all have loaded"
+    );
+    std::fs::write(go_path(&path), "").unwrap();
+    for process in &mut processes {
         let first = EventId::new(format!("{}-0", process.id())).unwrap();
-        while !is_pending(&store, &first) {
-            assert_eq!(process.try_wait().unwrap(), None, "a child ended early");
-            sleep(Duration::from_millis(10));
-        }
+        wait_for(process, || is_pending(&store, &first));
     }
     sleep(time());
     std::fs::write(stop_path(&path), "").unwrap();
@@ -139,10 +182,10 @@ fn processes_share_a_file() {
     }
     println!("{done:?}");
     let all: u64 = done.iter().map(|done| done.rounds).sum();
-    let met = done.iter().any(|done| done.conflicts > 0);
+    let met = done.iter().filter(|done| done.conflicts > 0).count() as u64;
     assert!(
-        met || !is_long(),
-        "they never met: nothing was put to the test"
+        met >= PROCESSES - 1,
+        "of those that loaded the same version all but one conflict"
     );
     assert_eq!(count(&store), (1 + all, all), "an update is lost");
     let filter = HistoryFilter {
@@ -173,10 +216,25 @@ fn handles_share_a_file() {
     let mut first = commit(0);
     first.changes.put = vec![row("counter", "one", "0")];
     let _created = block_on(stores[0].commit(&town(), first)).unwrap();
-    std::thread::scope(|scope| {
-        for store in &stores {
-            scope.spawn(move || (0..rounds()).map(|_| add_one(store)).sum::<u64>());
-        }
+    let all_loaded = &Barrier::new(stores.len());
+    let conflicts: Vec<u64> = thread::scope(|scope| {
+        let adds = stores.each_ref().map(|store| {
+            scope.spawn(move || {
+                let mut not_met = Some(all_loaded);
+                let mut meet = || {
+                    if let Some(barrier) = not_met.take() {
+                        barrier.wait();
+                    }
+                };
+                (0..rounds()).map(|_| add_one(store, &mut meet)).sum()
+            })
+        });
+        adds.map(|add| add.join().unwrap()).into()
     });
+    let met = conflicts.iter().filter(|conflicts| **conflicts > 0).count();
+    assert!(
+        met >= 2,
+        "of those that loaded the same version all but one conflict: {conflicts:?}"
+    );
     assert_eq!(count(&stores[1]), (1 + 3 * rounds(), 3 * rounds()));
 }

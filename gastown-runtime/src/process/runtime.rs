@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use gastown_core::events::ProcessStatus;
@@ -28,6 +29,10 @@ use crate::error::RuntimeError;
 use crate::git::{GitAccess, file_name};
 use crate::output::AgentOutput;
 use crate::protocol::{Message, Start, ToAgent};
+
+/// How often and how long apart a directory that seems to be in use is tried again.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many outputs of all sessions wait for the host before agents have to.
 const OUTPUTS_WAITING_MAX: usize = 1_024;
@@ -105,7 +110,7 @@ impl ProcessRuntime {
         std::fs::create_dir_all(&settings.dir).map_err(use_dir)?;
         // One name for one directory: processes are found again by it.
         settings.dir = settings.dir.canonicalize().map_err(use_dir)?;
-        let lock = lock(&settings.dir)?;
+        let lock = lock(&settings.dir).await?;
         let identity = identity(&settings.dir)?;
         let records = Records::new(settings.dir.join("sessions"));
         end_leftovers(&settings, &records).await?;
@@ -467,19 +472,31 @@ fn spawn(
 }
 
 /// Makes sure that no other process uses the directory: it would take our agents for leftovers.
-fn lock(dir: &Path) -> Result<File, RuntimeError> {
+///
+/// Whoever has just let go may be seen to hold it for a moment yet: a process that is being started has
+/// everything of its parent's until it runs its own program.
+async fn lock(dir: &Path) -> Result<File, RuntimeError> {
     let path = dir.join("lock");
     let use_file = |source| RuntimeError::UseFile {
         path: path.display().to_string(),
         source,
     };
     let file = File::create(&path).map_err(use_file)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RuntimeError::DirectoryInUse {
-            path: dir.display().to_string(),
-        }),
-        Err(TryLockError::Error(source)) => Err(use_file(source)),
+    let mut tries: u32 = 0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
+                tries = tries.saturating_add(1);
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(RuntimeError::DirectoryInUse {
+                    path: dir.display().to_string(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(use_file(source)),
+        }
     }
 }
 
