@@ -57,6 +57,15 @@ pub(crate) fn shown(text: &str, characters_max: usize) -> String {
     out
 }
 
+/// The first `characters_max` characters of `text`, and `mark` where that is not all of it.
+pub(crate) fn cut(text: &str, characters_max: usize, mark: &str) -> String {
+    let mut out: String = text.chars().take(characters_max).collect();
+    if out.len() < text.len() {
+        out.push_str(mark);
+    }
+    out
+}
+
 /// Says what keeps `text` from being an identifier, if anything does.
 pub(crate) fn id_problem(text: &str) -> Option<IdProblem> {
     if text.is_empty() {

@@ -320,11 +320,11 @@ fn or_unknown(url: Option<&str>) -> &str {
 
 /// The first characters of a text, marked where it is cut.
 fn cut(text: &str, characters_max: usize) -> String {
-    let mut out: String = text.chars().take(characters_max).collect();
-    if text.chars().nth(characters_max).is_some() {
-        out.push_str(" … (cut; all of it is in the context)");
-    }
-    out
+    crate::ids::cut(
+        text,
+        characters_max,
+        " … (cut; all of it is in the context)",
+    )
 }
 
 /// Puts values in place of `{{name}}`, in one pass: what a value holds is not looked at again.

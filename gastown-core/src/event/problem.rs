@@ -36,13 +36,11 @@ impl Event {
     /// ```
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        self.kind.problem().or_else(|| {
-            let read = wire::event_from_value(to_json(self));
-            match read {
-                Ok(read) if read == *self => None,
-                Ok(_) => Some("it is read back as another".into()),
-                Err(error) => Some(format!("it can't be read back: {error}")),
-            }
+        let value = to_json(self);
+        long_name("", &value).or_else(|| match wire::event_from_value(value) {
+            Ok(read) if read == *self => None,
+            Ok(_) => Some("it is read back as another".into()),
+            Err(error) => Some(format!("it can't be read back: {error}")),
         })
     }
 }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::condition::{Condition, ConditionKind, ConditionSubject};
-use crate::ids::BeadId;
+use crate::ids::{BeadId, cut};
 use crate::time::Timestamp;
 use crate::town::Town;
 
@@ -64,10 +64,10 @@ impl Town {
             tried,
         } = evidence;
         let until = until.map(|until| until.min(now.plus(RATE_LIMIT_MAX)));
-        let words = first_of(&words, WORDS_CHARACTERS_MAX);
+        let words = cut(&words, WORDS_CHARACTERS_MAX, "…");
         let tried = tried.iter().take(TRIED_MAX);
         let tried: Vec<String> = tried
-            .map(|name| first_of(name, NAME_CHARACTERS_MAX))
+            .map(|name| cut(name, NAME_CHARACTERS_MAX, "…"))
             .collect();
         let holds = self.condition(kind, &subject).is_some_and(Condition::holds);
         if !holds {
@@ -101,15 +101,6 @@ impl Town {
             condition.until = condition.until.max(until);
         });
     }
-}
-
-/// The first characters of a text, marked where it is cut.
-fn first_of(text: &str, characters_max: usize) -> String {
-    let mut first: String = text.chars().take(characters_max).collect();
-    if first.len() < text.len() {
-        first.push('…');
-    }
-    first
 }
 
 #[cfg(test)]
