@@ -69,6 +69,20 @@ mod tests {
         }
     }
 
+    /// No command sets such a cap, but a town from elsewhere may have it.
+    #[test]
+    fn agents_crash_loop_needs_one_dispatch_at_least() {
+        let with = |attempts: &str| {
+            let town = TOWN.replace("dispatch_attempts=5", attempts);
+            acts(
+                &town.replace("rig r1", "rig r1 config.max_dispatch_attempts=0"),
+                "0s",
+            )
+        };
+        assert_eq!(with("dispatch_attempts=0"), "nothing");
+        assert!(with("dispatch_attempts=1").contains("agents/crash-loop"));
+    }
+
     #[test]
     fn agents_crash_loop_with_too_many_requests_waits() {
         let town = std::format!("town policy.max_open_triage_requests=0\n{TOWN}");

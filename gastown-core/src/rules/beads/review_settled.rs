@@ -105,6 +105,17 @@ mod tests {
         assert!(!acts(&town, "1ms").contains("review-settled"));
     }
 
+    /// One that was reopened after a review goes on, whatever became of that review.
+    #[test]
+    fn beads_review_settled_leaves_what_is_not_in_review() {
+        for status in ["open", "in_progress"] {
+            let held = std::format!("{status} labels=[\"gt:held\"]");
+            let town = TOWN.replace("in_review", &held);
+            let acts = acts(&town, "1ms");
+            assert!(!acts.contains("beads/review-settled"), "{acts}");
+        }
+    }
+
     #[test]
     fn beads_review_settled_around_its_threshold() {
         insta::assert_snapshot!(around(TOWN, "0s"), @"

@@ -137,6 +137,17 @@ mod tests {
             "{town}\nrig r1\nbead b1 issue in_progress rig_id=r1 assignee=a1\nagent a1 polecat working rig_id=r1 hook=b1 session=3 reported=false dispatched_at=-1m last_activity_at=-1m"
         );
         assert_eq!(acts(&runs, "0s"), "nothing");
+        for (from, to) in [
+            (
+                "working rig_id=r1 hook=b1 session=3",
+                "working rig_id=r1 hook=b1 session=4",
+            ),
+            ("working rig_id=r1 hook=b1", "idle rig_id=r1"),
+            ("in_progress rig_id=r1 assignee=a1", "closed rig_id=r1"),
+        ] {
+            let acts = crate::testing::settled(&runs.replace(from, to), "0s");
+            assert!(acts.contains("trip_breaker"), "{to}: {acts}");
+        }
     }
 
     #[test]

@@ -94,4 +94,18 @@ mod tests {
             );
         }
     }
+
+    /// A drain, a hold or a pause can keep an agent waiting with its hook for longer than that.
+    #[test]
+    fn agents_collect_nobody_who_waits_with_a_hook() {
+        let drained = "
+            town drain.nonce=n drain.started_at=0s
+            rig r1
+            agent a1 polecat idle rig_id=r1 hook=b1 last_activity_at=-25h
+            bead b1 issue open rig_id=r1 assignee=a1
+        ";
+        assert_eq!(acts(drained, "0s"), "nothing");
+        let unhooked = drained.replace("hook=b1 ", "").replace(" assignee=a1", "");
+        assert!(acts(&unhooked, "0s").contains("agents/collect: delete_agent"));
+    }
 }

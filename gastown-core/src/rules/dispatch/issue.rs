@@ -109,6 +109,47 @@ mod tests {
     }
 
     #[test]
+    fn dispatch_issue_waits_for_the_probe_when_another_bead_is_the_probe() {
+        let text = "
+            town breaker.state=open breaker.opened_at=-1d
+            rig r1
+            bead b1 issue open rig_id=r1 priority=high
+            bead b2 issue open rig_id=r1
+        ";
+        let waits = crate::explain::waits_for(&town(text), at("0s"), &BeadId::new("b2").unwrap());
+        let said: std::vec::Vec<_> = waits.iter().map(|wait| (wait.kind, &*wait.text)).collect();
+        std::assert_eq!(
+            said,
+            [(
+                WaitFor::Time,
+                "starts keep failing; the next one that can be made is the breaker's probe"
+            )]
+        );
+    }
+
+    /// A living agent keeps its name, a dead one leaves it; an identity is never given twice.
+    #[test]
+    fn dispatch_issue_names_a_polecat_as_no_living_one_and_identifies_it_as_none_ever() {
+        let text = "
+            rig r1
+            agent a1 polecat working rig_id=r1 name=Amber identity=Amber-polecat-r1@t1 hook=b1 session=1 dispatched_at=0s last_activity_at=0s
+            bead b1 issue in_progress rig_id=r1 assignee=a1
+            bead b2 issue open rig_id=r1
+        ";
+        let made = |town: &str| {
+            let acts = acts(town, "0s");
+            let line = acts.lines().find(|line| line.contains("create_agent"));
+            std::string::String::from(line.unwrap_or(&acts))
+        };
+        insta::assert_snapshot!(made(text), @"dispatch/issue: create_agent agent_id=t1-a1 identity=Basil-polecat-r1@t1 name=Basil rig_id=r1 role=polecat");
+        let dead = text
+            .replace("polecat working", "polecat dead")
+            .replace("hook=b1 session=1 dispatched_at=0s", "session=1")
+            .replace("in_progress rig_id=r1 assignee=a1", "closed rig_id=r1");
+        insta::assert_snapshot!(made(&dead), @"dispatch/issue: create_agent agent_id=t1-a1 identity=Amber-polecat-r1@t1-2 name=Amber rig_id=r1 role=polecat");
+    }
+
+    #[test]
     fn dispatch_issue_makes_a_polecat_where_none_is_idle() {
         insta::assert_snapshot!(acts("rig r1\nbead b1 issue open rig_id=r1", "0s"), @"
         dispatch/issue: create_agent agent_id=t1-a1 identity=Amber-polecat-r1@t1 name=Amber rig_id=r1 role=polecat

@@ -99,6 +99,16 @@ mod tests {
         assert!(acts(&over, "1ms").contains("gupp/warn: send_nudge"));
     }
 
+    /// A nudge counts for nudge_repeat, also one that was sent before the agent fell silent again.
+    #[test]
+    fn gupp_warn_repeats_only_after_nudge_repeat_in_a_later_silence() {
+        let earlier =
+            std::format!("{TOWN}\nnudge n1 a1 warn created_at=-40m sent_at=-40m delivered_at=-40m");
+        assert!(!acts(&earlier, "1ms").contains("gupp/"));
+        let long_ago = earlier.replace("=-40m", "=-61m");
+        assert!(acts(&long_ago, "1ms").contains("gupp/warn: send_nudge"));
+    }
+
     /// Between two escalations no warning goes out: the higher tier is the one that counts.
     #[test]
     fn gupp_warn_leaves_others_alone() {

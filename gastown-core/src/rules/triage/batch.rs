@@ -93,6 +93,24 @@ mod tests {
     }
 
     #[test]
+    fn triage_batch_does_not_count_the_pause_from_other_work_that_ended() {
+        let other = alloc::format!("{TOWN}\nbead b2 issue closed rig_id=r1 closed_at=-1m");
+        assert!(acts(&other, "1ms").contains("triage/batch: create_bead"));
+    }
+
+    /// Its requests are for those who answer them; a batch without any would be stopped at once.
+    #[test]
+    fn triage_batch_without_anything_to_judge_is_not_dispatched() {
+        let batch = "rig r1
+            bead b1 issue open rig_id=r1 labels=[\"gt:held\"]
+            bead t1 issue open rig_id=r1 created_by=patrol labels=[\"gt:triage\"]";
+        assert!(!acts(batch, "0s").contains("dispatch/issue"));
+        let request = "bead q1 issue open labels=[\"gt:triage-request\"] metadata.triage_type=help_request metadata.hooked_bead_id=b1";
+        let asked = acts(&alloc::format!("{batch}\n{request}"), "0s");
+        assert!(asked.contains("dispatch/issue: dispatch_agent"), "{asked}");
+    }
+
+    #[test]
     fn triage_batch_is_one_at_a_time() {
         let live = alloc::format!(
             "{TOWN}\nbead t1 issue open rig_id=r1 created_by=patrol labels=[\"gt:held\",\"gt:triage\"]"
