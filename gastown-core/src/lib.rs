@@ -147,7 +147,7 @@ pub use store::{
     BackendFailure, ChangeSet, Commit, Committed, Finish, HistoryEntry, HistoryFilter, HistoryKind,
     HistoryOrder, Lease, Loaded, PastFilter, Row, RowKey, Store, StoreError, StoredHistory,
 };
-pub use tick::{TickInput, Ticked, snapshot_entries, tick};
+pub use tick::{TickInput, Ticked, is_base_of_this_engine, snapshot_entries, tick};
 pub use time::{Timestamp, TimestampError};
 pub use town::{Lineage, Notice, Town, TownState, is_secret_row};
 pub use verdict::{Wait, WaitFor};

@@ -5,6 +5,9 @@
 //! compares what comes of it with what came of it then: bead events, receipts, actions, effects.
 //! Later snapshots are compared with the state. Whatever differs is named with the tick.
 //!
+//! Another version of the engine may decide otherwise: what follows the snapshot of another one is
+//! passed over, and a history that holds no others is [`ReplayError::OtherEngine`].
+//!
 //! What a host commits beside its ticks can't be repeated. A snapshot that follows it is where the
 //! replay goes on; without one [`ReplayError::Gap`] names the versions between.
 //!
@@ -51,7 +54,8 @@ use crate::store::{
     StoreError,
 };
 use crate::tick::{
-    CommandRecord, EventRecord, SnapshotRecord, SnapshotRowsRecord, TickInput, TickRecord, tick,
+    CommandRecord, EventRecord, SnapshotRecord, SnapshotRowsRecord, TickInput, TickRecord, engine,
+    tick,
 };
 use crate::town::{Town, is_secret_row};
 use crate::wire::{self, WireError};
@@ -79,6 +83,14 @@ pub enum ReplayError {
     /// The history holds no snapshot to begin at.
     #[error("the history holds no snapshot to begin at")]
     NoSnapshot,
+    /// All of the history, or its end, was decided by another version of the engine.
+    #[error("this is version {ours} of the engine, and version {theirs} decided what is recorded")]
+    OtherEngine {
+        /// The version that the newest snapshot names.
+        theirs: String,
+        /// The version that replays.
+        ours: String,
+    },
     /// A version of the town was made by no recorded tick.
     #[error("after version {after} comes tick {found}: something between them is not recorded")]
     Gap {
@@ -121,6 +133,8 @@ pub struct Replay {
     unrecorded: u64,
     snapshot: Option<Snapshot>,
     waiting: Waiting,
+    /// The version of the engine that is passed over, until a snapshot of this one comes.
+    other_engine: Option<String>,
 }
 
 /// A snapshot of which not all rows have come.
@@ -174,6 +188,14 @@ impl Replay {
         match entry.kind {
             HistoryKind::Snapshot => {
                 let record: SnapshotRecord = read(entry)?;
+                if record.engine != engine() {
+                    self.town = None;
+                    self.snapshot = None;
+                    self.waiting = Waiting::default();
+                    self.other_engine = Some(record.engine);
+                    return Ok(());
+                }
+                self.other_engine = None;
                 self.snapshot = Some(Snapshot {
                     number: record.number,
                     shows: record.imported_from.unwrap_or(record.number),
@@ -182,6 +204,7 @@ impl Replay {
                 });
                 Ok(())
             }
+            HistoryKind::SnapshotRows if self.other_engine.is_some() => Ok(()),
             HistoryKind::SnapshotRows => self.take_rows(read(entry)?),
             HistoryKind::BeadEvent | HistoryKind::Event | HistoryKind::Command
                 if self.town.is_none() =>
@@ -236,7 +259,13 @@ impl Replay {
     /// [`ReplayError::Incomplete`] if the history ends within a tick.
     pub fn finish(self) -> Result<Replayed, ReplayError> {
         let Some(town) = self.town else {
-            return Err(ReplayError::NoSnapshot);
+            return Err(match self.other_engine {
+                Some(theirs) => ReplayError::OtherEngine {
+                    theirs,
+                    ours: engine(),
+                },
+                None => ReplayError::NoSnapshot,
+            });
         };
         let Waiting {
             recalled,

@@ -503,8 +503,9 @@ pub trait Store: Send + Sync {
     /// pruned. It raises no version.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] for a key that the outbox does not have, and for a result that is longer
-    /// than [`Event::BYTES_MAX`]: the effect is pending still.
+    /// [`StoreError::Refused`] for a key that the outbox does not have, and for a result that
+    /// [`append_events`](Self::append_events) refuses, which is looked at before anything else: the effect is
+    /// pending still.
     async fn finish_effect(
         &self,
         town: &TownId,
@@ -546,7 +547,8 @@ pub trait Store: Send + Sync {
     ///   given, a commit with the smaller one is [`StoreError::Fenced`]: a holder that was cut off can
     ///   do no harm, however wrong its clock is.
     ///
-    /// It keeps drivers from getting in each other's way. What keeps data whole is the version.
+    /// It keeps drivers from getting in each other's way. What keeps data whole is the version. Two
+    /// processes that give the same `holder` share a lease and its token, so it does not part them.
     ///
     /// # Errors
     /// [`StoreError::Leased`] while another holder has it; [`StoreError::Refused`] for what
@@ -562,5 +564,9 @@ pub trait Store: Send + Sync {
     /// Gives a lease back; one that `holder` does not have is left alone, so it may be done twice.
     ///
     /// The token stays in force until the next is given.
+    ///
+    /// It is the way out, too, where a lease was taken by a clock that was far ahead and its holder is
+    /// gone: [`StoreError::Leased`] names the holder, and a person who knows that it runs no more
+    /// releases it by that name.
     async fn release(&self, town: &TownId, holder: &str) -> Result<(), StoreError>;
 }

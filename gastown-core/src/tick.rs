@@ -5,11 +5,11 @@ mod record;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-pub use self::record::snapshot_entries;
 pub(crate) use self::record::{
     CommandRecord, EventRecord, SnapshotRecord, SnapshotRowsRecord, TickRecord, effect_names,
-    import_entries, recorded_actions, to_json,
+    engine, import_entries, recorded_actions, to_json,
 };
+pub use self::record::{is_base_of_this_engine, snapshot_entries};
 
 use crate::command::{Command, CommandError, Receipt};
 use crate::event::{Event, Observed};

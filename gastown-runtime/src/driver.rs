@@ -60,6 +60,8 @@ pub(crate) struct State {
     loaded: bool,
     /// What was loaded, when it is to be the base of later replays.
     base: Option<Vec<Row>>,
+    /// When the base before that one was left.
+    base_before: Option<Timestamp>,
     /// When the town is loaded anew, on the monotonic clock: it forgets what it no longer needs.
     reload_at: Option<Duration>,
     lease: Option<Lease>,

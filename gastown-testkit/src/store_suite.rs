@@ -100,6 +100,7 @@ macro_rules! store_suite {
             refusals_come_in_order,
             of_many_commits_at_one_version_one_wins,
             writers_that_reload_lose_no_update,
+            readers_see_whole_commits,
         );
         $crate::store_suite!(@group $fresh, rows;
             load_is_in_order_of_key,

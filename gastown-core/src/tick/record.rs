@@ -82,6 +82,29 @@ pub(crate) struct SnapshotRecord {
     /// The town came from a report: what it shows is this version of the history before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) imported_from: Option<u64>,
+    /// The version of the engine that decided what follows.
+    #[serde(default = "engine")]
+    pub(crate) engine: String,
+}
+
+/// The version of this engine. Another one may decide otherwise, so a replay by it proves nothing.
+pub(crate) fn engine() -> String {
+    env!("CARGO_PKG_VERSION").into()
+}
+
+/// Whether a base in the history was left by this version of the engine: what follows it can be
+/// replayed by this version alone. A host leaves a new base when it loads a town whose newest one
+/// is another version's.
+///
+/// ```
+/// use gastown_core::{Timestamp, is_base_of_this_engine, snapshot_entries};
+/// let entries = snapshot_entries(1, Timestamp::from_millis(0), []);
+/// assert!(is_base_of_this_engine(&entries[0]));
+/// ```
+#[must_use]
+pub fn is_base_of_this_engine(entry: &HistoryEntry) -> bool {
+    let record = serde_json::from_str::<SnapshotRecord>(&entry.body);
+    entry.kind == HistoryKind::Snapshot && record.is_ok_and(|record| record.engine == engine())
 }
 
 /// Some rows of a snapshot, or that a tick recalled.
@@ -236,6 +259,7 @@ fn base_entries(
         number,
         rows: count,
         imported_from,
+        engine: engine(),
     };
     let mut entries = alloc::vec![entry(HistoryKind::Snapshot, at, &to_json(&first))];
     entries.extend(row_entries(number, at, false, chunks));

@@ -217,6 +217,7 @@ fn same_but_for_looks(before: &Bead, after: &Bead) -> bool {
     before == *after
 }
 
+/// What is told of by path has a path that leads there alone, and `null` for what is not there.
 fn differences(path: &str, old: &Value, new: &Value, out: &mut Map<String, Value>) {
     if old == new || NOT_TOLD.contains(&path) {
         return;
@@ -225,6 +226,14 @@ fn differences(path: &str, old: &Value, new: &Value, out: &mut Map<String, Value
         out.insert(path.to_string(), old_new(old, new));
         return;
     };
+    let is_unclear = |side: &Map<String, Value>| {
+        let mut entries = side.iter();
+        entries.any(|(key, value)| key.contains('.') || value.is_null())
+    };
+    if is_unclear(olds) || is_unclear(news) {
+        out.insert(path.to_string(), old_new(old, new));
+        return;
+    }
     let added = news.keys().filter(|key| !olds.contains_key(*key));
     for key in olds.keys().chain(added) {
         let path = if path.is_empty() {
@@ -239,4 +248,37 @@ fn differences(path: &str, old: &Value, new: &Value, out: &mut Map<String, Value
 
 fn old_new(old: &Value, new: &Value) -> Value {
     json!({"old": old, "new": new})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The differences, and what a reader makes of them.
+    fn told(old: &Value, new: &Value) -> String {
+        let mut out = Map::new();
+        differences("metadata", old, new, &mut out);
+        Value::from(out).to_string()
+    }
+
+    #[test]
+    fn changes_are_told_by_a_path_that_leads_there_alone() {
+        let (old, new) = (
+            json!({"a": {"b": 1, "c": 1}, "d": 1}),
+            json!({"a": {"b": 2, "c": 1}, "e": 1}),
+        );
+        insta::assert_snapshot!(told(&old, &new), @r#"{"metadata.a.b":{"new":2,"old":1},"metadata.d":{"new":null,"old":1},"metadata.e":{"new":1,"old":null}}"#);
+    }
+
+    /// `a.b` and `b` in `a` have one path, and a `null` looks like nothing.
+    #[test]
+    fn what_has_no_clear_path_is_told_whole() {
+        let (old, new) = (
+            json!({"a.b": 1, "a": {"b": 1}}),
+            json!({"a.b": 2, "a": {"b": 3}}),
+        );
+        insta::assert_snapshot!(told(&old, &new), @r#"{"metadata":{"new":{"a":{"b":3},"a.b":2},"old":{"a":{"b":1},"a.b":1}}}"#);
+        let (old, new) = (json!({"x": {"y": 1}}), json!({"x": {"y": 1, "z": null}}));
+        insta::assert_snapshot!(told(&old, &new), @r#"{"metadata.x":{"new":{"y":1,"z":null},"old":{"y":1}}}"#);
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gastown_core::replay::is_recorded;
 use gastown_core::{
     Commit, Effect, Event, HistoryEntry, HistoryFilter, HistoryKind, HistoryOrder, RecallError,
-    Row, StoreError, StoredHistory, Timestamp, Town, recall,
+    Row, StoreError, StoredHistory, Timestamp, Town, is_base_of_this_engine, recall,
 };
 use tracing::Instrument;
 
@@ -162,13 +162,17 @@ impl Driver {
         })
     }
 
-    /// Whether the newest base for replays is too old, or there is none, or somebody has changed
-    /// the town since without recording how.
-    async fn needs_base(&self, version: u64) -> Result<bool, RuntimeError> {
+    /// Whether the newest base for replays is too old, or another engine's, or there is none, or
+    /// somebody has changed the town since without recording how.
+    async fn needs_base(&mut self, version: u64) -> Result<bool, RuntimeError> {
         let Some(base) = self.newest(HistoryKind::Snapshot).await? else {
             return Ok(true);
         };
-        if self.now().since(base.at) >= BASE_AGE_MIN {
+        self.state.base_before = Some(base.at);
+        let now = self.now();
+        // One that a clock wrote which has been set back would stay the newest for as long.
+        let is_of_now = base.at <= now && now.since(base.at) < BASE_AGE_MIN;
+        if !is_of_now || !is_base_of_this_engine(&base) {
             return Ok(true);
         }
         let store = Arc::clone(&self.performer.workshop.store);
@@ -198,11 +202,20 @@ impl Driver {
     }
 
     /// Removes what is past its retention. It is tried again with the next base.
-    pub(super) async fn prune(&self, now: Timestamp) {
+    pub(super) async fn prune(&mut self, now: Timestamp) {
         let Some(town) = &self.state.town else {
             return;
         };
-        let before = now.minus(town.policy().event_retention);
+        let retention = town.policy().event_retention;
+        // After a town slept for long, or a clock was set forward and may be set back, what is past
+        // its retention all at once is left until the next base.
+        let longest = retention.max(BASE_EVERY.saturating_mul(2));
+        let last = self.state.base_before.take();
+        if last.is_none_or(|at| at > now || now.since(at) > longest) {
+            tracing::debug!(town = %self.town_id, "nothing pruned: too long since the last base");
+            return;
+        }
+        let before = now.minus(retention);
         let store = Arc::clone(&self.performer.workshop.store);
         match self.in_time(store.prune(&self.town_id, before)).await {
             Ok(pruned) => tracing::debug!(town = %self.town_id, pruned, "pruned"),

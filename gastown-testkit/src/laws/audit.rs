@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gastown_core::{ChangeSet, HistoryEntry, HistoryKind};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// What bead events leave out: the recorded events of looks hold it.
 const NOT_TOLD: &[&[&str]] = &[
@@ -85,19 +85,30 @@ impl Told {
     }
 }
 
-/// Puts a value where the path leads, and gives back what was there.
+/// Puts a value where the path leads, or nothing, and gives back what was there.
 fn replace(bead: &mut Value, path: &str, new: Value) -> Value {
+    let (way, last) = match path.rsplit_once('.') {
+        Some((way, last)) => (Some(way), last),
+        None => (None, path),
+    };
     let mut place = bead;
-    for name in path.split('.') {
+    for name in way.into_iter().flat_map(|way| way.split('.')) {
         if !place.is_object() {
             *place = Value::Object(Map::new());
         }
         place = &mut place[name];
     }
-    std::mem::replace(place, new)
+    if new.is_null() {
+        let object = place.as_object_mut();
+        return object
+            .and_then(|object| object.remove(last))
+            .unwrap_or_default();
+    }
+    std::mem::replace(&mut place[last], new)
 }
 
-/// A record without what is not told, and without what is as good as absent.
+/// A record without what is not told, and without what is as good as absent. What people write into
+/// its metadata stays as it is.
 fn plain(mut bead: Value) -> Value {
     for path in NOT_TOLD {
         let (last, way) = path.split_last().unwrap_or((&"", &[]));
@@ -106,7 +117,11 @@ fn plain(mut bead: Value) -> Value {
             place.remove(*last);
         }
     }
+    let metadata = bead.get_mut("metadata").map(Value::take);
     without_empty(&mut bead);
+    if let Some(metadata) = metadata.filter(|metadata| *metadata != json!({})) {
+        bead["metadata"] = metadata;
+    }
     bead
 }
 

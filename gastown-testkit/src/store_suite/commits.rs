@@ -1,14 +1,15 @@
 //! Commits: versions, conflicts, all or nothing.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use futures_executor::block_on;
 use gastown_core::{Commit, HistoryKind, Store, StoreError};
 
 use super::samples::{
-    ask, assert_conflict, assert_refused, at, consume, effect, empty, entry, event, finished_row,
-    key, new_town, put, row, show, town,
+    ALL, ask, assert_conflict, assert_refused, at, consume, effect, empty, entry, event,
+    finished_row, key, new_town, put, row, show, town,
 };
 
 /// A commit that is wrong in several ways is refused for the first of them: its content, then its
@@ -212,6 +213,94 @@ pub async fn writers_that_reload_lose_no_update(store: &dyn Store) {
         loaded.rows[0].body,
         row("counter", "c", &(WRITERS * ROUNDS).to_string()).body
     );
+}
+
+/// Whoever reads beside commits, appends and pruning sees whole commits, and never an older one after a
+/// newer; and of the events that come meanwhile none is lost.
+pub async fn readers_see_whole_commits(store: &dyn Store) {
+    const COMMITS: u64 = 40;
+    const EVENTS: u64 = 40;
+    let town = new_town(store, "t1").await;
+    let _first = store.commit(&town, numbered(1, &[])).await.unwrap();
+    let town = &town;
+    let done = &AtomicBool::new(false);
+    let consumed = thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(move || {
+                let mut seen = 0;
+                while !done.load(Ordering::Relaxed) {
+                    seen = block_on(read_whole(store, town, seen));
+                }
+            });
+        }
+        scope.spawn(move || {
+            for n in 0..EVENTS {
+                let next = vec![event(&format!("e{n:02}"), at(n))];
+                assert_eq!(block_on(store.append_events(town, next)).unwrap(), 1);
+            }
+        });
+        scope.spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                let _removed = block_on(store.prune(town, at(ALL as u64))).unwrap();
+            }
+        });
+        let writer = scope.spawn(move || {
+            let mut consumed = 0;
+            for version in 2..2 + COMMITS {
+                let pending = block_on(store.pending_events(town, 3)).unwrap();
+                let ids: Vec<_> = pending.iter().map(|event| event.id.as_str()).collect();
+                let _done = block_on(store.commit(town, numbered(version, &ids))).unwrap();
+                consumed += ids.len();
+            }
+            consumed
+        });
+        let consumed = writer.join();
+        // Also where the writer failed: the others wait for it.
+        done.store(true, Ordering::Relaxed);
+        consumed.unwrap()
+    });
+    let left = store.pending_events(town, ALL).await.unwrap();
+    assert_eq!((consumed + left.len()) as u64, EVENTS);
+}
+
+/// A commit all parts of which name the version that it makes.
+fn numbered(version: u64, consumed: &[&str]) -> Commit {
+    let text = (version + 1).to_string();
+    let mut commit = consume(version, consumed);
+    commit.changes.put = (0..8)
+        .map(|n| row("numbered", &format!("r{n}"), &text))
+        .collect();
+    commit.changes.history = (0..2)
+        .map(|_| entry(HistoryKind::BeadEvent, Some("r0"), &text))
+        .collect();
+    commit
+}
+
+/// Reads in every way, and returns the newest version that was seen.
+async fn read_whole(store: &dyn Store, town: &gastown_core::TownId, seen: u64) -> u64 {
+    let keys: Vec<_> = (0..8).map(|n| key("numbered", &format!("r{n}"))).collect();
+    let loaded = store.load(town).await.unwrap();
+    let mut newest = loaded.version;
+    assert!(newest >= seen, "{newest} was loaded after {seen}");
+    let expected = row("numbered", "r0", &newest.to_string()).body;
+    assert!(loaded.rows.iter().all(|row| row.body == expected));
+    assert_eq!(loaded.rows.len(), 8);
+
+    let rows = store.rows(town, &keys).await.unwrap();
+    assert_eq!(rows.len(), 8);
+    assert!(rows.iter().all(|row| row.body == rows[0].body), "{rows:?}");
+    let of_row: serde_json::Value = serde_json::from_str(&rows[0].body).unwrap();
+    let of_row: u64 = of_row["text"].as_str().unwrap().parse().unwrap();
+    assert!(of_row >= newest, "{of_row} was read after {newest}");
+    newest = of_row;
+
+    let told = super::samples::history(store, town).await;
+    let last = told.last().map(|kept| kept.entry.body.clone());
+    let versions = told.len() as u64 / 2 + 1;
+    assert_eq!(told.len() % 2, 0, "half of a commit is told of");
+    assert_eq!(last, Some(row("", "", &versions.to_string()).body));
+    assert!(versions >= newest, "{versions} was told of after {newest}");
+    versions
 }
 
 async fn add_one(store: &dyn Store, town: &gastown_core::TownId) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use gastown_core::events::ExitStatus;
 use gastown_core::report::Report;
 use gastown_core::{
-    Bead, BeadId, BeadStatus, Commit, HistoryFilter, HistoryKind, Store, Town, wire,
+    Bead, BeadId, BeadStatus, Commit, HistoryEntry, HistoryFilter, HistoryKind, Store, Town,
+    snapshot_entries, wire,
 };
 use serde_json::json;
 use tokio::time::sleep;
@@ -170,4 +171,58 @@ async fn after_pruning_a_replay_begins_at_the_oldest_base_that_is_kept() {
     bench.sling("More").await;
     bench.settled().await;
     assert!(replay(&bench).await > ticks);
+}
+
+/// While a clock is a year ahead a base is left. When it is right again the bases go on, and nothing
+/// that a late event may still be compared with is gone.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_far_ahead_stops_no_bases_and_prunes_nothing() {
+    let bench = Bench::new().await;
+    sling_and_close(&bench, "Before").await;
+    sleep(Duration::from_secs(24 * 3_600 + 60)).await;
+    bench.clock.jump(Duration::from_secs(365 * 24 * 3_600));
+    sling_and_close(&bench, "Ahead").await;
+    assert_eq!(bench.history(HistoryKind::Snapshot).await.len(), 2);
+    bench.clock.jump_back();
+    sleep(Duration::from_secs(24 * 3_600 + 60)).await;
+    bench.sling("After").await;
+    bench.settled().await;
+    assert_eq!(bench.history(HistoryKind::Snapshot).await.len(), 3);
+    let ticks = bench.history(HistoryKind::Tick).await;
+    assert_eq!(ticks.first().unwrap()["number"], 2, "something was pruned");
+    replay(&bench).await;
+}
+
+/// After an upgrade the engine may decide otherwise, so a town leaves a base when it is loaded by
+/// another version than the one that left the newest.
+#[tokio::test(start_paused = true)]
+async fn another_version_of_the_engine_leaves_a_base_of_its_own() {
+    let bench = Bench::new().await;
+    bench.sling("By the old one").await;
+    bench.settled().await;
+    let loaded = bench.store.load(&town_id()).await.unwrap();
+    let older = |mut entry: HistoryEntry| {
+        let ours = format!("\"engine\":\"{}\"", env!("CARGO_PKG_VERSION"));
+        entry.body = entry.body.replace(&ours, "\"engine\":\"0.0.1\"");
+        entry
+    };
+    let mut next = Commit {
+        expected_version: loaded.version,
+        lease_token: None,
+        changes: Default::default(),
+        consumed: Vec::new(),
+        effects: Vec::new(),
+        at: bench.now(),
+    };
+    let entries = snapshot_entries(loaded.version + 1, bench.now(), loaded.rows);
+    next.changes.history = entries.into_iter().map(older).collect();
+    let _ = bench.store.commit(&town_id(), next).await.unwrap();
+    let report = Report::export(&bench.store, &town_id()).await.unwrap();
+    let error = report.replay().unwrap_err().to_string();
+    assert!(error.contains("version 0.0.1 decided"), "{error}");
+
+    let bench = bench.crash().await;
+    bench.sling("By this one").await;
+    bench.settled().await;
+    assert!(replay(&bench).await >= 1);
 }

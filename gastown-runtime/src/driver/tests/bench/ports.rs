@@ -31,6 +31,11 @@ impl TestClock {
     pub(in crate::driver::tests) fn jump(&self, span: Duration) {
         *self.jumped.lock().unwrap() += span;
     }
+
+    /// Takes back what it jumped.
+    pub(in crate::driver::tests) fn jump_back(&self) {
+        *self.jumped.lock().unwrap() = Duration::ZERO;
+    }
 }
 
 impl Clock for TestClock {
