@@ -226,9 +226,11 @@ fn differences(path: &str, old: &Value, new: &Value, out: &mut Map<String, Value
         out.insert(path.to_string(), old_new(old, new));
         return;
     };
+    // In what people write there may be a `null`; elsewhere it is what is not there.
+    let is_free = path.split('.').next() == Some("metadata");
     let is_unclear = |side: &Map<String, Value>| {
         let mut entries = side.iter();
-        entries.any(|(key, value)| key.contains('.') || value.is_null())
+        entries.any(|(key, value)| key.contains('.') || is_free && value.is_null())
     };
     if is_unclear(olds) || is_unclear(news) {
         out.insert(path.to_string(), old_new(old, new));

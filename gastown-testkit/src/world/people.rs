@@ -78,8 +78,14 @@ impl World {
             "convoy_add" | "convoy_remove" => json!({"convoy_id": second, "bead_id": bead}),
             "set_dependencies" => json!({"bead_id": bead, "depends_on": [second]}),
             "update_bead" => {
-                json!({"bead_id": bead, "rig_id": if other < 128 { "r1" } else { "r2" },
-                                    "priority": if other.is_multiple_of(2) { "critical" } else { "low" }})
+                // Two keys that look like one path, and a null that looks like nothing.
+                let metadata = match other % 3 {
+                    0 => json!({"a.b": other, "a": {"b": other, "c": null}}),
+                    1 => json!({"a": {"b": other}}),
+                    _ => json!({}),
+                };
+                json!({"bead_id": bead, "rig_id": if other < 128 { "r1" } else { "r2" }, "metadata": metadata,
+                       "priority": if other.is_multiple_of(2) { "critical" } else { "low" }})
             }
             "delete_beads" => json!({"bead_ids": if other < 64 { vec![bead] } else { Vec::new() }}),
             "create_molecule" => {

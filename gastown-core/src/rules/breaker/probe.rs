@@ -106,6 +106,8 @@ mod tests {
             ),
             "nothing"
         );
+        let held = "town breaker.state=open breaker.opened_at=-1h\nrig r1\nbead b1 issue open rig_id=r1 labels=[\"gt:held\"]";
+        assert_eq!(acts(held, "0s"), "nothing");
     }
 
     /// Reviews, then repairs, then other issues; each by priority and age.

@@ -123,6 +123,7 @@ mod tests {
     fn nudges_deliver_queued_at_the_next_start() {
         let town = TOWN.replace("created_at", "mode=queue created_at");
         assert_eq!(acts(&town, "0s"), "nothing");
+        assert_eq!(acts(&town.replace("-10s", "-60s"), "0s"), "nothing");
         assert!(acts(&town.replace("-10s", "-61s"), "0s").contains("send_nudge"));
     }
 

@@ -120,4 +120,21 @@ mod tests {
         just over: nudges/expire
         ");
     }
+
+    /// A warning of the session that began just when it was made is that session's.
+    #[test]
+    fn nudges_expire_of_an_older_session_and_not_of_this_one() {
+        for (age, is_of_this_one) in [("-69m", true), ("-70m", true), ("-71m", false)] {
+            let text = std::format!(
+                "town policy.nudge_repeat=PT2H\n{}",
+                town(&std::format!("a1 warn created_at={age}"))
+            );
+            let expected = if is_of_this_one {
+                "nothing"
+            } else {
+                "nudges/expire: expire_nudge nudge_id=n1"
+            };
+            assert_eq!(acts(&text, "0s"), expected, "{age}");
+        }
+    }
 }

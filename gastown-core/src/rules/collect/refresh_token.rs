@@ -138,4 +138,19 @@ mod tests {
             assert_eq!(asks, expected, "{to}");
         }
     }
+
+    /// A refresh that was asked for and came about is no longer asked for.
+    #[test]
+    fn container_refresh_token_counts_from_the_refresh_that_was_asked_for() {
+        let town = |asked: &str| {
+            TOWN.replace(
+                "last_token",
+                &std::format!("refresh_asked_at={asked} container.last_token"),
+            )
+        };
+        for asked in ["-61m", "-60m"] {
+            assert_eq!(acts(&town(asked), "0s"), "nothing", "{asked}");
+        }
+        assert!(acts(&town("-59m"), "0s").contains("refresh_container_token"));
+    }
 }

@@ -131,4 +131,16 @@ mod tests {
         assert_eq!(acts(&town, "0s"), "nothing");
         assert!(acts(&town, "1ms").contains("stop_idle_container"));
     }
+
+    /// What others did does not keep the container of a town that has a mayor, nor does a dead mayor.
+    #[test]
+    fn container_stop_idle_counts_from_the_living_mayors() {
+        let later =
+            std::format!("{TOWN}\nrig r1\nagent a2 polecat idle rig_id=r1 last_activity_at=-1m");
+        assert!(acts(&later, "1ms").contains("stop_idle_container"));
+        let dead = std::format!("{TOWN}\nagent a2 mayor dead last_activity_at=-1m");
+        assert!(acts(&dead, "1ms").contains("stop_idle_container"));
+        let without = later.replace("mayor waiting", "mayor dead");
+        assert!(!acts(&without, "1ms").contains("stop_idle_container"));
+    }
 }

@@ -210,4 +210,64 @@ mod tests {
         ";
         assert_eq!(acts(waits, "0s"), "nothing");
     }
+
+    /// A review of which a person was told `category`, with what is between.
+    fn told(category: &str, more: &str) -> bool {
+        let town = std::format!(
+            r#"
+            town policy.repair_rounds=2
+            rig r1
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.poll.last_at=0s told.{category}=-1h {more}
+            edge m1 tracks b1"#
+        );
+        !acts(&town, "0s").contains("told-over")
+    }
+
+    #[test]
+    fn beads_told_over_once_the_pull_request_was_reached() {
+        assert!(told("pr_unreachable", "review.poll.transient_errors=1"));
+        assert!(!told("pr_unreachable", "review.poll.transient_errors=0"));
+    }
+
+    /// Rounds count for what they are spent on: conflicts for a conflict, feedback for feedback.
+    #[test]
+    fn beads_told_over_once_nothing_needs_the_rounds_that_are_spent() {
+        let rounds = |mergeable: &str, threads: u32, spent: &str| {
+            let seen = std::format!(
+                r#"review.observation={{"at":"2026-04-04T12:00:00Z","observation":{{"state":"open","head_sha":"h1","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"{mergeable}","feedback":{{"unresolved_threads":{threads},"threads_complete":true,"checks_complete":true,"checks":{{"state":"passing"}}}}}}}}"#
+            );
+            told(
+                "repair_rounds_spent",
+                &std::format!("review.repair_rounds={spent} {seen}"),
+            )
+        };
+        assert!(rounds("dirty", 0, r#"{"conflict":2}"#));
+        assert!(rounds("dirty", 0, r#"{"conflict":3}"#));
+        assert!(rounds("behind", 0, r#"{"behind":2}"#));
+        assert!(!rounds("dirty", 0, r#"{"conflict":1,"behind":1}"#));
+        assert!(!rounds("dirty", 0, r#"{"feedback":2}"#));
+        assert!(!rounds("blocked", 0, r#"{"conflict":2,"behind":2}"#));
+        assert!(rounds("blocked", 1, r#"{"feedback":2}"#));
+        assert!(!rounds("blocked", 1, r#"{"feedback":1,"conflict":2}"#));
+        assert!(!rounds("blocked", 0, r#"{"feedback":2}"#));
+    }
+
+    #[test]
+    fn beads_told_over_once_no_issue_of_a_convoy_is_failed() {
+        let told = |status: &str| {
+            let town = std::format!(
+                "
+                rig r1
+                bead c1 convoy open convoy.total=2 told.some_failed=-1h
+                bead b1 issue {status} rig_id=r1
+                bead b2 issue open rig_id=r1 labels=[\"gt:held\"]
+                edge b1 tracks c1
+                edge b2 tracks c1"
+            );
+            !acts(&town, "0s").contains("told-over")
+        };
+        assert!(told("failed"));
+        assert!(!told("open labels=[\"gt:held\"]"));
+    }
 }

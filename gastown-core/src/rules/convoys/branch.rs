@@ -235,4 +235,37 @@ mod tests {
         11: convoys/branch category=branch_failed
         ");
     }
+
+    #[test]
+    fn convoys_branch_of_a_rig_without_issues_is_not_created() {
+        let town = convoy(r#"{"r1":{"state":"created"},"r2":{"state":"none"}}"#)
+            .replace("b2 issue open rig_id=r2", "b2 issue open rig_id=r1");
+        assert_eq!(acts(&town, "0s"), "nothing");
+    }
+
+    /// A condition that is over, of another rig, or of merges alone keeps no branch from being made.
+    #[test]
+    fn convoys_branch_waits_for_no_other_conditions() {
+        let with = |condition: &str| {
+            let text = convoy(r#"{"r1":{"state":"none"}}"#);
+            acts(
+                &alloc::format!("town conditions=[{condition}]\n{text}"),
+                "0s",
+            )
+            .contains("create_branch")
+        };
+        let of = |kind: &str, rig: &str, more: &str| {
+            with(&alloc::format!(
+                r#"{{"kind":"{kind}","subject":{{"kind":"rig","id":"{rig}"}},"since":"2026-04-04T10:00:00Z","told_at":"2026-04-04T10:00:00Z"{more}}}"#
+            ))
+        };
+        assert!(!of("credentials_missing", "r1", ""));
+        assert!(of("credentials_missing", "r2", ""));
+        assert!(of("api_drift", "r1", ""));
+        assert!(of(
+            "credentials_missing",
+            "r1",
+            r#","ended_at":"2026-04-04T11:00:00Z""#
+        ));
+    }
 }

@@ -165,4 +165,39 @@ mod tests {
     fn convoys_close_without_an_existing_rig_has_nothing_to_land() {
         insta::assert_snapshot!(acts(&landing("").replace("rig r1\n", "\n"), "0s"), @"convoys/close: close_convoy convoy_id=c1");
     }
+
+    #[test]
+    fn convoys_close_names_what_is_not_done() {
+        let town = crate::testing::town(
+            "
+            rig r1
+            bead c1 convoy open convoy.total=4 convoy.merge_mode=review-and-merge
+            bead b1 issue closed rig_id=r1 closed_at=-1h
+            bead b2 issue closed rig_id=r1 closed_at=-1h
+            bead b3 issue in_review rig_id=r1
+            bead b4 issue failed rig_id=r1
+            bead m1 merge_request open rig_id=r1 review.source=b1 labels=[\"gt:held\",\"gt:merge-request\"]
+            bead m3 merge_request open rig_id=r1 review.source=b3 labels=[\"gt:held\",\"gt:merge-request\"]
+            edge b1 tracks c1
+            edge b2 tracks c1
+            edge b3 tracks c1
+            edge b4 tracks c1
+            edge m1 tracks b1
+            edge m3 tracks b3",
+        );
+        let id = crate::ids::BeadId::new("c1").unwrap();
+        let waits = crate::explain::waits_for(&town, crate::testing::at("0s"), &id);
+        let said: std::vec::Vec<_> = waits
+            .iter()
+            .filter(|wait| wait.rule == "convoys/close")
+            .map(|wait| std::format!("{}: {}", wait.id.as_deref().unwrap_or(""), wait.text))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "m1: the work of its issue b1 is under review",
+                "b3: its issue b3 is in_review",
+            ]
+        );
+    }
 }

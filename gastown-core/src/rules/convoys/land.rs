@@ -213,4 +213,27 @@ mod tests {
             );
         }
     }
+
+    /// `convoys/ready` looks at both, in a pass of its own.
+    #[test]
+    fn convoys_land_only_what_is_ready_and_done() {
+        let waits = |text: &str| {
+            let town = crate::testing::town(text);
+            let pass = crate::pass::Pass::new(&town, crate::testing::at("1ms"));
+            let bead = town.bead(&crate::ids::BeadId::new("c1").unwrap()).unwrap();
+            super::evaluate(&pass, bead)
+        };
+        use crate::verdict::Verdict;
+        assert!(matches!(waits(AGAIN), Verdict::Act(_)));
+        let unready = AGAIN.replace("convoy.ready_to_land=true ", "");
+        assert!(matches!(waits(&unready), Verdict::NotMine));
+        let undone = AGAIN.replace("b1 issue closed", "b1 issue open");
+        assert!(matches!(waits(&undone), Verdict::NotMine));
+        // Where there is nothing to wait for and nothing to do, it says nothing.
+        let landed = AGAIN.replace(
+            "m1 merge_request failed rig_id=r1 created_at=-60s",
+            "m1 merge_request closed rig_id=r1 created_at=-30s review.outcome=merged",
+        );
+        assert!(matches!(waits(&landed), Verdict::NotMine));
+    }
 }

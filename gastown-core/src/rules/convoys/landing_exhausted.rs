@@ -98,4 +98,14 @@ mod tests {
         6: convoys/landing-exhausted category=landing_exhausted
         ");
     }
+
+    /// An issue was reopened after the attempts: they are judged when it is done.
+    #[test]
+    fn convoys_landing_exhausted_waits_for_every_issue() {
+        let undone = town(5, "failed").replace(
+            "convoy.total=1 convoy.closed=1 convoy.ready_to_land=true",
+            "convoy.total=2 convoy.closed=1",
+        ) + "\nbead b2 issue open rig_id=r1 labels=[\"gt:held\"]\nedge b2 tracks c1";
+        assert_eq!(acts(&undone, "0s"), "nothing");
+    }
 }

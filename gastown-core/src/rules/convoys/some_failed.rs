@@ -93,4 +93,23 @@ mod tests {
         );
         insta::assert_snapshot!(acts(&ordered, "0s"), @"convoys/land: create_landing_mr branch=convoy/x/c1/head convoy_id=c1 mr_id=t1-m1 rig_id=r1 target_branch=main");
     }
+
+    /// Where all failed, the convoy fails, and waits for nobody's decision.
+    #[test]
+    fn convoys_some_failed_is_not_said_of_all() {
+        let told = TOWN.replace("convoy.total", "told.some_failed=-1h convoy.total");
+        let decides = |text: &str| {
+            let id = crate::ids::BeadId::new("c1").unwrap();
+            let waits = crate::explain::waits_for(
+                &crate::testing::town(text),
+                crate::testing::at("0s"),
+                &id,
+            );
+            waits.iter().any(|wait| wait.rule == "convoys/some-failed")
+        };
+        assert!(decides(&told));
+        assert!(!decides(
+            &told.replace("b2 issue closed", "b2 issue failed")
+        ));
+    }
 }

@@ -106,4 +106,32 @@ mod tests {
         just over: dispatch/polecat-again
         ");
     }
+
+    /// Whose hook it is resumes, and takes what another one, who is gone, was assigned.
+    #[test]
+    fn dispatch_polecat_again_is_of_idle_polecats_alone_and_assigns_what_was_not() {
+        let judge = |text: &str| {
+            let town = crate::testing::town(text);
+            let pass = crate::pass::Pass::new(&town, crate::testing::at("1ms"));
+            let agent = town
+                .agent(&crate::ids::AgentId::new("a1").unwrap())
+                .unwrap();
+            matches!(super::judge(&pass, agent), crate::verdict::Verdict::Act(_))
+        };
+        assert!(judge(TOWN));
+        for (from, to) in [
+            ("polecat", "refinery"),
+            ("idle", "working dispatched_at=0s"),
+            // Another rig's work is not resumed in this one's worktree.
+            ("b1 issue open rig_id=r1", "b1 issue open rig_id=r2"),
+        ] {
+            let town = std::format!("rig r2{}", TOWN.replace(from, to));
+            assert!(!judge(&town), "{to}");
+        }
+        let unassigned = acts(&TOWN.replace(" assignee=a1", ""), "1ms");
+        assert!(
+            unassigned.contains("set_assignee agent_id=a1 bead_id=b1"),
+            "{unassigned}"
+        );
+    }
 }
