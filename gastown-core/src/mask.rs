@@ -1,11 +1,15 @@
 //! Keeps secrets out of logs, errors and reports (invariant I17).
 
+mod forms;
+
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use serde_json::Value;
 
+use self::forms::Forms;
 use crate::secret::{REDACTED, Secret};
 
 /// A shorter text is no secret worth the name: masking it would eat ordinary words.
@@ -37,9 +41,8 @@ const TOKEN_PREFIXES: [&str; 8] = [
 /// ```
 #[derive(Clone, Default)]
 pub struct Masker {
-    /// In each form in which they are written. Longest first, so that no secret is cut by one that it
-    /// contains.
-    forms: Vec<String>,
+    /// The secrets as they are written.
+    forms: Forms,
 }
 
 impl core::fmt::Debug for Masker {
@@ -54,30 +57,57 @@ impl Masker {
     /// A masker for these secrets.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let texts = secrets.into_iter().filter_map(Secret::expose);
-        // A secret of several lines is quoted whole or by a line.
-        let parts = texts.flat_map(|text| core::iter::once(text).chain(text.lines()));
-        let parts = parts
-            .map(str::trim)
-            .filter(|part| part.len() >= SECRET_BYTES_MIN);
-        let mut forms: Vec<String> = parts
-            .flat_map(|part| [part.to_owned(), as_json(part)])
-            .collect();
-        forms.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
-        forms.dedup();
-        Self { forms }
+        let forms = texts
+            .flat_map(parts)
+            .flat_map(|part| [part.to_owned(), as_json(part)]);
+        Self {
+            forms: Forms::new(forms),
+        }
+    }
+
+    /// Whether a text is a secret, whole, or a line of one.
+    pub(crate) fn knows(&self, text: &str) -> bool {
+        self.forms.contains(text)
     }
 
     /// `text` without its secrets.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
-        let mut out = text.to_owned();
-        for form in &self.forms {
-            if out.contains(form.as_str()) {
-                out = out.replace(form.as_str(), REDACTED);
-            }
-        }
-        mask_tokens(&mask_user_info(&out))
+        let mut found = Vec::new();
+        self.forms.find(text, &mut found);
+        mask_tokens(&mask_user_info(&without(text, found)))
     }
+}
+
+/// Whether a secret is long enough to be masked.
+pub(crate) fn is_worth_masking(secret: &str) -> bool {
+    secret.trim().len() >= SECRET_BYTES_MIN
+}
+
+/// What of a secret is looked for: one of several lines is quoted whole or by a line.
+fn parts(secret: &str) -> impl Iterator<Item = &str> {
+    let parts = core::iter::once(secret)
+        .chain(secret.lines())
+        .map(str::trim);
+    parts.filter(|part| is_worth_masking(part))
+}
+
+/// The text with a mask in the place of each range. Those that overlap are one: of none a piece is left.
+fn without(text: &str, mut ranges: Vec<Range<usize>>) -> String {
+    ranges.sort_by_key(|range| (range.start, range.end));
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    let mut ranges = ranges.into_iter().peekable();
+    while let Some(mut range) = ranges.next() {
+        while let Some(next) = ranges.next_if(|next| next.start < range.end) {
+            range.end = range.end.max(next.end);
+        }
+        out.push_str(text.get(done..range.start).unwrap_or_default());
+        out.push_str(REDACTED);
+        done = range.end;
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    out
 }
 
 /// A text as it stands between the quotes of JSON. Quotes of its own are part of it: a value of an
@@ -155,6 +185,8 @@ mod tests {
         let cases = [
             ("x abcdefgh-longer y", "x [redacted] y"),
             ("short is no secret", "short is no secret"),
+            ("abcdefgh-longerabcdefgh", "[redacted][redacted]"),
+            ("abcdefgh-longabcdefg", "[redacted]-longabcdefg"),
             (
                 "fatal: https://u:p@h.example/a?x and ssh://git@h/b",
                 "fatal: https://[redacted]@h.example/a?x and ssh://git@h/b",
@@ -172,6 +204,14 @@ mod tests {
             assert_eq!(masker.mask(text), expected, "{text}");
         }
         assert_eq!(format!("{masker:?}"), "Masker { forms: 2 }");
+    }
+
+    /// Whichever were masked first would leave a piece of the other.
+    #[test]
+    fn of_secrets_that_overlap_nothing_is_left() {
+        let secrets = ["abcdefghij", "ghij-klmno-pq", "-klmno-p"].map(Secret::new);
+        let masked = Masker::new(&secrets).mask("x abcdefghij-klmno-pq y");
+        assert_eq!(masked, "x [redacted] y");
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! # Guarantees
 //! - Secrets are out (I17): the row that has them is left out, their texts and each line of them are masked
 //!   wherever else they stand, and so are credentials in URLs and the tokens of common services ([`Masker`]).
+//!   Those that others took the place of are secrets as before ([`RetiredSecrets`]).
 //! - The values of `env_vars` are masked, each distinct one by a mask of its own (`[redacted 1]`); what a
 //!   variable with the name of a credential (`API_KEY`, `DB_PASSWORD`) holds, also wherever else it stands.
 //! - Names are masked as records are: the keys of rows, subjects, the town's own identifier.
@@ -27,6 +28,8 @@
 //!   ([`ExportError::Masked`]): rows, history, what is pending, the town, each snapshot.
 //!
 //! # Caveats
+//! - Of retired secrets a town keeps the newest only, and none of those that were replaced by other ways than
+//!   its commands.
 //! - A key that is the name of a field stays, also where a secret is the same word. A town in whose records
 //!   another word of the engine (`in_progress`) is a secret can't be exported.
 //! - What could not be read before is in the report as it was, without secrets. Only a snapshot's rows have to be
@@ -50,6 +53,8 @@ use crate::ids::TownId;
 #[cfg(doc)]
 use crate::mask::Masker;
 use crate::replay::{Replay, ReplayError, Replayed};
+#[cfg(doc)]
+use crate::secret::RetiredSecrets;
 use crate::store::{
     ChangeSet, Commit, HistoryFilter, HistoryKind, PastFilter, Row, Store, StoreError,
     StoredHistory,
@@ -207,8 +212,8 @@ pub fn hide_secrets<'a>(
     json: &str,
 ) -> String {
     let secrets = settings.clone().into_iter().flat_map(|config| {
-        let exposed = config.exposed_secrets();
-        exposed.into_values()
+        let retired = config.retired_secrets.exposed().map(ToString::to_string);
+        config.exposed_secrets().into_values().chain(retired)
     });
     let shown: Vec<String> = settings
         .into_iter()

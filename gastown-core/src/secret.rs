@@ -1,11 +1,15 @@
 //! A text that never shows itself (spec 1.9, invariant I17).
 
+mod retired;
+
 use alloc::string::String;
 use core::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+pub use self::retired::RetiredSecrets;
 
 /// What a secret prints wherever it is shown.
 pub const REDACTED: &str = "[redacted]";
@@ -101,6 +105,41 @@ where
     D: Deserializer<'de>,
 {
     read_unechoed(input, "an object of texts by the names of variables")
+}
+
+/// The same for the row of a town's secrets.
+pub(crate) fn unechoed_secrets<'de, T, D>(input: D) -> Result<T, D::Error>
+where
+    T: serde::de::DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    read_unechoed(
+        input,
+        "an object of texts by their paths, and a list `retired`",
+    )
+}
+
+/// What the names of variables that hold credentials have in them.
+const CREDENTIAL_WORDS: [&str; 7] = [
+    "KEY",
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "CREDENTIAL",
+];
+
+/// Whether the value of such a variable is a secret wherever it stands. Others are often words of
+/// everyday, a language or an address, without which nobody could read a report.
+pub(crate) fn names_credential(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    name.ends_with("_PAT") || CREDENTIAL_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Whether a value of the environment comes from a report that was imported: a mask in the place of one.
+pub(crate) fn is_mask(value: &str) -> bool {
+    value.starts_with("[redacted")
 }
 
 fn read_unechoed<'de, T, D>(input: D, expected: &str) -> Result<T, D::Error>
