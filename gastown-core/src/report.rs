@@ -34,8 +34,9 @@
 //!   another word of the engine (`in_progress`) is a secret can't be exported.
 //! - What could not be read before is in the report as it was, without secrets. Only a snapshot's rows have to be
 //!   readable: nobody knows what in them is secret otherwise.
-//! - Where the engine cut or rearranged a text that holds a secret (a branch name, a title of its
-//!   own), a replay of the masked text may give another one, and says so.
+//! - Of what the engine made of a secret its branch names are known, and its first eight bytes and more where a
+//!   text ends or was cut. A replay of the masked text may cut elsewhere, and says that it differs.
+//! - Encoded forms are not known, but those of JSON and URLs: a secret in base64 stays.
 //! - Masked names may sort otherwise than they did; where a rule goes by that order, a replay says that it differs.
 
 mod check;

@@ -56,6 +56,31 @@ impl Forms {
         }
     }
 
+    /// Adds where the beginning of one ends at a place where a text is cut. `ends` are those places, in order.
+    pub(super) fn find_cut(&self, text: &str, ends: &[usize], out: &mut Vec<Range<usize>>) {
+        let mut ends = ends.iter().copied().peekable();
+        for (at, byte) in text.bytes().enumerate() {
+            while ends.next_if(|end| *end <= at).is_some() {}
+            let Some(end) = ends.peek() else {
+                return;
+            };
+            if self.begins.get(usize::from(byte)) == Some(&true)
+                && text
+                    .get(at..*end)
+                    .is_some_and(|piece| self.begins_with(piece))
+            {
+                out.push(at..*end);
+            }
+        }
+    }
+
+    /// Whether one begins with a piece that is long enough to tell.
+    fn begins_with(&self, piece: &str) -> bool {
+        let at = self.sorted.partition_point(|form| form.as_str() < piece);
+        let next = self.sorted.get(at);
+        piece.len() >= SECRET_BYTES_MIN && next.is_some_and(|form| form.starts_with(piece))
+    }
+
     /// The length of the longest that `text` begins with.
     fn longest(&self, text: &str) -> Option<usize> {
         let head = text.as_bytes().get(..SECRET_BYTES_MIN)?;

@@ -50,7 +50,7 @@ impl Hider {
             });
         }
         Self {
-            masker: Masker::new(&secrets),
+            masker: Masker::of_records(&secrets),
             values,
             fields: BTreeSet::new(),
         }
