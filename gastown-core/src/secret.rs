@@ -120,7 +120,7 @@ where
 }
 
 /// What the names of variables that hold credentials have in them.
-const CREDENTIAL_WORDS: [&str; 7] = [
+const CREDENTIAL_WORDS: [&str; 8] = [
     "KEY",
     "TOKEN",
     "SECRET",
@@ -128,13 +128,22 @@ const CREDENTIAL_WORDS: [&str; 7] = [
     "PASSWD",
     "PASSPHRASE",
     "CREDENTIAL",
+    "SIGNATURE",
+];
+
+/// The same for words that are parts of many others: between underscores.
+const CREDENTIAL_WORDS_WHOLE: [&str; 9] = [
+    "PASS", "PWD", "PAT", "AUTH", "PRIVATE", "COOKIE", "DSN", "WEBHOOK", "SESSION",
 ];
 
 /// Whether the value of such a variable is a secret wherever it stands. Others are often words of
 /// everyday, a language or an address, without which nobody could read a report.
 pub(crate) fn names_credential(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    name.ends_with("_PAT") || CREDENTIAL_WORDS.iter().any(|word| name.contains(word))
+    // Of all shells: the directory.
+    let is_directory = name == "PWD";
+    let is_whole = |word| !is_directory && CREDENTIAL_WORDS_WHOLE.contains(&word);
+    CREDENTIAL_WORDS.iter().any(|word| name.contains(word)) || name.split('_').any(is_whole)
 }
 
 /// Whether a value of the environment comes from a report that was imported: a mask in the place of one.
@@ -163,5 +172,44 @@ impl schemars::JsonSchema for Secret {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({"type": "string", "writeOnly": true, "format": "password"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_credential;
+
+    #[test]
+    fn names_of_credentials_are_known() {
+        for name in [
+            "API_KEY",
+            "DB_PASS",
+            "SMTP_PWD",
+            "BASIC_AUTH",
+            "GITHUB_PAT",
+            "session_cookie",
+            "SENTRY_DSN",
+            "SLACK_WEBHOOK_URL",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "REQUEST_SIGNATURE",
+            "PRIVATE_PEM",
+            "SESSION",
+            "PGPASSWORD",
+        ] {
+            assert!(names_credential(name), "{name}");
+        }
+        for name in [
+            "LANG",
+            "STAGE",
+            "AUTHOR",
+            "COMPASS",
+            "PWD",
+            "PATH",
+            "BYPASS_CACHE",
+            "PATTERN",
+            "",
+        ] {
+            assert!(!names_credential(name), "{name}");
+        }
     }
 }
