@@ -35,7 +35,11 @@ use crate::host::{Acknowledged, Host};
 use crate::world::{Setup, Step, World, setups, steps};
 
 /// A secret that every such town begins with, and that no report may show.
-pub const SECRET: &str = "tok-a1b2c3d4e5f6";
+/// In a branch name it is another text.
+pub const SECRET: &str = "Zk9Q2_xW7pLm4RtY8vBn3CsD6fGh1JkA";
+
+/// So many characters of it are in the title of an escalation that quotes it.
+const CUT_CHARACTERS: usize = 20;
 
 /// What takes its place at the end. Nothing in it tells of the first.
 const RENEWED: &str = "renewed-0f9e8d7c";
@@ -134,6 +138,8 @@ async fn settings(host: &mut Host<'_>) -> Result<(), StoreError> {
         host.command(update(config));
         host.tick().await?;
     }
+    quote(host);
+    host.tick().await?;
     // As a host does when a token runs out; what quotes the old one stays.
     let renewed = json!({"llm_token": RENEWED, "env_vars": {"API_KEY": "renewed-environment"}});
     host.command(update(renewed));
@@ -141,9 +147,25 @@ async fn settings(host: &mut Host<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-#[allow(clippy::panic)]
+/// A branch is named after a title with a secret, and a title is cut within one.
+fn quote(host: &mut Host<'_>) {
+    let before = "x".repeat(100 - CUT_CHARACTERS);
+    for command in [
+        json!({"type": "sling_convoy", "caller": {"kind": "mayor"}, "rig_id": "r1",
+               "title": format!("Try {SECRET}"), "tasks": [{"title": "Try it"}]}),
+        json!({"type": "escalate", "caller": {"kind": "user", "id": "ann"}, "severity": "low",
+               "message": format!("{before}{SECRET}")}),
+    ] {
+        host.command(command_of(command));
+    }
+}
+
 fn update(config: Value) -> Command {
-    let command = json!({"type": "update_config", "caller": {"kind": "host"}, "config": config});
+    command_of(json!({"type": "update_config", "caller": {"kind": "host"}, "config": config}))
+}
+
+#[allow(clippy::panic)]
+fn command_of(command: Value) -> Command {
     match wire::command_from_value(command) {
         Ok(command) => command,
         Err(error) => panic!("{error}"),
@@ -186,7 +208,16 @@ fn text(error: impl Display) -> String {
 pub async fn replays(store: &dyn Store, town: &TownId, other: &dyn Store) -> Result<(), String> {
     let report = Report::export(store, town).await.map_err(text)?;
     let written = report.to_text();
-    for secret in [SECRET, RENEWED, "in-the-environment", "renewed-environment"] {
+    let slug = SECRET.to_lowercase().replace('_', "-");
+    let (cut, _) = SECRET.split_at(CUT_CHARACTERS);
+    for secret in [
+        SECRET,
+        &slug,
+        cut,
+        RENEWED,
+        "in-the-environment",
+        "renewed-environment",
+    ] {
         let is_out = !written.contains(secret);
         unless(is_out, || format!("I17: the report shows {secret}"))?;
     }

@@ -14,7 +14,7 @@ use gastown_core::report::Report;
 use gastown_core::{Finish, HistoryKind, Store};
 use gastown_store_memory::MemoryStore;
 use gastown_testkit::host::{Acknowledged, Host};
-use gastown_testkit::lives::{Then, live, lives, recalls, replays};
+use gastown_testkit::lives::{SECRET, Then, live, lives, recalls, replays};
 use gastown_testkit::world::{Setup, Step, World};
 use proptest::prelude::*;
 
@@ -81,6 +81,26 @@ fn report() -> Report {
     ];
     let town = block_on(live(&store, Setup(0), &steps)).unwrap();
     block_on(Report::export(&store, &town)).unwrap()
+}
+
+/// Nor does a report without secrets, if the town had none to show.
+#[test]
+fn a_town_quotes_its_secret_as_it_is_in_a_branch_and_cut() {
+    let store = MemoryStore::new();
+    let town = block_on(live(&store, Setup(0), &[])).unwrap();
+    let loaded = block_on(store.load(&town)).unwrap();
+    let told: Vec<&str> = loaded
+        .rows
+        .iter()
+        .filter(|row| row.key.kind == "bead")
+        .map(|row| row.body.as_str())
+        .collect();
+    let told = told.join("\n");
+    let branch = format!("convoy/try-{}/", SECRET.to_lowercase().replace('_', "-"));
+    let title = format!("xx{}\"", &SECRET[..20]);
+    for text in [SECRET, &branch, &title] {
+        assert!(told.contains(text), "{text} is not in {told}");
+    }
 }
 
 /// A replay that can't fail shows nothing: whatever is changed in a record is found.
