@@ -42,6 +42,7 @@
 mod check;
 mod form;
 mod hide;
+mod import;
 mod names;
 
 use alloc::string::{String, ToString};
@@ -56,12 +57,8 @@ use crate::mask::Masker;
 use crate::replay::{Replay, ReplayError, Replayed};
 #[cfg(doc)]
 use crate::secret::RetiredSecrets;
-use crate::store::{
-    ChangeSet, Commit, HistoryFilter, HistoryKind, PastFilter, Row, Store, StoreError,
-    StoredHistory,
-};
-use crate::tick::{import_entries, to_json};
-use crate::time::Timestamp;
+use crate::store::{HistoryFilter, HistoryKind, PastFilter, Row, Store, StoreError, StoredHistory};
+use crate::tick::to_json;
 use crate::town::is_secret_row;
 
 /// The newest format of reports; the only one so far.
@@ -154,33 +151,6 @@ impl Report {
         })
     }
 
-    /// Puts the town into a store that does not have it. Its version there is 1; a snapshot at the
-    /// end of its history lets a replay go on from there.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the town is there; nothing is written then. If only the pending
-    /// events can't be appended, the town is there without them.
-    pub async fn import(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
-        let mut history: Vec<_> = self.history.iter().map(|kept| kept.entry.clone()).collect();
-        let working = self.rows.iter().filter(|row| row.working).cloned();
-        history.extend(import_entries(self.version, now, working));
-        let commit = Commit {
-            expected_version: 0,
-            lease_token: None,
-            changes: ChangeSet {
-                put: self.rows.clone(),
-                delete: Vec::new(),
-                history,
-            },
-            consumed: Vec::new(),
-            effects: self.effects.clone(),
-            at: now,
-        };
-        let _there = store.commit(&self.town, commit).await?;
-        store.append_events(&self.town, self.events.clone()).await?;
-        Ok(())
-    }
-
     /// Replays the history from its first snapshot. Where commits that no tick recorded came last, it goes on
     /// at the rows of the report, as [`Replayed::unrecorded`] says.
     ///
@@ -268,9 +238,19 @@ async fn past_rows(store: &dyn Store, town: &TownId) -> Result<Vec<Row>, StoreEr
 /// # Errors
 /// As [`Store::history`].
 pub async fn history(store: &dyn Store, town: &TownId) -> Result<Vec<StoredHistory>, StoreError> {
+    history_of(store, town, None).await
+}
+
+/// The same of one kind.
+async fn history_of(
+    store: &dyn Store,
+    town: &TownId,
+    kind: Option<HistoryKind>,
+) -> Result<Vec<StoredHistory>, StoreError> {
     let mut all: Vec<StoredHistory> = Vec::new();
     loop {
         let filter = HistoryFilter {
+            kind,
             after: all.last().map(|kept| kept.sequence),
             limit: PAGE,
             ..HistoryFilter::default()

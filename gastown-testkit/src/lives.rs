@@ -25,8 +25,8 @@ use gastown_core::commands::{
 };
 use gastown_core::report::Report;
 use gastown_core::{
-    Bead, BeadId, Caller, Command, CommandKind, PastFilter, Store, StoreError, TickInput,
-    Timestamp, Town, TownId, recall, tick, wire,
+    Bead, BeadId, Caller, ChangeSet, Command, CommandKind, Commit, PastFilter, Store, StoreError,
+    TickInput, Timestamp, Town, TownId, recall, tick, wire,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -235,10 +235,29 @@ pub async fn replays(store: &dyn Store, town: &TownId, other: &dyn Store) -> Res
         && again.version == 1;
     unless(is_same, || "the imported town is another".into())?;
     same_bytes(&again)?;
-    let twice = report.import(other, later).await;
-    unless(matches!(twice, Err(StoreError::Conflict { .. })), || {
-        format!("imported twice: {twice:?}")
+    // Whoever does not know how it ended may do it again, and it changes nothing.
+    report.import(other, later).await.map_err(text)?;
+    let twice = Report::export(other, town).await.map_err(text)?;
+    unless(twice == again, || "imported twice it is another".into())?;
+    goes_on(other, town, later).await?;
+    let late = report.import(other, later).await;
+    unless(matches!(late, Err(StoreError::Conflict { .. })), || {
+        format!("imported over a town that went on: {late:?}")
     })
+}
+
+/// A commit that changes nothing.
+async fn goes_on(store: &dyn Store, town: &TownId, at: Timestamp) -> Result<(), String> {
+    let commit = Commit {
+        expected_version: 1,
+        lease_token: None,
+        changes: ChangeSet::default(),
+        consumed: Vec::new(),
+        effects: Vec::new(),
+        at,
+    };
+    let committed = store.commit(town, commit).await;
+    committed.map(drop).map_err(text)
 }
 
 /// Replays a report to the rows and the version that it has.
