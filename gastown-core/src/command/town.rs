@@ -563,6 +563,9 @@ mod tests {
                 "{shown}"
             );
         }
+        let evidence = r#"{"note":"401 for llm-first-1 and key-first-1"}"#;
+        let hidden = crate::report::hide_secrets([&state.config], evidence);
+        assert_eq!(hidden, r#"{"note":"401 for [redacted] and [redacted]"}"#);
         let rows = town.take_changes().put;
         for row in &rows {
             let is_secret = crate::town::is_secret_row(&row.key);
