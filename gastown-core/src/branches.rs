@@ -30,6 +30,17 @@ pub(crate) fn feature_branch(title: &str, convoy: &BeadId) -> String {
 
 /// The words of `text` in lower case, joined by hyphens: a part of a branch name.
 pub(crate) fn slug(text: &str, otherwise: &str) -> String {
+    let cut: String = hyphenated(text).chars().take(SLUG_CHARACTERS_MAX).collect();
+    let cut = cut.trim_matches('-');
+    if cut.is_empty() {
+        otherwise.to_string()
+    } else {
+        cut.to_string()
+    }
+}
+
+/// A slug before it is cut, for whoever looks for a text in branch names.
+pub(crate) fn hyphenated(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().flat_map(char::to_lowercase) {
         if c.is_ascii_alphanumeric() {
@@ -38,13 +49,10 @@ pub(crate) fn slug(text: &str, otherwise: &str) -> String {
             out.push('-');
         }
     }
-    let cut: String = out.chars().take(SLUG_CHARACTERS_MAX).collect();
-    let cut = cut.trim_matches('-');
-    if cut.is_empty() {
-        otherwise.to_string()
-    } else {
-        cut.to_string()
+    if out.ends_with('-') {
+        out.pop();
     }
+    out
 }
 
 /// A short name of a bead for branches: the first eight characters of its id and, where that

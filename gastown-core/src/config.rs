@@ -1,7 +1,7 @@
 //! Configuration of towns and rigs, and how a value is resolved (spec 1.9).
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::schema::titled;
-use crate::secret::Secret;
+use crate::secret::{RetiredSecrets, Secret, is_mask, names_credential};
 
 /// How work reaches the target branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -264,6 +264,9 @@ config! {
         /// Stored access to the git host.
         #[serde(deserialize_with = "crate::secret::unechoed")]
         git_auth: GitAuth,
+        /// Secrets that other ones took the place of. No setting: an update neither shows nor takes them.
+        #[serde(skip)]
+        retired_secrets: RetiredSecrets,
     }
 }
 
@@ -478,6 +481,33 @@ impl TownConfig {
             .iter()
             .filter_map(|(path, s)| Some(((*path).into(), exposed(s)?)))
             .collect()
+    }
+
+    /// The values of variables that are named like credentials: as secret as a secret.
+    pub(crate) fn credentials_of_agents(&self) -> impl Iterator<Item = &str> {
+        let named = self
+            .env_vars
+            .iter()
+            .filter(|(name, value)| names_credential(name) && !is_mask(value));
+        named.map(|(_, value)| value.as_str())
+    }
+
+    /// These settings in the place of others: whatever was secret there and is not any more is retired. No
+    /// setting is ever replaced without it.
+    #[must_use]
+    pub(crate) fn after(mut self, before: &Self) -> Self {
+        let mut retired = before.retired_secrets.clone();
+        let all = |config: &Self| -> BTreeSet<String> {
+            let secrets = config.exposed_secrets().into_values();
+            secrets
+                .chain(config.credentials_of_agents().map(Into::into))
+                .collect()
+        };
+        for text in all(before).difference(&all(&self)) {
+            retired.add(text);
+        }
+        self.retired_secrets = retired;
+        self
     }
 
     /// Puts secrets back that were written apart.

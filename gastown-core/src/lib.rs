@@ -142,7 +142,7 @@ pub use reconcile::{SettleFault, Settled, reconcile, settle};
 pub use review::Review;
 pub use rig::{Repository, Rig};
 pub use rules::{GROUPS, Group, Rule, rules};
-pub use secret::{REDACTED, Secret};
+pub use secret::{REDACTED, RetiredSecrets, Secret};
 pub use store::{
     BackendFailure, ChangeSet, Commit, Committed, Finish, HistoryEntry, HistoryFilter, HistoryKind,
     HistoryOrder, Lease, Loaded, PastFilter, Row, RowKey, Store, StoreError, StoredHistory,

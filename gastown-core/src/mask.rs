@@ -1,15 +1,22 @@
 //! Keeps secrets out of logs, errors and reports (invariant I17).
 
+mod forms;
+
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use serde_json::Value;
 
+use self::forms::Forms;
+use crate::branches::hyphenated;
 use crate::secret::{REDACTED, Secret};
 
 /// A shorter text is no secret worth the name: masking it would eat ordinary words.
 const SECRET_BYTES_MIN: usize = 8;
+/// The slug of [`REDACTED`]: a branch that is named after a masked title has the same name.
+const REDACTED_SLUG: &str = "redacted";
 /// The user of SSH addresses; no secret.
 const SSH_USER: &str = "git";
 /// Beginnings by which tokens of common services are known, whoever they belong to.
@@ -27,7 +34,8 @@ const TOKEN_PREFIXES: [&str; 8] = [
 /// Replaces secrets in texts by `[redacted]`: those that it was given, the credentials in URLs
 /// (but not the `git@` that every SSH address begins with), and tokens of common services.
 ///
-/// A secret is known whole and by each of its lines, as it is and as JSON writes it.
+/// A secret is known whole and by each of its lines, as it is, as JSON writes it, and as URLs do. Other forms
+/// of it (base64, a digest, a part) are not known.
 ///
 /// ```
 /// use gastown_core::{Masker, Secret};
@@ -37,9 +45,10 @@ const TOKEN_PREFIXES: [&str; 8] = [
 /// ```
 #[derive(Clone, Default)]
 pub struct Masker {
-    /// In each form in which they are written. Longest first, so that no secret is cut by one that it
-    /// contains.
-    forms: Vec<String>,
+    /// The secrets as they are written.
+    forms: Forms,
+    /// The same in branch names, if what the engine made of secrets is looked for.
+    slugs: Option<Forms>,
 }
 
 impl core::fmt::Debug for Masker {
@@ -54,30 +63,119 @@ impl Masker {
     /// A masker for these secrets.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let texts = secrets.into_iter().filter_map(Secret::expose);
-        // A secret of several lines is quoted whole or by a line.
-        let parts = texts.flat_map(|text| core::iter::once(text).chain(text.lines()));
-        let parts = parts
-            .map(str::trim)
-            .filter(|part| part.len() >= SECRET_BYTES_MIN);
-        let mut forms: Vec<String> = parts
-            .flat_map(|part| [part.to_owned(), as_json(part)])
-            .collect();
-        forms.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
-        forms.dedup();
-        Self { forms }
+        let forms = texts.flat_map(parts).flat_map(written);
+        Self {
+            forms: Forms::new(forms),
+            slugs: None,
+        }
+    }
+
+    /// One that also knows what the engine makes of a text that holds them: branch names, and the beginning
+    /// of a secret where the text was cut.
+    pub(crate) fn of_records(secrets: &[Secret]) -> Self {
+        let texts = secrets.iter().filter_map(Secret::expose);
+        let slugs = texts.flat_map(parts).map(hyphenated);
+        let masker = Self::new(secrets);
+        // What is its own slug may stand anywhere.
+        let slugs = slugs.filter(|slug| !masker.knows(slug));
+        let slugs = Some(Forms::new(slugs));
+        Self { slugs, ..masker }
+    }
+
+    /// Whether a text is a secret, whole, or a line of one.
+    pub(crate) fn knows(&self, text: &str) -> bool {
+        self.forms.contains(text)
     }
 
     /// `text` without its secrets.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
-        let mut out = text.to_owned();
-        for form in &self.forms {
-            if out.contains(form.as_str()) {
-                out = out.replace(form.as_str(), REDACTED);
+        let mut found = Vec::new();
+        self.forms.find(text, &mut found);
+        if self.slugs.is_some() {
+            self.forms.find_cut(text, &ends(text, false), &mut found);
+        }
+        let mut found: Vec<Found> = found.into_iter().map(|range| (range, REDACTED)).collect();
+        if let Some(slugs) = &self.slugs {
+            let mut slugged = Vec::new();
+            slugs.find(text, &mut slugged);
+            slugs.find_cut(text, &ends(text, true), &mut slugged);
+            found.extend(slugged.into_iter().map(|range| (range, REDACTED_SLUG)));
+        }
+        mask_tokens(&mask_user_info(&without(text, found)))
+    }
+}
+
+/// Where a secret stands, and what is to stand there.
+type Found = (Range<usize>, &'static str);
+
+/// Where a text may have been cut: at its end and before an ellipsis; a slug also before the next part of a
+/// branch name.
+fn ends(text: &str, of_slugs: bool) -> Vec<usize> {
+    let marks = text.match_indices(|c| c == '…' || (of_slugs && c == '/'));
+    let ends = marks.map(|(at, _)| text.get(..at).unwrap_or_default().trim_end().len());
+    ends.chain(core::iter::once(text.len())).collect()
+}
+
+/// Whether a secret is long enough to be masked.
+pub(crate) fn is_worth_masking(secret: &str) -> bool {
+    secret.trim().len() >= SECRET_BYTES_MIN
+}
+
+/// What of a secret is looked for: one of several lines is quoted whole or by a line.
+fn parts(secret: &str) -> impl Iterator<Item = &str> {
+    let parts = core::iter::once(secret)
+        .chain(secret.lines())
+        .map(str::trim);
+    parts.filter(|part| is_worth_masking(part))
+}
+
+/// How a part of a secret may be written.
+fn written(part: &str) -> [String; 4] {
+    let in_url = |hex| {
+        let bytes = part.bytes();
+        bytes.map(|byte| as_in_url(byte, hex)).collect()
+    };
+    [
+        part.to_owned(),
+        as_json(part),
+        in_url(b"0123456789ABCDEF"),
+        in_url(b"0123456789abcdef"),
+    ]
+}
+
+/// A byte as it stands in a part of a URL.
+fn as_in_url(byte: u8, hex: &[u8; 16]) -> String {
+    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        return char::from(byte).into();
+    }
+    let digit = |digit: u8| hex.get(usize::from(digit)).copied().map(char::from);
+    ['%']
+        .into_iter()
+        .chain(digit(byte >> 4))
+        .chain(digit(byte & 15))
+        .collect()
+}
+
+/// The text with masks in the places of what was found. Those that overlap are one: of none a piece is left.
+fn without(text: &str, mut found: Vec<Found>) -> String {
+    found.sort_by_key(|(range, mask)| (range.start, range.end, *mask));
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    let mut found = found.into_iter().peekable();
+    while let Some((mut range, mut mask)) = found.next() {
+        while let Some((next, other)) = found.next_if(|(next, _)| next.start < range.end) {
+            range.end = range.end.max(next.end);
+            if other == REDACTED {
+                mask = other;
             }
         }
-        mask_tokens(&mask_user_info(&out))
+        out.push_str(text.get(done..range.start).unwrap_or_default());
+        out.push_str(mask);
+        done = range.end;
     }
+    out.push_str(text.get(done..).unwrap_or_default());
+    out
 }
 
 /// A text as it stands between the quotes of JSON. Quotes of its own are part of it: a value of an
@@ -155,6 +253,8 @@ mod tests {
         let cases = [
             ("x abcdefgh-longer y", "x [redacted] y"),
             ("short is no secret", "short is no secret"),
+            ("abcdefgh-longerabcdefgh", "[redacted][redacted]"),
+            ("abcdefgh-longabcdefg", "[redacted]-longabcdefg"),
             (
                 "fatal: https://u:p@h.example/a?x and ssh://git@h/b",
                 "fatal: https://[redacted]@h.example/a?x and ssh://git@h/b",
@@ -172,6 +272,70 @@ mod tests {
             assert_eq!(masker.mask(text), expected, "{text}");
         }
         assert_eq!(format!("{masker:?}"), "Masker { forms: 2 }");
+    }
+
+    /// Whichever were masked first would leave a piece of the other.
+    #[test]
+    fn of_secrets_that_overlap_nothing_is_left() {
+        let secrets = ["abcdefghij", "ghij-klmno-pq", "-klmno-p"].map(Secret::new);
+        let masked = Masker::new(&secrets).mask("x abcdefghij-klmno-pq y");
+        assert_eq!(masked, "x [redacted] y");
+    }
+
+    /// Made of a secret by the engine, or cut within one.
+    #[test]
+    fn slugs_and_beginnings_of_secrets_are_masked_in_records() {
+        let secret = "Zk9Q2_xW7pLm4RtY8vBn3CsD6fGh1JkA";
+        let long = "Ab1_".repeat(30);
+        let secrets = [secret, &*long, "lower-case-1"].map(Secret::new);
+        let masker = Masker::of_records(&secrets);
+        assert_eq!(crate::branches::slug(REDACTED, ""), REDACTED_SLUG);
+        let branch = |title: &str| {
+            let convoy = crate::ids::BeadId::new("c1").unwrap();
+            crate::branches::feature_branch(title, &convoy)
+        };
+        for (text, expected) in [
+            (
+                branch(&format!("Try {secret}")),
+                "convoy/try-redacted/c1/head",
+            ),
+            (
+                branch(&format!("Try {secret} and more")),
+                "convoy/try-redacted-and/c1/head",
+            ),
+            (
+                branch(&format!("Why did anyone try {secret}?")),
+                "convoy/why-did-anyone-try-redacted/c1/head",
+            ),
+            (branch(&long), "convoy/redacted/c1/head"),
+            (branch("Try lower-case-1"), "convoy/try-[redacted]/c1/head"),
+            // By hand: what the engine would have cut there.
+            ("x Zk9Q2_xW".into(), "x [redacted]"),
+            (
+                "x Zk9Q2_xW… and Zk9Q2_xW7p … (cut; it had 70000 bytes)".into(),
+                "x [redacted]… and [redacted] … (cut; it had 70000 bytes)",
+            ),
+            // Too little to tell, not cut, and another one.
+            ("x Zk9Q2_x".into(), "x Zk9Q2_x"),
+            ("x Zk9Q2_xW y".into(), "x Zk9Q2_xW y"),
+            ("x Zk9Q2_xWz".into(), "x Zk9Q2_xWz"),
+            ("convoy/zk9q2-x/zk9q2-xw7".into(), "convoy/zk9q2-x/redacted"),
+        ] {
+            assert_eq!(masker.mask(&text), expected, "{text}");
+        }
+        let text = "x Zk9Q2_xW";
+        assert_eq!(Masker::new(&secrets).mask(text), text, "what nobody cut");
+    }
+
+    #[test]
+    fn a_secret_in_a_url_is_masked() {
+        let masker = Masker::new([&Secret::new("päss/word+1")]);
+        for text in [
+            "https://h/?p=p%C3%A4ss%2Fword%2B1&x",
+            "https://h/?p=p%c3%a4ss%2fword%2b1&x",
+        ] {
+            assert_eq!(masker.mask(text), "https://h/?p=[redacted]&x");
+        }
     }
 
     #[test]

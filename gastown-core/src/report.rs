@@ -18,6 +18,7 @@
 //! # Guarantees
 //! - Secrets are out (I17): the row that has them is left out, their texts and each line of them are masked
 //!   wherever else they stand, and so are credentials in URLs and the tokens of common services ([`Masker`]).
+//!   Those that others took the place of are secrets as before ([`RetiredSecrets`]).
 //! - The values of `env_vars` are masked, each distinct one by a mask of its own (`[redacted 1]`); what a
 //!   variable with the name of a credential (`API_KEY`, `DB_PASSWORD`) holds, also wherever else it stands.
 //! - Names are masked as records are: the keys of rows, subjects, the town's own identifier.
@@ -27,17 +28,21 @@
 //!   ([`ExportError::Masked`]): rows, history, what is pending, the town, each snapshot.
 //!
 //! # Caveats
+//! - Of retired secrets a town keeps the newest only, and none of those that were replaced by other ways than
+//!   its commands.
 //! - A key that is the name of a field stays, also where a secret is the same word. A town in whose records
 //!   another word of the engine (`in_progress`) is a secret can't be exported.
 //! - What could not be read before is in the report as it was, without secrets. Only a snapshot's rows have to be
 //!   readable: nobody knows what in them is secret otherwise.
-//! - Where the engine cut or rearranged a text that holds a secret (a branch name, a title of its
-//!   own), a replay of the masked text may give another one, and says so.
+//! - Of what the engine made of a secret its branch names are known, and its first eight bytes and more where a
+//!   text ends or was cut. A replay of the masked text may cut elsewhere, and says that it differs.
+//! - Encoded forms are not known, but those of JSON and URLs: a secret in base64 stays.
 //! - Masked names may sort otherwise than they did; where a rule goes by that order, a replay says that it differs.
 
 mod check;
 mod form;
 mod hide;
+mod import;
 mod names;
 
 use alloc::string::{String, ToString};
@@ -50,12 +55,10 @@ use crate::ids::TownId;
 #[cfg(doc)]
 use crate::mask::Masker;
 use crate::replay::{Replay, ReplayError, Replayed};
-use crate::store::{
-    ChangeSet, Commit, HistoryFilter, HistoryKind, PastFilter, Row, Store, StoreError,
-    StoredHistory,
-};
-use crate::tick::{import_entries, to_json};
-use crate::time::Timestamp;
+#[cfg(doc)]
+use crate::secret::RetiredSecrets;
+use crate::store::{HistoryFilter, HistoryKind, PastFilter, Row, Store, StoreError, StoredHistory};
+use crate::tick::to_json;
 use crate::town::is_secret_row;
 
 /// The newest format of reports; the only one so far.
@@ -148,33 +151,6 @@ impl Report {
         })
     }
 
-    /// Puts the town into a store that does not have it. Its version there is 1; a snapshot at the
-    /// end of its history lets a replay go on from there.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the town is there; nothing is written then. If only the pending
-    /// events can't be appended, the town is there without them.
-    pub async fn import(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
-        let mut history: Vec<_> = self.history.iter().map(|kept| kept.entry.clone()).collect();
-        let working = self.rows.iter().filter(|row| row.working).cloned();
-        history.extend(import_entries(self.version, now, working));
-        let commit = Commit {
-            expected_version: 0,
-            lease_token: None,
-            changes: ChangeSet {
-                put: self.rows.clone(),
-                delete: Vec::new(),
-                history,
-            },
-            consumed: Vec::new(),
-            effects: self.effects.clone(),
-            at: now,
-        };
-        let _there = store.commit(&self.town, commit).await?;
-        store.append_events(&self.town, self.events.clone()).await?;
-        Ok(())
-    }
-
     /// Replays the history from its first snapshot. Where commits that no tick recorded came last, it goes on
     /// at the rows of the report, as [`Replayed::unrecorded`] says.
     ///
@@ -207,8 +183,8 @@ pub fn hide_secrets<'a>(
     json: &str,
 ) -> String {
     let secrets = settings.clone().into_iter().flat_map(|config| {
-        let exposed = config.exposed_secrets();
-        exposed.into_values()
+        let retired = config.retired_secrets.exposed().map(ToString::to_string);
+        config.exposed_secrets().into_values().chain(retired)
     });
     let shown: Vec<String> = settings
         .into_iter()
@@ -262,9 +238,19 @@ async fn past_rows(store: &dyn Store, town: &TownId) -> Result<Vec<Row>, StoreEr
 /// # Errors
 /// As [`Store::history`].
 pub async fn history(store: &dyn Store, town: &TownId) -> Result<Vec<StoredHistory>, StoreError> {
+    history_of(store, town, None).await
+}
+
+/// The same of one kind.
+async fn history_of(
+    store: &dyn Store,
+    town: &TownId,
+    kind: Option<HistoryKind>,
+) -> Result<Vec<StoredHistory>, StoreError> {
     let mut all: Vec<StoredHistory> = Vec::new();
     loop {
         let filter = HistoryFilter {
+            kind,
             after: all.last().map(|kept| kept.sequence),
             limit: PAGE,
             ..HistoryFilter::default()

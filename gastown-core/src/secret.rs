@@ -1,11 +1,15 @@
 //! A text that never shows itself (spec 1.9, invariant I17).
 
+mod retired;
+
 use alloc::string::String;
 use core::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+pub use self::retired::RetiredSecrets;
 
 /// What a secret prints wherever it is shown.
 pub const REDACTED: &str = "[redacted]";
@@ -103,6 +107,50 @@ where
     read_unechoed(input, "an object of texts by the names of variables")
 }
 
+/// The same for the row of a town's secrets.
+pub(crate) fn unechoed_secrets<'de, T, D>(input: D) -> Result<T, D::Error>
+where
+    T: serde::de::DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    read_unechoed(
+        input,
+        "an object of texts by their paths, and a list `retired`",
+    )
+}
+
+/// What the names of variables that hold credentials have in them.
+const CREDENTIAL_WORDS: [&str; 8] = [
+    "KEY",
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "CREDENTIAL",
+    "SIGNATURE",
+];
+
+/// The same for words that are parts of many others: between underscores.
+const CREDENTIAL_WORDS_WHOLE: [&str; 9] = [
+    "PASS", "PWD", "PAT", "AUTH", "PRIVATE", "COOKIE", "DSN", "WEBHOOK", "SESSION",
+];
+
+/// Whether the value of such a variable is a secret wherever it stands. Others are often words of
+/// everyday, a language or an address, without which nobody could read a report.
+pub(crate) fn names_credential(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    // Of all shells: the directory.
+    let is_directory = name == "PWD";
+    let is_whole = |word| !is_directory && CREDENTIAL_WORDS_WHOLE.contains(&word);
+    CREDENTIAL_WORDS.iter().any(|word| name.contains(word)) || name.split('_').any(is_whole)
+}
+
+/// Whether a value of the environment comes from a report that was imported: a mask in the place of one.
+pub(crate) fn is_mask(value: &str) -> bool {
+    value.starts_with("[redacted")
+}
+
 fn read_unechoed<'de, T, D>(input: D, expected: &str) -> Result<T, D::Error>
 where
     T: serde::de::DeserializeOwned,
@@ -124,5 +172,44 @@ impl schemars::JsonSchema for Secret {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({"type": "string", "writeOnly": true, "format": "password"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_credential;
+
+    #[test]
+    fn names_of_credentials_are_known() {
+        for name in [
+            "API_KEY",
+            "DB_PASS",
+            "SMTP_PWD",
+            "BASIC_AUTH",
+            "GITHUB_PAT",
+            "session_cookie",
+            "SENTRY_DSN",
+            "SLACK_WEBHOOK_URL",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "REQUEST_SIGNATURE",
+            "PRIVATE_PEM",
+            "SESSION",
+            "PGPASSWORD",
+        ] {
+            assert!(names_credential(name), "{name}");
+        }
+        for name in [
+            "LANG",
+            "STAGE",
+            "AUTHOR",
+            "COMPASS",
+            "PWD",
+            "PATH",
+            "BYPASS_CACHE",
+            "PATTERN",
+            "",
+        ] {
+            assert!(!names_credential(name), "{name}");
+        }
     }
 }

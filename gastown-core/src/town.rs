@@ -12,6 +12,7 @@ mod lineage;
 mod notices;
 mod queries;
 mod rows;
+mod secrets;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};

@@ -25,8 +25,8 @@ use gastown_core::commands::{
 };
 use gastown_core::report::Report;
 use gastown_core::{
-    Bead, BeadId, Caller, Command, CommandKind, PastFilter, Store, StoreError, TickInput,
-    Timestamp, Town, TownId, recall, tick, wire,
+    Bead, BeadId, Caller, ChangeSet, Command, CommandKind, Commit, PastFilter, Store, StoreError,
+    TickInput, Timestamp, Town, TownId, recall, tick, wire,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -34,8 +34,15 @@ use serde_json::{Value, json};
 use crate::host::{Acknowledged, Host};
 use crate::world::{Setup, Step, World, setups, steps};
 
-/// A secret that every such town has, and that no report may show.
-pub const SECRET: &str = "tok-a1b2c3d4e5f6";
+/// A secret that every such town begins with, and that no report may show.
+/// In a branch name it is another text.
+pub const SECRET: &str = "Zk9Q2_xW7pLm4RtY8vBn3CsD6fGh1JkA";
+
+/// So many characters of it are in the title of an escalation that quotes it.
+const CUT_CHARACTERS: usize = 20;
+
+/// What takes its place at the end. Nothing in it tells of the first.
+const RENEWED: &str = "renewed-0f9e8d7c";
 
 /// What a host does after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +120,7 @@ pub async fn live(
 }
 
 /// A secret is set, given once more as it is, and replaced, also after a new start; and so is a
-/// value of the environment.
-#[allow(clippy::panic)]
+/// value of the environment. In the end others take the place of those that texts quote.
 async fn settings(host: &mut Host<'_>) -> Result<(), StoreError> {
     let given = [
         ("one", "one", false),
@@ -129,15 +135,41 @@ async fn settings(host: &mut Host<'_>) -> Result<(), StoreError> {
         }
         let config = json!({"github_cli_pat": format!("{SECRET}-{secret}"),
             "env_vars": {"API_KEY": format!("in-the-environment-{value}")}});
-        let command =
-            json!({"type": "update_config", "caller": {"kind": "host"}, "config": config});
-        match wire::command_from_value(command) {
-            Ok(command) => host.command(command),
-            Err(error) => panic!("{error}"),
-        }
+        host.command(update(config));
         host.tick().await?;
     }
+    quote(host);
+    host.tick().await?;
+    // As a host does when a token runs out; what quotes the old one stays.
+    let renewed = json!({"llm_token": RENEWED, "env_vars": {"API_KEY": "renewed-environment"}});
+    host.command(update(renewed));
+    host.tick().await?;
     Ok(())
+}
+
+/// A branch is named after a title with a secret, and a title is cut within one.
+fn quote(host: &mut Host<'_>) {
+    let before = "x".repeat(100 - CUT_CHARACTERS);
+    for command in [
+        json!({"type": "sling_convoy", "caller": {"kind": "mayor"}, "rig_id": "r1",
+               "title": format!("Try {SECRET}"), "tasks": [{"title": "Try it"}]}),
+        json!({"type": "escalate", "caller": {"kind": "user", "id": "ann"}, "severity": "low",
+               "message": format!("{before}{SECRET}")}),
+    ] {
+        host.command(command_of(command));
+    }
+}
+
+fn update(config: Value) -> Command {
+    command_of(json!({"type": "update_config", "caller": {"kind": "host"}, "config": config}))
+}
+
+#[allow(clippy::panic)]
+fn command_of(command: Value) -> Command {
+    match wire::command_from_value(command) {
+        Ok(command) => command,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// A world with secrets, one of them in a title.
@@ -176,8 +208,19 @@ fn text(error: impl Display) -> String {
 pub async fn replays(store: &dyn Store, town: &TownId, other: &dyn Store) -> Result<(), String> {
     let report = Report::export(store, town).await.map_err(text)?;
     let written = report.to_text();
-    let is_clean = !written.contains(SECRET) && !written.contains("in-the-environment");
-    unless(is_clean, || "I17: the report shows a secret".into())?;
+    let slug = SECRET.to_lowercase().replace('_', "-");
+    let (cut, _) = SECRET.split_at(CUT_CHARACTERS);
+    for secret in [
+        SECRET,
+        &slug,
+        cut,
+        RENEWED,
+        "in-the-environment",
+        "renewed-environment",
+    ] {
+        let is_out = !written.contains(secret);
+        unless(is_out, || format!("I17: the report shows {secret}"))?;
+    }
     let read = Report::from_text(&written).map_err(text)?;
     unless(read == report, || "the report reads differently".into())?;
     same_bytes(&report)?;
@@ -192,10 +235,29 @@ pub async fn replays(store: &dyn Store, town: &TownId, other: &dyn Store) -> Res
         && again.version == 1;
     unless(is_same, || "the imported town is another".into())?;
     same_bytes(&again)?;
-    let twice = report.import(other, later).await;
-    unless(matches!(twice, Err(StoreError::Conflict { .. })), || {
-        format!("imported twice: {twice:?}")
+    // Whoever does not know how it ended may do it again, and it changes nothing.
+    report.import(other, later).await.map_err(text)?;
+    let twice = Report::export(other, town).await.map_err(text)?;
+    unless(twice == again, || "imported twice it is another".into())?;
+    goes_on(other, town, later).await?;
+    let late = report.import(other, later).await;
+    unless(matches!(late, Err(StoreError::Conflict { .. })), || {
+        format!("imported over a town that went on: {late:?}")
     })
+}
+
+/// A commit that changes nothing.
+async fn goes_on(store: &dyn Store, town: &TownId, at: Timestamp) -> Result<(), String> {
+    let commit = Commit {
+        expected_version: 1,
+        lease_token: None,
+        changes: ChangeSet::default(),
+        consumed: Vec::new(),
+        effects: Vec::new(),
+        at,
+    };
+    let committed = store.commit(town, commit).await;
+    committed.map(drop).map_err(text)
 }
 
 /// Replays a report to the rows and the version that it has.

@@ -10,11 +10,12 @@
 #![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
 
 use futures_executor::block_on;
+use gastown_core::events::{AgentGone, ContainerEviction};
 use gastown_core::report::Report;
-use gastown_core::{Finish, HistoryKind, Store};
+use gastown_core::{Event, EventKind, Finish, HistoryKind, Store, StoreError};
 use gastown_store_memory::MemoryStore;
 use gastown_testkit::host::{Acknowledged, Host};
-use gastown_testkit::lives::{Then, live, lives, recalls, replays};
+use gastown_testkit::lives::{SECRET, Then, live, lives, recalls, replays};
 use gastown_testkit::world::{Setup, Step, World};
 use proptest::prelude::*;
 
@@ -81,6 +82,26 @@ fn report() -> Report {
     ];
     let town = block_on(live(&store, Setup(0), &steps)).unwrap();
     block_on(Report::export(&store, &town)).unwrap()
+}
+
+/// Nor does a report without secrets, if the town had none to show.
+#[test]
+fn a_town_quotes_its_secret_as_it_is_in_a_branch_and_cut() {
+    let store = MemoryStore::new();
+    let town = block_on(live(&store, Setup(0), &[])).unwrap();
+    let loaded = block_on(store.load(&town)).unwrap();
+    let told: Vec<&str> = loaded
+        .rows
+        .iter()
+        .filter(|row| row.key.kind == "bead")
+        .map(|row| row.body.as_str())
+        .collect();
+    let told = told.join("\n");
+    let branch = format!("convoy/try-{}/", SECRET.to_lowercase().replace('_', "-"));
+    let title = format!("xx{}\"", &SECRET[..20]);
+    for text in [SECRET, &branch, &title] {
+        assert!(told.contains(text), "{text} is not in {told}");
+    }
 }
 
 /// A replay that can't fail shows nothing: whatever is changed in a record is found.
@@ -238,4 +259,86 @@ fn what_is_pending_travels_with_the_report() {
     block_on(finished).unwrap();
     let left = block_on(store.pending_effects(&report.town)).unwrap();
     assert_eq!(left, report.effects[1..]);
+}
+
+fn gone(id: &str) -> Event {
+    Event {
+        id: id.parse().unwrap(),
+        at: replayed_at(),
+        key: None,
+        kind: EventKind::AgentGone(AgentGone {
+            agent_id: "a1".parse().unwrap(),
+        }),
+    }
+}
+
+/// Half a town would be worse than none: its good events would be lost, and a second import a conflict.
+#[test]
+fn what_no_store_would_take_whole_is_not_begun() {
+    let mut report = report();
+    report.events.push(gone("e1"));
+    let refused = |change: &dyn Fn(&mut Report)| {
+        let (store, mut report) = (MemoryStore::new(), report.clone());
+        change(&mut report);
+        let error = block_on(report.import(&store, replayed_at())).unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+        assert!(block_on(store.towns()).unwrap().is_empty(), "{error}");
+        error.to_string()
+    };
+    let long = refused(&|report| {
+        let mut event = gone("e2");
+        event.kind = EventKind::ContainerEviction(ContainerEviction {
+            nonce: "x".repeat(9_000),
+        });
+        report.events.push(event);
+    });
+    assert!(long.contains("event e2: `nonce`"), "{long}");
+    let event = refused(&|report| report.events.push(gone("e1")));
+    assert_eq!(event, "import: refused: event e1 is in the report twice");
+    let effect = refused(&|report| report.effects.push(report.effects[0].clone()));
+    let key = &report.effects[0].key;
+    let expected = format!("import: refused: effect {key} is in the report twice");
+    assert_eq!(effect, expected);
+    let town = refused(&|report| report.rows.retain(|row| row.key.kind != "town"));
+    let expected = "import: refused: its rows make no town: town: the town's own row is missing";
+    assert_eq!(town, expected);
+    let other = refused(&|report| report.town = "other".parse().unwrap());
+    let expected = format!(
+        "import: refused: its rows are those of town {}",
+        report.town
+    );
+    assert_eq!(other, expected);
+    block_on(report.import(&MemoryStore::new(), replayed_at())).unwrap();
+}
+
+/// The town is there, and its events are not: made again, an import brings them. It brings none into another
+/// town.
+#[test]
+fn an_import_that_was_interrupted_is_made_again() {
+    let mut report = report();
+    report.events.push(gone("e1"));
+    let begun = |report: &Report| {
+        let mut begun = report.clone();
+        let store = MemoryStore::new();
+        begun.events.clear();
+        block_on(begun.import(&store, replayed_at())).unwrap();
+        store
+    };
+    let pending = |store: &MemoryStore| block_on(store.pending_events(&report.town, 9)).unwrap();
+    let store = begun(&report);
+    assert!(pending(&store).is_empty());
+    block_on(report.import(&store, replayed_at())).unwrap();
+    assert_eq!(pending(&store), report.events);
+
+    let mut another = report.clone();
+    let bead = another.rows.iter().position(|row| row.key.kind == "bead");
+    another.rows.remove(bead.unwrap());
+    let mut earlier = report.clone();
+    earlier.version -= 1;
+    for there in [another, earlier] {
+        let store = begun(&there);
+        let error = block_on(report.import(&store, replayed_at())).unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
+        assert!(pending(&store).is_empty());
+    }
 }

@@ -113,7 +113,8 @@ impl TownConfigPatch {
         Self(fields)
     }
 
-    /// The settings after the update. Secrets that the update does not name stay as they are.
+    /// The settings after the update. Secrets that the update does not name stay as they are; those that
+    /// it replaces are retired.
     pub(super) fn applied_to(&self, config: &TownConfig) -> Result<TownConfig, WireError> {
         let mut patch = self.0.clone();
         drop_masked(&mut patch);
@@ -131,7 +132,7 @@ impl TownConfigPatch {
                 updated.restore_secrets(&[(path.to_string(), text.clone())].into());
             }
         }
-        Ok(updated)
+        Ok(updated.after(config))
     }
 }
 

@@ -522,6 +522,58 @@ mod tests {
         assert_eq!(update(r#"{"llm_token": null}"#), (None, None));
     }
 
+    /// I17: what was written while they were in use stays, and a report has to know them.
+    #[test]
+    fn secrets_that_are_replaced_or_removed_are_kept_and_never_shown() {
+        let mut town = town(TOWN);
+        let update = |town: &mut crate::town::Town, config: &str| {
+            let text = alloc::format!(
+                r#"{{"type": "update_config", "caller": {{"kind": "host"}}, "config": {config}}}"#
+            );
+            let command = crate::wire::command_from_str(&text).unwrap();
+            town.execute(command, at("0s")).unwrap();
+            let retired = &town.state().config.retired_secrets;
+            retired
+                .exposed()
+                .map(ToString::to_string)
+                .collect::<alloc::vec::Vec<_>>()
+        };
+        let first = r#"{"llm_token": "llm-first-1", "github_cli_pat": "short", "env_vars": {"API_KEY": "key-first-1", "STAGE": "production"}}"#;
+        assert!(update(&mut town, first).is_empty());
+        assert!(update(&mut town, r#"{"owner": "ann"}"#).is_empty());
+        let gone = update(
+            &mut town,
+            r#"{"llm_token": "llm-second-2", "github_cli_pat": null, "env_vars": null}"#,
+        );
+        assert_eq!(gone, ["key-first-1", "llm-first-1"]);
+        // Whoever gives it once more finds nothing to do.
+        assert_eq!(update(&mut town, r#"{"llm_token": "llm-second-2"}"#), gone);
+        let gone = update(&mut town, r#"{"llm_token": null}"#);
+        assert_eq!(gone, ["key-first-1", "llm-first-1", "llm-second-2"]);
+
+        let state = town.state();
+        let shown = [
+            alloc::format!("{town:?} {state:?}"),
+            serde_json::to_string(&state.config).unwrap(),
+            crate::wire::snapshot_to_value(&town).unwrap().to_string(),
+        ];
+        for shown in shown {
+            assert!(
+                !shown.contains("llm-") && !shown.contains("key-first"),
+                "{shown}"
+            );
+        }
+        let evidence = r#"{"note":"401 for llm-first-1 and key-first-1"}"#;
+        let hidden = crate::report::hide_secrets([&state.config], evidence);
+        assert_eq!(hidden, r#"{"note":"401 for [redacted] and [redacted]"}"#);
+        let rows = town.take_changes().put;
+        for row in &rows {
+            let is_secret = crate::town::is_secret_row(&row.key);
+            assert_eq!(row.body.contains("llm-first-1"), is_secret, "{}", row.body);
+        }
+        assert_eq!(crate::town::Town::from_rows(rows).unwrap(), town);
+    }
+
     #[test]
     fn probe_asks_an_open_breaker_for_one_dispatch_more() {
         let probe = r#"{"type": "probe", "caller": {"kind": "user", "id": "ann"}}"#;

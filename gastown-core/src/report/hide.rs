@@ -13,22 +13,11 @@ use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Map, Value};
 
 use crate::mask::Masker;
-use crate::secret::{REDACTED, Secret};
+use crate::secret::{REDACTED, Secret, is_mask, names_credential};
 use crate::store::Row;
 
 /// The settings whose values may be credentials, as they begin in JSON.
 const ENVIRONMENT: &str = r#""env_vars":{"#;
-
-/// What the names of variables that hold credentials have in them.
-const CREDENTIAL_WORDS: [&str; 7] = [
-    "KEY",
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "CREDENTIAL",
-];
 
 /// Takes the secrets of one town out of texts.
 pub(super) struct Hider {
@@ -61,7 +50,7 @@ impl Hider {
             });
         }
         Self {
-            masker: Masker::new(&secrets),
+            masker: Masker::of_records(&secrets),
             values,
             fields: BTreeSet::new(),
         }
@@ -146,7 +135,7 @@ impl Hider {
         let is_between = |c: char| c.is_whitespace() || "{}[]:,".contains(c);
         for piece in between.split_inclusive(is_between) {
             let number = piece.trim_end_matches(is_between);
-            if !number.is_empty() && self.hide_text(number) == REDACTED {
+            if self.masker.knows(number) {
                 out.push_str(&Value::from(REDACTED).to_string());
                 out.push_str(piece.get(number.len()..).unwrap_or_default());
             } else {
@@ -156,27 +145,26 @@ impl Hider {
     }
 }
 
-/// The secrets that a town's rows hold.
+/// The secrets that a town's rows hold, those of before among them: every text in them.
 pub(super) fn secrets_of(rows: &[Row]) -> Vec<String> {
-    let texts = rows
-        .iter()
-        .map(|row| serde_json::from_str::<BTreeMap<String, String>>(&row.body));
+    let mut texts = Vec::new();
+    for row in rows {
+        // One that can't be read holds whatever it holds.
+        let record = serde_json::from_str(&row.body).unwrap_or_else(|_| Value::from(&*row.body));
+        add_texts(record, &mut texts);
+    }
     texts
-        .flat_map(Result::unwrap_or_default)
-        .map(|(_, text)| text)
-        .collect()
 }
 
-/// Whether the value comes from a report that was imported.
-fn is_mask(value: &str) -> bool {
-    value.starts_with("[redacted")
-}
-
-/// Whether the value of such a variable is taken out wherever it stands. Others are often words of
-/// everyday, a language or an address, without which nobody could read the report.
-fn names_credential(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    name.ends_with("_PAT") || CREDENTIAL_WORDS.iter().any(|word| name.contains(word))
+fn add_texts(value: Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.into_iter().for_each(|item| add_texts(item, texts)),
+        Value::Object(fields) => fields
+            .into_iter()
+            .for_each(|(_, value)| add_texts(value, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// The text with every `env_vars` object as `change` leaves it.
@@ -218,6 +206,31 @@ mod tests {
             body: serde_json::json!({"llm_token": secret}).to_string(),
         };
         Hider::new(secrets_of(&[row]), texts.iter().copied())
+    }
+
+    #[test]
+    fn secrets_of_before_are_masked_and_so_are_those_of_a_row_that_nobody_can_read() {
+        let text = r#"{"t":"tok-now-1 tok-one-1 tok-two-2"}"#;
+        for (body, expected) in [
+            (
+                r#"{"llm_token":"tok-now-1","retired":["tok-one-1","tok-two-2"]}"#,
+                r#"{"t":"[redacted] [redacted] [redacted]"}"#,
+            ),
+            (
+                r#"{"llm_token":7,"of":{"before":"tok-one-1"}}"#,
+                r#"{"t":"tok-now-1 [redacted] tok-two-2"}"#,
+            ),
+        ] {
+            let row = Row {
+                key: RowKey {
+                    kind: "secrets".into(),
+                    id: "town".into(),
+                },
+                working: true,
+                body: body.into(),
+            };
+            assert_eq!(Hider::new(secrets_of(&[row]), []).hide(text), expected);
+        }
     }
 
     #[test]

@@ -41,11 +41,15 @@ pub(super) fn hide_row(row: &mut Row, hider: &Hider) -> Result<(), WireError> {
 /// Two that differed only in their secrets would be one: what one of them was would be lost.
 pub(super) fn still_differ(report: &Report) -> Result<(), WireError> {
     rows_differ(&report.rows)?;
+    twice_pending(report).map_or(Ok(()), |name| Err(same_name(name)))
+}
+
+/// The first event or effect that has the name of one before it.
+pub(super) fn twice_pending(report: &Report) -> Option<String> {
     let event = twice(&report.events, |event| &event.id);
     let event = event.map(|event| format!("event {}", event.id));
     let effect = twice(&report.effects, |effect| &effect.key);
-    let effect = effect.map(|effect| format!("effect {}", effect.key));
-    event.or(effect).map_or(Ok(()), |name| Err(same_name(name)))
+    event.or_else(|| effect.map(|effect| format!("effect {}", effect.key)))
 }
 
 /// The same of the rows of one town, as it is or as a snapshot has it.

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::secrets::SecretsForm;
 use super::{Lineage, Town};
 use crate::agent::Agent;
 use crate::bead::Bead;
@@ -87,9 +88,8 @@ impl Town {
             // Lineages have rows of their own, so that a dispatch rewrites one and not all.
             form.lineages.clear();
             put_or_delete(&mut out, key(TOWN, TOWN), Some(&form), true);
-            let secrets = self.state.config.exposed_secrets();
-            let secrets = (!secrets.is_empty()).then_some(&secrets);
-            put_or_delete(&mut out, key(SECRETS, TOWN), secrets, true);
+            let secrets = SecretsForm::of(&self.state.config);
+            put_or_delete(&mut out, key(SECRETS, TOWN), secrets.as_ref(), true);
         }
         // A bead whose place in the working set changed is written again.
         changes
@@ -200,7 +200,7 @@ impl Town {
     fn insert_row(&mut self, row: &Row, working: &mut BTreeSet<BeadId>) -> Result<(), WireError> {
         match row.key.kind.as_str() {
             TOWN => {}
-            SECRETS => self.state.config.restore_secrets(&read(row)?),
+            SECRETS => SecretsForm::read(&row.body)?.restore(&mut self.state.config),
             LINEAGE => {
                 let root = wire::read_value::<BeadId>(Value::String(row.key.id.clone()))?;
                 self.insert_lineage(root, read::<Lineage>(row)?);
