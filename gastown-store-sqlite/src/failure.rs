@@ -14,7 +14,7 @@ pub(crate) enum Failure {
     Said(StoreError),
     /// SQLite refused; the transaction was rolled back.
     Sqlite(rusqlite::Error),
-    /// SQLite failed while it made a transaction durable.
+    /// SQLite failed while it made a transaction durable, and that could not be settled (`settle.rs`).
     Commit(rusqlite::Error),
     /// What is stored can't be read.
     Damaged(Damaged),
@@ -71,7 +71,7 @@ impl Failure {
             Failure::Commit(error) => {
                 let class = class_of(&error);
                 // A busy database is found out before anything is written. After any other
-                // failure the commit mark may be on the disk and count at the next start.
+                // failure the commit mark may be on the disk and count after a crash.
                 let outcome_unknown = class != BackendFailure::Busy;
                 backend(operation, place, class, outcome_unknown, error)
             }

@@ -77,6 +77,7 @@ mod outbox;
 mod part;
 mod prune;
 mod rows;
+mod settle;
 mod sql;
 mod store;
 mod town;

@@ -17,6 +17,16 @@ use crate::worker::Worker;
 use crate::{commit, history, inbox, lease, maintenance, open, outbox, prune, rows, town, worker};
 
 /// A store in one SQLite file. Clones share it.
+///
+/// # When a write fails
+/// An error means that nothing was written, and that no crash or power failure will bring it about. Where the disk
+/// fails while a transaction is made durable, the store sees to that before it answers: it overwrites what may have
+/// reached the log, and syncs that.
+///
+/// `outcome_unknown` in a [`StoreError::Backend`] is left for three cases: the disk refused that as well; another
+/// process wrote to the file in that moment; or a job on the store's thread panicked. Then a load says what holds
+/// now, and until the next write succeeds a crash may yet bring the whole transaction about, never a part of it.
+/// For [`Self::backup`] it means what is said there.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     file: Arc<File>,

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::failure::{Damaged, Failure};
 use crate::migrate::not_too_new;
+use crate::settle::{View, settle};
 use crate::sql;
 
 /// The record of a town.
@@ -23,8 +24,11 @@ pub(crate) fn write<T>(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     not_too_new(&transaction)?;
     let answer = job(&transaction)?;
-    transaction.commit().map_err(Failure::Commit)?;
-    Ok(answer)
+    let view = View::of(&transaction)?;
+    match transaction.commit() {
+        Ok(()) => Ok(answer),
+        Err(error) => Err(settle(connection, view, error)),
+    }
 }
 
 /// Runs `job` on one unchanging view of the data.
