@@ -182,12 +182,12 @@ mod tests {
         let trigger = "CREATE TRIGGER t5000 AFTER INSERT ON towns WHEN NEW.id = 't5000' BEGIN
             SELECT RAISE(ABORT, 'towns has enough'); END";
         let check = "CREATE TRIGGER t5000 AFTER INSERT ON towns WHEN NEW.id = 't5000' BEGIN
-            UPDATE towns SET lease_token = -1 WHERE id = 't5000'; END";
+            UPDATE towns SET lease_expires_at = 0 WHERE id = 't5000'; END";
         for (sql, expected) in [
             (trigger, "commit: refused: towns has enough"),
             (
                 check,
-                "commit: refused: CHECK constraint failed: lease_token >= 0",
+                "commit: refused: CHECK constraint failed: (lease_holder IS NULL) = (lease_expires_at IS NULL)",
             ),
         ] {
             let (_directory, connection, error) = failing(sql);

@@ -135,7 +135,7 @@ fn an_orphan_is_found() {
     let store = filled(&path);
     let connection = Connection::open(&path).unwrap();
     connection
-        .execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM towns")
+        .execute_batch("PRAGMA foreign_keys = OFF; DROP TRIGGER towns_delete; DELETE FROM towns")
         .unwrap();
     let problems = block_on(store.integrity_check()).unwrap();
     assert!(
@@ -162,6 +162,30 @@ fn a_row_whose_name_is_no_text_is_named() {
     };
     let name = "town 't1': row 'bead'/'b\u{fffd}': ";
     assert!(problem.starts_with(name), "{problem}");
+}
+
+/// What would keep a town from going on, or show an event at another time than its own.
+#[test]
+fn rows_that_contradict_others_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    let store = filled(&path);
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "DROP TRIGGER history_insert; DROP TRIGGER events_update;
+            INSERT INTO history (town, sequence, kind, at, body) VALUES ('t1', 9, 'tick', 0, '{}');
+            UPDATE events SET at = 7",
+        )
+        .unwrap();
+    let problems = block_on(store.integrity_check()).unwrap();
+    assert_eq!(
+        problems,
+        [
+            "town 't1': its history goes to 9, and is to end at 1 (history_sequence): no entry can follow",
+            "town 't1': event 'e1': its record says 2026-04-04T12:00:00.000Z, the row 7 ms",
+        ]
+    );
 }
 
 /// Something stored that this program can't read is named, not skipped.
