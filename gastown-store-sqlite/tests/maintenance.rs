@@ -322,6 +322,39 @@ fn a_backup_takes_over_no_log_and_no_journal() {
     assert_eq!(copies(directory.path()), ["copy.db"]);
 }
 
+/// SQLite would take such a copy for a file of its own, and delete it.
+#[test]
+fn a_backup_has_no_name_that_sqlite_gives() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("town.db"));
+    for name in ["copy-journal", "copy.db-wal", "copy.db-shm"] {
+        let error = block_on(store.backup(directory.path().join(name))).unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+        let side = name.rsplit_once('-').unwrap().1;
+        let expected = format!("{name} ends in `-{side}`: SQLite gives such names");
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert_eq!(copies(directory.path()), [""; 0]);
+    }
+}
+
+/// Whoever may not read a town may not read its copy.
+#[cfg(unix)]
+#[test]
+fn a_backup_has_the_permissions_of_its_source() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    let store = filled(&path);
+    for mode in [0o600, 0o640, 0o666, 0o400] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let copy_path = directory.path().join(format!("copy-{mode:o}.db"));
+        block_on(store.backup(&copy_path)).unwrap();
+        let given = fs::metadata(&copy_path).unwrap().mode() & 0o7777;
+        assert_eq!(given, mode, "{given:o} instead of {mode:o}");
+    }
+}
+
 /// Of several backups to one place one is made, and the others are refused.
 #[test]
 fn a_place_is_given_to_one_backup() {
