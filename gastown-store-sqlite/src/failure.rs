@@ -1,10 +1,12 @@
 //! What goes wrong inside, and what the port says about it.
 
 use std::error::Error;
+use std::path::Path;
 
 use gastown_core::{BackendFailure, StoreError};
 use rusqlite::ErrorCode;
 
+use crate::medium;
 use crate::migrate::SCHEMA;
 
 /// Why a job on a connection did not succeed.
@@ -16,6 +18,12 @@ pub(crate) enum Failure {
     Sqlite(rusqlite::Error),
     /// SQLite failed while it made a transaction durable, and that could not be settled (`settle.rs`).
     Commit(rusqlite::Error),
+    /// Either of these, after the file system was asked for the reason.
+    Medium {
+        class: BackendFailure,
+        outcome_unknown: bool,
+        error: rusqlite::Error,
+    },
     /// What is stored can't be read.
     Damaged(Damaged),
     /// A newer program migrated the file to this schema.
@@ -59,6 +67,23 @@ impl Failure {
             if error.sqlite_error_code() == Some(ErrorCode::CannotOpen))
     }
 
+    /// The same, with the reason of the file system at `path` where SQLite knows of none. Blocks on it.
+    pub(crate) fn explained(self, path: Option<&Path>) -> Self {
+        let says_nothing =
+            |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        let (error, outcome_unknown) = match self {
+            Failure::Sqlite(error) if says_nothing(&error) => (error, false),
+            Failure::Commit(error) if says_nothing(&error) => (error, true),
+            other => return other,
+        };
+        let class = path.and_then(medium::problem);
+        Failure::Medium {
+            class: class.unwrap_or(class_of(&error)),
+            outcome_unknown,
+            error,
+        }
+    }
+
     /// The port's error, with the operation and the file.
     pub(crate) fn at(self, operation: &'static str, place: &str) -> StoreError {
         match self {
@@ -75,6 +100,11 @@ impl Failure {
                 let outcome_unknown = class != BackendFailure::Busy;
                 backend(operation, place, class, outcome_unknown, error)
             }
+            Failure::Medium {
+                class,
+                outcome_unknown,
+                error,
+            } => backend(operation, place, class, outcome_unknown, error),
             Failure::TooNew(found) => StoreError::TooNew {
                 place: place.to_string(),
                 found,

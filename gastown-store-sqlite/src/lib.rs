@@ -70,6 +70,7 @@ mod history;
 mod inbox;
 mod lease;
 mod maintenance;
+mod medium;
 mod migrate;
 mod open;
 mod options;

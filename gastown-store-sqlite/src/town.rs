@@ -1,5 +1,7 @@
 //! What all operations on a town share: transactions, its record, numbers and texts.
 
+use std::path::Path;
+
 use gastown_core::{StoreError, Timestamp, TownId};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
@@ -18,6 +20,14 @@ pub(crate) struct TownRecord {
 /// Runs `job` in one transaction that takes the write lock first: one that reads, then writes would
 /// be refused at once, without waiting, when another process has written in between.
 pub(crate) fn write<T>(
+    connection: &mut Connection,
+    job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let done = write_once(connection, job);
+    done.map_err(|failure| failure.explained(connection.path().map(Path::new)))
+}
+
+fn write_once<T>(
     connection: &mut Connection,
     job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
