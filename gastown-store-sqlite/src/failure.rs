@@ -1,10 +1,12 @@
 //! What goes wrong inside, and what the port says about it.
 
 use std::error::Error;
+use std::path::Path;
 
 use gastown_core::{BackendFailure, StoreError};
 use rusqlite::ErrorCode;
 
+use crate::medium;
 use crate::migrate::SCHEMA;
 
 /// Why a job on a connection did not succeed.
@@ -14,8 +16,14 @@ pub(crate) enum Failure {
     Said(StoreError),
     /// SQLite refused; the transaction was rolled back.
     Sqlite(rusqlite::Error),
-    /// SQLite failed while it made a transaction durable.
+    /// SQLite failed while it made a transaction durable, and that could not be settled (`settle.rs`).
     Commit(rusqlite::Error),
+    /// Either of these, after the file system was asked for the reason.
+    Medium {
+        class: BackendFailure,
+        outcome_unknown: bool,
+        error: rusqlite::Error,
+    },
     /// What is stored can't be read.
     Damaged(Damaged),
     /// A newer program migrated the file to this schema.
@@ -59,6 +67,23 @@ impl Failure {
             if error.sqlite_error_code() == Some(ErrorCode::CannotOpen))
     }
 
+    /// The same, with the reason of the file system at `path` where SQLite knows of none. Blocks on it.
+    pub(crate) fn explained(self, path: Option<&Path>) -> Self {
+        let says_nothing =
+            |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        let (error, outcome_unknown) = match self {
+            Failure::Sqlite(error) if says_nothing(&error) => (error, false),
+            Failure::Commit(error) if says_nothing(&error) => (error, true),
+            other => return other,
+        };
+        let class = path.and_then(medium::problem);
+        Failure::Medium {
+            class: class.unwrap_or(class_of(&error)),
+            outcome_unknown,
+            error,
+        }
+    }
+
     /// The port's error, with the operation and the file.
     pub(crate) fn at(self, operation: &'static str, place: &str) -> StoreError {
         match self {
@@ -71,10 +96,15 @@ impl Failure {
             Failure::Commit(error) => {
                 let class = class_of(&error);
                 // A busy database is found out before anything is written. After any other
-                // failure the commit mark may be on the disk and count at the next start.
+                // failure the commit mark may be on the disk and count after a crash.
                 let outcome_unknown = class != BackendFailure::Busy;
                 backend(operation, place, class, outcome_unknown, error)
             }
+            Failure::Medium {
+                class,
+                outcome_unknown,
+                error,
+            } => backend(operation, place, class, outcome_unknown, error),
             Failure::TooNew(found) => StoreError::TooNew {
                 place: place.to_string(),
                 found,
@@ -182,12 +212,12 @@ mod tests {
         let trigger = "CREATE TRIGGER t5000 AFTER INSERT ON towns WHEN NEW.id = 't5000' BEGIN
             SELECT RAISE(ABORT, 'towns has enough'); END";
         let check = "CREATE TRIGGER t5000 AFTER INSERT ON towns WHEN NEW.id = 't5000' BEGIN
-            UPDATE towns SET lease_token = -1 WHERE id = 't5000'; END";
+            UPDATE towns SET lease_expires_at = 0 WHERE id = 't5000'; END";
         for (sql, expected) in [
             (trigger, "commit: refused: towns has enough"),
             (
                 check,
-                "commit: refused: CHECK constraint failed: lease_token >= 0",
+                "commit: refused: CHECK constraint failed: (lease_holder IS NULL) = (lease_expires_at IS NULL)",
             ),
         ] {
             let (_directory, connection, error) = failing(sql);

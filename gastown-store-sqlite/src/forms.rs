@@ -54,9 +54,14 @@ fn town_problem(row: &rusqlite::Row<'_>) -> Problem {
     let id = TownId::new(row.get::<_, String>(1)?).err();
     let holder = row.get::<_, Option<String>>(2)?;
     let holder = holder.and_then(|holder| gastown_core::Lease::validate_holder(&holder).err());
+    let (end, last): (i64, Option<i64>) = (row.get(3)?, row.get(4)?);
+    let beyond = last.filter(|last| *last > end).map(|last| {
+        format!("its history goes to {last}, and is to end at {end} (history_sequence): no entry can follow")
+    });
     Ok(id
         .map(|error| error.to_string())
-        .or_else(|| holder.map(|error| error.to_string())))
+        .or_else(|| holder.map(|error| error.to_string()))
+        .or(beyond))
 }
 
 fn row_problem(row: &rusqlite::Row<'_>) -> Problem {
@@ -72,10 +77,15 @@ fn row_problem(row: &rusqlite::Row<'_>) -> Problem {
 }
 
 fn event_problem(row: &rusqlite::Row<'_>) -> Problem {
-    let (id, body): (String, String) = (row.get(1)?, row.get(2)?);
+    let (id, body, at): (String, String, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
     Ok(match wire::event_from_str(&body) {
-        Ok(event) if event.id.as_str() == id => None,
-        Ok(event) => Some(format!("its record is that of event {}", event.id)),
+        Ok(event) if event.id.as_str() != id => {
+            Some(format!("its record is that of event {}", event.id))
+        }
+        Ok(event) if event.at.as_millis() != at => {
+            Some(format!("its record says {}, the row {at} ms", event.at))
+        }
+        Ok(_) => None,
         Err(error) => Some(error.to_string()),
     })
 }

@@ -18,6 +18,12 @@ pub(crate) fn tell(
     }
     let mut statement = connection.prepare_cached(sql::HISTORY_END)?;
     let end: i64 = statement.query_row([town.as_str()], |row| row.get(0))?;
+    // The end first: the file takes no entry beyond it.
+    let mut statement = connection.prepare_cached(sql::SET_HISTORY_END)?;
+    statement.execute(params![
+        town.as_str(),
+        end.saturating_add(clamped(entries.len()))
+    ])?;
     let mut statement = connection.prepare_cached(sql::TELL)?;
     let mut sequence = end;
     for entry in entries {
@@ -31,8 +37,6 @@ pub(crate) fn tell(
         let (kind, at) = (kind.as_str(), at.as_millis());
         statement.execute(params![town.as_str(), sequence, kind, subject, at, body])?;
     }
-    let mut statement = connection.prepare_cached(sql::SET_HISTORY_END)?;
-    statement.execute(params![town.as_str(), sequence])?;
     Ok(())
 }
 

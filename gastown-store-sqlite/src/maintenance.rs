@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::failure::{Failure, backend};
 use crate::forms::bad_rows;
-use crate::part::{self, Directory, Part};
+use crate::part::{self, Directory, Mode, Part};
 use crate::town::refused;
 
 const OPERATION: &str = "backup";
@@ -34,31 +34,50 @@ pub(crate) fn integrity_check(connection: &Connection) -> Result<Vec<String>, Fa
     Ok(problems)
 }
 
-/// Copies all that is committed to a new file at `path`, which gets that name once it is whole and on the disk.
-pub(crate) fn backup(connection: &Connection, path: &Path) -> Result<(), Failure> {
-    let place = path.display().to_string();
-    let unavailable = |error| io_failure(&place, BackendFailure::Unavailable, error);
+/// Copies all that is committed in the file `source` to a new one at `path`, which gets that name once it is whole
+/// and on the disk.
+pub(crate) fn backup(
+    connection: &Connection,
+    source: &Path,
+    path: &Path,
+    place: &str,
+) -> Result<(), Failure> {
+    let unavailable = |error| io_failure(place, BackendFailure::Unavailable, error);
+    if let Some(side) = part::side(path) {
+        let reason = format!(
+            "{place} ends in `{side}`: SQLite gives such names to files beside a database, and deletes them; another \
+             name is expected"
+        );
+        return Err(refused(OPERATION, reason));
+    }
     // What another database left beside it SQLite would write into the copy.
     if let Some(there) = part::taken(path).map_err(unavailable)? {
         let reason = format!("{} exists already", there.display());
         return Err(refused(OPERATION, reason));
     }
+    let mode = Mode::of(source).map_err(unavailable)?;
     // One that can't be synced later is found out before anything is there.
     let directory = Directory::of(path).map_err(unavailable)?;
     let part = Part::create(path).map_err(unavailable)?;
-    let filled = fill(connection, &part, path, &place);
-    ended(filled, part.remove(), part.path(), &place)?;
+    let filled = fill(connection, &part, mode, path, place);
+    ended(filled, part.remove(), part.path(), place)?;
     directory.sync().map_err(|error| {
         let class = BackendFailure::Other;
-        Failure::Said(backend(OPERATION, &place, class, true, error))
+        Failure::Said(backend(OPERATION, place, class, true, error))
     })
 }
 
 /// Copies to `part` and puts that in its place.
-fn fill(connection: &Connection, part: &Part, path: &Path, place: &str) -> Result<(), StoreError> {
+fn fill(
+    connection: &Connection,
+    part: &Part,
+    mode: Mode,
+    path: &Path,
+    place: &str,
+) -> Result<(), StoreError> {
     copy(connection, part.path(), place).map_err(|failure| failure.at(OPERATION, place))?;
     let failed = |error| io_failure(place, BackendFailure::Other, error);
-    part.sync().map_err(failed)?;
+    part.finish(mode).map_err(failed)?;
     part.put(path).map_err(|error| {
         if error.kind() != ErrorKind::AlreadyExists {
             return failed(error);
@@ -72,7 +91,6 @@ fn fill(connection: &Connection, part: &Part, path: &Path, place: &str) -> Resul
 }
 
 fn copy(connection: &Connection, part: &Path, place: &str) -> Result<(), Failure> {
-    // Without the flag for addresses: what begins with `file:` is a name like any other.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut target = Connection::open_with_flags(part, flags)?;
     // Half a copy is thrown away, so nothing need be undone, and all of it is synced at its end.

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::failure::{Failure, damaged_file};
+use crate::settle::{View, settle};
 
 /// Marks a file as ours: "GasT" in ASCII. It is in the file's header, where `file` shows it.
 pub(crate) const APPLICATION_ID: i64 = 0x4761_7354;
@@ -49,7 +50,11 @@ fn step(connection: &mut Connection) -> Result<(), Failure> {
     transaction.execute_batch(&format!(
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {reached};"
     ))?;
-    transaction.commit().map_err(Failure::Commit)
+    let view = View::of(&transaction)?;
+    match transaction.commit() {
+        Ok(()) => Ok(()),
+        Err(error) => Err(settle(connection, view, error)),
+    }
 }
 
 fn schema_of(connection: &Connection) -> Result<i64, Failure> {

@@ -49,7 +49,7 @@ pub(crate) fn writer(path: &Path, place: &str, options: Options) -> Result<Conne
         migrate(&mut connection)?;
         Ok(connection)
     };
-    set_up().map_err(|failure| failure.at("open", place))
+    set_up().map_err(|failure| failure.explained(Some(path)).at("open", place))
 }
 
 /// Opens for reading; changes nothing, and needs a file of the newest schema.

@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// a log, `-shm`, is made anew by whoever comes first.
 const SIDES: [&str; 2] = ["-journal", "-wal"];
 
+/// How the names end that SQLite gives to files beside a database, and takes for its own.
+const SQLITES: [&str; 3] = ["-journal", "-wal", "-shm"];
+
 /// Numbers of names that this process has used.
 static NAMES: AtomicU64 = AtomicU64::new(0);
 
@@ -24,6 +27,14 @@ pub(crate) fn taken(path: &Path) -> io::Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+/// The end of a name that SQLite would take for a file of its own.
+pub(crate) fn side(path: &Path) -> Option<&'static str> {
+    let name = path.as_os_str().as_encoded_bytes();
+    SQLITES
+        .into_iter()
+        .find(|side| name.ends_with(side.as_bytes()))
 }
 
 /// Also if it is a link that leads nowhere: its name is taken.
@@ -64,7 +75,7 @@ impl Part {
             if taken(&path)?.is_some() {
                 continue;
             }
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
+            match create_new(&path) {
                 Ok(_) => return Ok(Self(path)),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -76,10 +87,12 @@ impl Part {
         &self.0
     }
 
-    /// Waits until what is in it is on the disk. Nobody may have it open as a database: closing it here
-    /// would drop SQLite's locks.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        OpenOptions::new().write(true).open(&self.0)?.sync_all()
+    /// Gives it its permissions and waits until it is on the disk. Nobody may have it open as a database: closing
+    /// it here would drop SQLite's locks.
+    pub(crate) fn finish(&self, mode: Mode) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(&self.0)?;
+        mode.give(&file)?;
+        file.sync_all()
     }
 
     /// Gives it the name `target` as well, or instead; [`ErrorKind::AlreadyExists`] if that is taken.
@@ -116,6 +129,45 @@ impl Part {
             }
         }
         removed
+    }
+}
+
+/// Makes an empty file that nobody else can read: what is copied is not meant for more people than its source is.
+fn create_new(path: &Path) -> io::Result<fs::File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Who may read and write a file, where that is a property of the file: elsewhere it comes with its directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Mode {
+    #[cfg(unix)]
+    permissions: fs::Permissions,
+}
+
+#[cfg(unix)]
+impl Mode {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let permissions = fs::metadata(path)?.permissions();
+        Ok(Self { permissions })
+    }
+
+    fn give(self, file: &fs::File) -> io::Result<()> {
+        file.set_permissions(self.permissions)
+    }
+}
+
+#[cfg(not(unix))]
+impl Mode {
+    pub(crate) fn of(_path: &Path) -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    fn give(self, _file: &fs::File) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -186,7 +238,7 @@ mod tests {
         let target = directory.path().join("copy.db");
         let part = Part::create(&target).unwrap();
         fs::write(part.path(), "whole").unwrap();
-        part.sync().unwrap();
+        part.finish(Mode::of(part.path()).unwrap()).unwrap();
         (directory, part, target)
     }
 

@@ -96,10 +96,11 @@ statements! {
         AND kind IN ('tick', 'command', 'event', 'snapshot', 'snapshot_rows')";
 
     /// For the check of a whole file: the first column names the row, quoted, whatever it holds.
-    CHECK_TOWNS = "SELECT 'town ' || quote(id), id, lease_holder FROM towns";
+    CHECK_TOWNS = "SELECT 'town ' || quote(id), id, lease_holder, history_sequence,
+        (SELECT max(sequence) FROM history WHERE town = towns.id) FROM towns";
     CHECK_ROWS = "SELECT 'town ' || quote(town) || ': row ' || quote(kind) || '/' || quote(id),
         kind, id, body FROM rows";
-    CHECK_EVENTS = "SELECT 'town ' || quote(town) || ': event ' || quote(id), id, body FROM events";
+    CHECK_EVENTS = "SELECT 'town ' || quote(town) || ': event ' || quote(id), id, body, at FROM events";
     CHECK_EFFECTS = "SELECT 'town ' || quote(town) || ': effect ' || quote(kind) || ' of ' || quote(subject)
         || ' #' || attempt, kind, subject, attempt, body FROM effects";
     CHECK_HISTORY = "SELECT 'town ' || quote(town) || ': history ' || sequence, subject, body FROM history";
@@ -190,7 +191,7 @@ NEWEST_BY_SUBJECT: SEARCH history USING INDEX history_by_subject (town=? AND sub
 NEWEST_BY_BOTH: SEARCH history USING INDEX history_by_subject (town=? AND subject=? AND sequence<?)
 BASE: SEARCH history USING INDEX history_by_kind (town=? AND kind=?)
 PRUNE_HISTORY: SEARCH history USING INDEX history_by_kind (town=? AND kind=? AND sequence<?)
-CHECK_TOWNS: SCAN towns
+CHECK_TOWNS: SCAN towns; CORRELATED SCALAR SUBQUERY 1; SEARCH history USING PRIMARY KEY (town=?)
 CHECK_ROWS: SCAN rows
 CHECK_EVENTS: SCAN events
 CHECK_EFFECTS: SCAN effects

@@ -17,6 +17,16 @@ use crate::worker::Worker;
 use crate::{commit, history, inbox, lease, maintenance, open, outbox, prune, rows, town, worker};
 
 /// A store in one SQLite file. Clones share it.
+///
+/// # When a write fails
+/// An error means that nothing was written, and that no crash or power failure will bring it about. Where the disk
+/// fails while a transaction is made durable, the store sees to that before it answers: it overwrites what may have
+/// reached the log, and syncs that.
+///
+/// `outcome_unknown` in a [`StoreError::Backend`] is left for three cases: the disk refused that as well; another
+/// process wrote to the file in that moment; or a job on the store's thread panicked. Then a load says what holds
+/// now, and until the next write succeeds a crash may yet bring the whole transaction about, never a part of it.
+/// For [`Self::backup`] it means what is said there.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     file: Arc<File>,
@@ -114,8 +124,8 @@ impl SqliteStore {
     }
 
     /// Copies everything that is committed to a new file at `path`, while the town goes on: it
-    /// has a connection of its own. The copy is a store like this one. It is made even if nobody waits any
-    /// more.
+    /// has a connection of its own. The copy is a store like this one, and on Unix has the same permissions. It is
+    /// made even if nobody waits any more.
     ///
     /// At any moment `path` is not there, or is all of the copy; once this returns `Ok` a power failure does not
     /// change that. Until it is whole the copy has another name beside, `<name>.part-<process>-<n>`. A process that
@@ -123,7 +133,8 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`StoreError::Refused`] if `path` is there already, or a log or journal of its name (`-wal`, `-journal`),
-    /// which SQLite would write into the copy; [`StoreError::Backend`] with the path that failed. No half of a
+    /// which SQLite would write into the copy, or if `path` itself ends in `-journal`, `-wal` or `-shm`, which are
+    /// names that SQLite gives and takes away; [`StoreError::Backend`] with the path that failed. No half of a
     /// copy stays: what can't be removed is named. With `outcome_unknown` the copy may be at `path`, and is then
     /// whole: what failed came after, and says whether its other name has to be removed by hand, or a power
     /// failure may yet take it.
@@ -131,8 +142,9 @@ impl SqliteStore {
     /// On a file system without hard links a file that somebody else puts at `path` in the very moment in which
     /// the copy gets that name is overwritten.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
-        let path = path.as_ref().to_path_buf();
-        let job = move |connection: &mut _| maintenance::backup(connection, &path);
+        let (path, place) = named(path.as_ref());
+        let source = self.file.path.clone();
+        let job = move |connection: &mut _| maintenance::backup(connection, &source, &path, &place);
         self.run_aside("backup", job).await
     }
 
@@ -145,8 +157,13 @@ impl SqliteStore {
     }
 }
 
-fn named(path: &Path) -> (std::path::PathBuf, Arc<str>) {
-    (path.to_path_buf(), path.display().to_string().into())
+/// The path as SQLite has to be told, and as people are: where it is compiled so, it takes `file:…` for an address.
+fn named(path: &Path) -> (PathBuf, Arc<str>) {
+    let place = path.display().to_string().into();
+    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") {
+        return (Path::new(".").join(path), place);
+    }
+    (path.to_path_buf(), place)
 }
 
 #[async_trait]

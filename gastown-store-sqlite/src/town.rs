@@ -1,10 +1,13 @@
 //! What all operations on a town share: transactions, its record, numbers and texts.
 
+use std::path::Path;
+
 use gastown_core::{StoreError, Timestamp, TownId};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::failure::{Damaged, Failure};
 use crate::migrate::not_too_new;
+use crate::settle::{View, settle};
 use crate::sql;
 
 /// The record of a town.
@@ -20,11 +23,22 @@ pub(crate) fn write<T>(
     connection: &mut Connection,
     job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let done = write_once(connection, job);
+    done.map_err(|failure| failure.explained(connection.path().map(Path::new)))
+}
+
+fn write_once<T>(
+    connection: &mut Connection,
+    job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     not_too_new(&transaction)?;
     let answer = job(&transaction)?;
-    transaction.commit().map_err(Failure::Commit)?;
-    Ok(answer)
+    let view = View::of(&transaction)?;
+    match transaction.commit() {
+        Ok(()) => Ok(answer),
+        Err(error) => Err(settle(connection, view, error)),
+    }
 }
 
 /// Runs `job` on one unchanging view of the data.

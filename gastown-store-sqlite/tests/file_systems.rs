@@ -18,6 +18,7 @@ use common::{
 };
 use futures_executor::block_on;
 use gastown_core::{BackendFailure, Commit, EventId, Store, StoreError};
+use gastown_sqlite_faults::{Fault, Operation, arm, disarm, install};
 use gastown_store_sqlite::{Options, SqliteStore};
 
 /// Room for some hundred kilobytes.
@@ -142,15 +143,13 @@ fn fills_its_file_system() {
         .filter(|name| name.to_string_lossy().contains("copy.db"))
         .collect();
     assert_eq!(left, [""; 0], "half a backup is left");
+    // The last bytes, too: opening needs few.
+    let last = path.with_file_name("last");
+    assert!(fs::write(&last, vec![0; 2_000_000]).is_err());
     let other = path.with_file_name("other.db");
-    if let Err(error) = block_on(SqliteStore::open(&other, Options::safe())) {
-        let classes = [
-            BackendFailure::Full,
-            BackendFailure::Unavailable,
-            BackendFailure::Other,
-        ];
-        assert_backend(&error, &classes, "open failed");
-    }
+    let said = block_on(SqliteStore::open(&other, Options::safe())).unwrap_err();
+    assert_backend(&said, &[BackendFailure::Full], "open failed");
+    fs::remove_file(&last).unwrap();
 
     // There is room again: the same store goes on, and so does whoever opens the file anew.
     fs::remove_file(&ballast).unwrap();
@@ -246,6 +245,61 @@ fn meets_a_read_only_file_system() {
             [&id]
         );
     }
+}
+
+/// Puts another file system over the directory of `path`. What is open stays what it was.
+fn cover(path: &Path, options: &str) {
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+        .arg(path.parent().unwrap())
+        .status();
+    assert!(mount.unwrap().success(), "mount -o {options}");
+}
+
+/// The system lets nobody remount what is open for writing; it does so itself, after errors, and so can't be made to
+/// here. So the file layer reports the error, and what is asked for the reason is another file system in its place.
+#[test]
+#[ignore = "the child of `an_open_store_whose_file_system_changes`"]
+fn is_told_why_writes_fail() {
+    install();
+    let path = file_of_child();
+    let store = open(&path);
+    let _first = block_on(store.commit(&town(), next(0))).unwrap();
+    let commit = |fault| {
+        arm(Operation::Write, 1, fault);
+        let said = block_on(store.commit(&town(), next(1))).unwrap_err();
+        disarm();
+        said
+    };
+    let assert_said = |classes: &[BackendFailure]| {
+        let said = commit(Fault::Error);
+        assert!(!assert_backend(&said, classes, "commit failed"));
+        let said = commit(Fault::Dead);
+        assert!(assert_backend(&said, classes, "commit failed"));
+    };
+
+    // Nothing is wrong with it but what SQLite says.
+    assert_said(&[BackendFailure::Other]);
+    let left: Vec<_> = fs::read_dir(path.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| !name.to_string_lossy().starts_with("town.db"))
+        .collect();
+    assert_eq!(left, [""; 0], "what was tried is left");
+    cover(&path, "ro");
+    assert_said(&[BackendFailure::ReadOnly]);
+    cover(&path, "size=4k");
+    fs::write(path.with_file_name("ballast"), [0; 4096]).unwrap();
+    assert_said(&[BackendFailure::Full]);
+
+    // Here SQLite's file is another one than that of its name; its own it can still write.
+    assert_eq!(block_on(store.load(&town())).unwrap().version, 1);
+    let _second = block_on(store.commit(&town(), next(1))).unwrap();
+}
+
+#[test]
+fn an_open_store_whose_file_system_changes() {
+    on_its_own_file_system("is_told_why_writes_fail");
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn an_orphan_is_found() {
     let store = filled(&path);
     let connection = Connection::open(&path).unwrap();
     connection
-        .execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM towns")
+        .execute_batch("PRAGMA foreign_keys = OFF; DROP TRIGGER towns_delete; DELETE FROM towns")
         .unwrap();
     let problems = block_on(store.integrity_check()).unwrap();
     assert!(
@@ -162,6 +162,30 @@ fn a_row_whose_name_is_no_text_is_named() {
     };
     let name = "town 't1': row 'bead'/'b\u{fffd}': ";
     assert!(problem.starts_with(name), "{problem}");
+}
+
+/// What would keep a town from going on, or show an event at another time than its own.
+#[test]
+fn rows_that_contradict_others_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    let store = filled(&path);
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "DROP TRIGGER history_insert; DROP TRIGGER events_update;
+            INSERT INTO history (town, sequence, kind, at, body) VALUES ('t1', 9, 'tick', 0, '{}');
+            UPDATE events SET at = 7",
+        )
+        .unwrap();
+    let problems = block_on(store.integrity_check()).unwrap();
+    assert_eq!(
+        problems,
+        [
+            "town 't1': its history goes to 9, and is to end at 1 (history_sequence): no entry can follow",
+            "town 't1': event 'e1': its record says 2026-04-04T12:00:00.000Z, the row 7 ms",
+        ]
+    );
 }
 
 /// Something stored that this program can't read is named, not skipped.
@@ -296,6 +320,39 @@ fn a_backup_takes_over_no_log_and_no_journal() {
     }
     block_on(store.backup(&copy_path)).unwrap();
     assert_eq!(copies(directory.path()), ["copy.db"]);
+}
+
+/// SQLite would take such a copy for a file of its own, and delete it.
+#[test]
+fn a_backup_has_no_name_that_sqlite_gives() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(&directory.path().join("town.db"));
+    for name in ["copy-journal", "copy.db-wal", "copy.db-shm"] {
+        let error = block_on(store.backup(directory.path().join(name))).unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+        let side = name.rsplit_once('-').unwrap().1;
+        let expected = format!("{name} ends in `-{side}`: SQLite gives such names");
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert_eq!(copies(directory.path()), [""; 0]);
+    }
+}
+
+/// Whoever may not read a town may not read its copy.
+#[cfg(unix)]
+#[test]
+fn a_backup_has_the_permissions_of_its_source() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("town.db");
+    let store = filled(&path);
+    for mode in [0o600, 0o640, 0o666, 0o400] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let copy_path = directory.path().join(format!("copy-{mode:o}.db"));
+        block_on(store.backup(&copy_path)).unwrap();
+        let given = fs::metadata(&copy_path).unwrap().mode() & 0o7777;
+        assert_eq!(given, mode, "{given:o} instead of {mode:o}");
+    }
 }
 
 /// Of several backups to one place one is made, and the others are refused.

@@ -179,6 +179,7 @@ fn bad_rows_of_an_old_file_stay_and_are_named() {
         // The engine may take them out, and nobody may put one in.
         let mut next = commit(7);
         next.changes.delete = vec![common::key("bead", "b3"), common::key("bead", "b4")];
+        next.changes.history = vec![tick("after the entry that somebody put at the end")];
         let _committed = block_on(store.commit(&town(), next)).unwrap();
         let connection = Connection::open(&path).unwrap();
         let error = connection.execute_batch(BAD_ROWS).unwrap_err().to_string();

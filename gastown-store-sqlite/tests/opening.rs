@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use common::{commit, event, open, row, town};
+use common::{child, commit, event, open, row, town};
 use futures_executor::block_on;
 use gastown_core::{BackendFailure, Finish, Store, StoreError};
 use gastown_store_sqlite::{Options, SqliteStore};
@@ -45,6 +45,48 @@ fn assert_backend(error: &StoreError, expected: BackendFailure, operation: &str,
 /// What the medium said, below the error.
 fn cause(error: &StoreError) -> String {
     std::error::Error::source(error).unwrap().to_string()
+}
+
+/// To a SQLite that is compiled so the first two are addresses; to the store they are names like the third.
+const NAMES: [&str; 3] = ["file:town.db?mode=memory", "file:sub/town.db", "town.db"];
+
+#[test]
+#[ignore = "the child of `a_relative_path_is_a_name`"]
+fn opens_relative_paths() {
+    for name in NAMES {
+        let path = Path::new(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).unwrap();
+        }
+        let store = open(path);
+        let _created = block_on(store.commit(&town(), commit(0))).unwrap();
+        let copy = path.with_extension("copy");
+        block_on(store.backup(&copy)).unwrap();
+        drop(store);
+        for path in [path, &copy] {
+            assert!(path.metadata().unwrap().len() > 0, "{}", path.display());
+            let tool = block_on(SqliteStore::open_read_only(path)).unwrap();
+            assert_eq!(block_on(tool.load(&town())).unwrap().version, 1);
+        }
+    }
+    let error = block_on(SqliteStore::open_read_only("file:none.db")).unwrap_err();
+    let path = Path::new("file:none.db");
+    assert_backend(&error, BackendFailure::Unavailable, "open_read_only", path);
+}
+
+#[test]
+fn a_relative_path_is_a_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = child("opens_relative_paths", Path::new("unused"))
+        .current_dir(directory.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complained}");
+    assert!(said.contains("1 passed"), "the child did nothing: {said}");
 }
 
 #[test]

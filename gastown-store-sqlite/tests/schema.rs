@@ -1,12 +1,12 @@
 //! The schema refuses what the engine would never write, whoever tries.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
 mod common;
 
 use common::{commit, open, town};
 use futures_executor::block_on;
-use gastown_core::Store;
+use gastown_core::{Event, Store, Timestamp};
 use rusqlite::{Connection, ErrorCode};
 use tempfile::TempDir;
 
@@ -17,15 +17,14 @@ fn file() -> (TempDir, Connection) {
     let _created = block_on(open(&path).commit(&town(), commit(0))).unwrap();
     let connection = Connection::open(path).unwrap();
     connection
-        .execute_batch("PRAGMA foreign_keys = ON")
+        .execute_batch("PRAGMA foreign_keys = ON; UPDATE towns SET history_sequence = 99999999")
         .unwrap();
     (directory, connection)
 }
 
 const ROW: &str = "INSERT INTO rows (town, kind, id, working, body) VALUES";
 const EVENT: &str = "INSERT INTO events (town, id, at, body) VALUES";
-const EVENT_ROW: &str =
-    r#"('t1', 'e1', 0, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#;
+const EVENT_ROW: &str = r#"('t1', 'e1', 1775304000000, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#;
 const EFFECT: &str =
     "INSERT INTO effects (town, kind, subject, attempt, version, place, body) VALUES";
 const EFFECT_ROW: &str =
@@ -51,7 +50,15 @@ fn good_rows_are_taken() {
             EFFECT,
             r#"('t1', 'k', 's', -1, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":18446744073709551615}}')"#,
         ),
-        (HISTORY, "('t1', 1, 'tick', NULL, 0, '{}')"),
+        (
+            EFFECT,
+            r#"('t1', 'k', 's', -9223372036854775808, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":9223372036854775808}}')"#,
+        ),
+        (
+            EFFECT,
+            r#"('t1', 'k', 's', 9223372036854775807, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":9223372036854775807}}')"#,
+        ),
+        (HISTORY, "('t1', 99999999, 'tick', NULL, 0, '{}')"),
     ] {
         connection
             .execute(&format!("{insert} {values}"), [])
@@ -122,15 +129,15 @@ fn bad_rows_are_impossible() {
         (ROW, "('t1', 'be' || char(127) || 'ad', 'b1', 1, '{}')"),
         (
             EVENT,
-            r#"('nowhere', 'e1', 0, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+            r#"('nowhere', 'e1', 1775304000000, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
         ),
         (
             EVENT,
-            r#"('t1', '', 0, '{"id":"","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+            r#"('t1', '', 1775304000000, '{"id":"","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
         ),
         (
             EVENT,
-            r#"('t1', '__e__', 0, '{"id":"__e__","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+            r#"('t1', '__e__', 1775304000000, '{"id":"__e__","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
         ),
         (
             EVENT,
@@ -140,40 +147,40 @@ fn bad_rows_are_impossible() {
             EVENT,
             r#"('t1', 'e1', 'noon', '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
         ),
-        (EVENT, "('t1', 'e1', 0, '7')"),
-        (EVENT, "('t1', 'e1', 0, '{}')"),
-        (EVENT, r#"('t1', 'e1', 0, '{"id":"e1"}')"#),
+        (EVENT, "('t1', 'e1', 1775304000000, '7')"),
+        (EVENT, "('t1', 'e1', 1775304000000, '{}')"),
+        (EVENT, r#"('t1', 'e1', 1775304000000, '{"id":"e1"}')"#),
         (
             EVENT,
-            r#"('t1', 'e1', 0, '{"id":"e1","at":"2026-04-04T12:00:00.000Z"}')"#,
+            r#"('t1', 'e1', 1775304000000, '{"id":"e1","at":"2026-04-04T12:00:00.000Z"}')"#,
         ),
         (
             EVENT,
-            r#"('t1', 'e1', 0, '{"id":"e1","at":0,"type":"agent_gone"}')"#,
+            r#"('t1', 'e1', 1775304000000, '{"id":"e1","at":0,"type":"agent_gone"}')"#,
         ),
         (
             EVENT,
-            r#"('t1', 'e1', 0, '{"id":"e1","type":"agent_gone"}')"#,
+            r#"('t1', 'e1', 1775304000000, '{"id":"e1","type":"agent_gone"}')"#,
         ),
         (
             EVENT,
-            r#"('t1', 'e1', 0, '{"id":"e2","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+            r#"('t1', 'e1', 1775304000000, '{"id":"e2","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
         ),
         (
             EVENT,
-            r#"('t1', 'e1', 0, '{"id":"e1","id":"e2","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+            r#"('t1', 'e1', 1775304000000, '{"id":"e1","id":"e2","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
         ),
         (
             EVENT,
-            r#"('t1', '1', 0, '{"id":1,"at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+            r#"('t1', '1', 1775304000000, '{"id":1,"at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
         ),
         (
             EVENT,
-            r#"('t1', 'e 1', 0, '{"id":"e 1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+            r#"('t1', 'e 1', 1775304000000, '{"id":"e 1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
         ),
         (
             EVENT,
-            r#"('t1', 'e' || char(10), 0, '{"id":"e\n","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+            r#"('t1', 'e' || char(10), 1775304000000, '{"id":"e\n","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
         ),
         (
             EFFECT,
@@ -225,6 +232,51 @@ fn bad_rows_are_impossible() {
             EFFECT,
             r#"('t1', 'k', 's' || char(9), 1, 1, 0, '{"key":{"kind":"k","subject":"s\t","attempt":1}}')"#,
         ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 1775304000001, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 1775304000000, '{"id":"e1","at":"noon","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 1775304000000, '{"id":"e1","at":"now","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 1775304000000, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","at":"2026-04-04T12:00:00.000Z","type":"agent_gone"}')"#,
+        ),
+        (
+            EVENT,
+            r#"('t1', 'e1', 1775304000000, '{"id":"e1","at":"2026-04-04T12:00:00.000Z","type":"agent_gone","type":"agent_gone"}')"#,
+        ),
+        (
+            EFFECT,
+            r#"('t1', 'k', 's', -5, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":7}}')"#,
+        ),
+        (
+            EFFECT,
+            r#"('t1', 'k', 's', -5, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":-5}}')"#,
+        ),
+        (
+            EFFECT,
+            r#"('t1', 'k', 's', -1, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":18446744073709551614}}')"#,
+        ),
+        (
+            EFFECT,
+            r#"('t1', 'k', 's', 1, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":1},"key":{"kind":"l","subject":"s","attempt":1}}')"#,
+        ),
+        (
+            EFFECT,
+            r#"('t1', 'k', 's', 1, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":1,"attempt":2}}')"#,
+        ),
+        (
+            EFFECT,
+            r#"('t1', 'k', 's', 1, 1, 0, '{"key":{"kind":"k","subject":"s","attempt":1,"\u006bind":"l"}}')"#,
+        ),
+        (HISTORY, "('t1', 100000000, 'tick', NULL, 0, '{}')"),
         (HISTORY, "('nowhere', 1, 'tick', NULL, 0, '{}')"),
         (HISTORY, "('t1', 0, 'tick', NULL, 0, '{}')"),
         (HISTORY, "('t1', 1, 'rumour', NULL, 0, '{}')"),
@@ -277,14 +329,127 @@ fn a_finished_effect_says_how_and_when() {
         .unwrap();
 }
 
-/// No town goes while something of it is there.
+/// No town goes, and nothing is there without one, also where nobody looks at foreign keys.
 #[test]
-fn a_town_with_rows_stays() {
+fn a_town_stays_and_what_is_there_has_one() {
     let (_directory, connection) = file();
     connection
-        .execute(&format!("{ROW} ('t1', 'bead', 'b1', 1, '{{}}')"), [])
+        .execute_batch("PRAGMA foreign_keys = OFF")
         .unwrap();
-    assert!(connection.execute("DELETE FROM towns", []).is_err());
+    let event = EVENT_ROW.replace("t1", "t2");
+    let effect = EFFECT_ROW.replace("t1", "t2");
+    for (sql, expected) in [
+        ("DELETE FROM towns".into(), "a town stays"),
+        (
+            format!("{ROW} ('t2', 'bead', 'b1', 1, '{{}}')"),
+            "rows.town is not there",
+        ),
+        (format!("{EVENT} {event}"), "events.town is not there"),
+        (format!("{EFFECT} {effect}"), "effects.town is not there"),
+        (
+            format!("{HISTORY} ('t2', 1, 'tick', NULL, 0, '{{}}')"),
+            "history.town is not there, or history.sequence is beyond its history_sequence",
+        ),
+    ] {
+        let error = connection.execute(&sql, []).expect_err(&sql);
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+/// Numbers only grow, and what is over stays over.
+#[test]
+fn nothing_goes_back() {
+    let (_directory, connection) = file();
+    for (insert, values) in [(EVENT, EVENT_ROW), (EFFECT, EFFECT_ROW)] {
+        connection
+            .execute(&format!("{insert} {values}"), [])
+            .unwrap();
+    }
+    connection
+        .execute_batch(
+            "UPDATE towns SET version = 7, lease_token = 7, history_sequence = history_sequence + 1;
+            UPDATE towns SET version = 7, lease_token = 7;
+            UPDATE events SET consumed_at = 7;
+            UPDATE effects SET finished_at = 7, finish = 'done'",
+        )
+        .unwrap();
+    let back = "towns.version, lease_token or history_sequence goes back";
+    for (sql, expected) in [
+        ("UPDATE towns SET version = 6", back),
+        ("UPDATE towns SET lease_token = 6", back),
+        ("UPDATE towns SET history_sequence = 99999999", back),
+        (
+            "UPDATE events SET consumed_at = NULL",
+            "a consumed event stays consumed",
+        ),
+        (
+            "UPDATE effects SET finished_at = NULL, finish = NULL",
+            "a finished effect stays finished",
+        ),
+    ] {
+        let error = connection.execute(sql, []).expect_err(sql);
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+/// `OR REPLACE` deletes without a trigger of a deletion.
+#[test]
+fn what_is_there_is_not_replaced() {
+    let (_directory, connection) = file();
+    let replace = |insert: &str, values: &str| {
+        let sql = format!("{insert} {values}").replace("INSERT", "INSERT OR REPLACE");
+        connection.execute(&sql, []).map_err(|e| e.to_string())
+    };
+    let entry = "('t1', 1, 'tick', NULL, 0, '{}')";
+    for (insert, values) in [(EVENT, EVENT_ROW), (EFFECT, EFFECT_ROW), (HISTORY, entry)] {
+        assert_eq!(replace(insert, values), Ok(1));
+    }
+    // What the store appends or asks for once more is passed over, whoever does.
+    let event = EVENT_ROW.replace("agent_gone", "agent_came");
+    assert_eq!(replace(EVENT, &event), Ok(0));
+    let effect = EFFECT_ROW.replace("1, 1, 0", "1, 2, 0");
+    assert_eq!(replace(EFFECT, &effect), Ok(0));
+    let changes = Err("the history never changes".to_string());
+    assert_eq!(replace(HISTORY, &entry.replace("tick", "command")), changes);
+    let town = "INSERT INTO towns (id, version) VALUES";
+    let again = Err("the town is there already".to_string());
+    assert_eq!(replace(town, "('t1', 1)"), again);
+    let unchanged: bool = connection
+        .query_row(
+            "SELECT (SELECT body->>'type' FROM events) = 'agent_gone' AND (SELECT version FROM effects) = 1
+                AND (SELECT kind FROM history) = 'tick'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert!(unchanged);
+}
+
+/// The time of an event is that of its record, over all of the range that there is.
+#[test]
+fn every_time_of_an_event_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("town.db"));
+    let _created = block_on(store.commit(&town(), commit(0))).unwrap();
+    let (first, last) = (Timestamp::MIN.as_millis(), Timestamp::MAX.as_millis());
+    // A step that is no round number of milliseconds meets every sort of fraction.
+    let step = usize::try_from((last - first) / 20_000).unwrap() | 1;
+    let steps = (first..=last).step_by(step);
+    let near = [first, -1_000, 0, 1_775_304_000_000, last - 1_000];
+    let near = near.into_iter().flat_map(|start| start..=start + 1_000);
+    let times = steps.chain(near.filter(|time| *time <= last));
+    let events: Vec<_> = times
+        .enumerate()
+        .map(|(n, time)| Event {
+            at: Timestamp::from_millis(time),
+            ..common::event(&format!("e{n}"))
+        })
+        .collect();
+    let count = events.len();
+    assert_eq!(
+        block_on(store.append_events(&town(), events)).unwrap(),
+        count
+    );
 }
 
 /// Whatever character stands in a name, the file and the engine say the same of it.

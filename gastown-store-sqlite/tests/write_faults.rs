@@ -1,4 +1,5 @@
-//! Writes fail in turn: every outcome is all or nothing, and the error says which.
+//! Writes fail in turn: every outcome is all or nothing, and the error says which, or that it does not know:
+//! the limit stays, so what should settle the outcome may be refused, too.
 //!
 //! No shim is needed for it: a child runs with a limit on the size of files (`ulimit -f`), and
 //! with the limit's signal ignored the kernel refuses each write that would grow one beyond it.

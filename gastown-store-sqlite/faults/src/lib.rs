@@ -42,12 +42,14 @@ struct State {
     armed: Option<(Operation, u64, Fault)>,
     seen: u64,
     fired: u64,
+    synced: u64,
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
     armed: None,
     seen: 0,
     fired: 0,
+    synced: 0,
 });
 
 fn state() -> MutexGuard<'static, State> {
@@ -73,9 +75,20 @@ pub fn counted() -> u64 {
     state().seen
 }
 
+/// How many syncs succeeded since [`arm`] or [`count`].
+#[must_use]
+pub fn synced() -> u64 {
+    state().synced
+}
+
 /// Lets nothing fail any more; says how often something did.
 pub fn disarm() -> u64 {
     std::mem::take(&mut *state()).fired
+}
+
+/// A file has been synced.
+fn has_synced() {
+    state().synced += 1;
 }
 
 /// What is to become of an operation that is about to begin.

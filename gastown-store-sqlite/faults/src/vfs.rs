@@ -7,7 +7,7 @@ use std::sync::Once;
 
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
 
-use crate::{Fault, Operation, code, fate};
+use crate::{Fault, Operation, code, fate, has_synced};
 
 /// One of our files; the system's own file lies behind it in the same block of memory.
 #[repr(C)]
@@ -163,6 +163,12 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c
 unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     match fate(Operation::Sync) {
         Some(fault) => code(Operation::Sync, fault),
-        None => real!(file.xSync(flags), else ffi::SQLITE_IOERR),
+        None => {
+            let code = real!(file.xSync(flags), else ffi::SQLITE_IOERR);
+            if code == ffi::SQLITE_OK {
+                has_synced();
+            }
+            code
+        }
     }
 }

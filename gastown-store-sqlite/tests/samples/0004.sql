@@ -119,6 +119,8 @@ CREATE TRIGGER towns_update_lease_holder BEFORE UPDATE OF lease_holder ON towns 
 END;
 
 CREATE TRIGGER rows_insert AFTER INSERT ON rows BEGIN
+    SELECT RAISE(ABORT, 'rows.town is not there')
+        WHERE NOT EXISTS (SELECT 1 FROM towns WHERE id = NEW.town);
     SELECT RAISE(ABORT, 'rows.kind is no name') FROM forms
         WHERE instr(NEW.kind, nul) OR NEW.kind GLOB control OR length(CAST(NEW.kind AS BLOB)) > 1024;
     SELECT RAISE(ABORT, 'rows.id is no name') FROM forms
@@ -145,31 +147,44 @@ CREATE TRIGGER rows_update_body BEFORE UPDATE OF body ON rows BEGIN
 END;
 
 CREATE TRIGGER events_insert AFTER INSERT ON events BEGIN
+    SELECT RAISE(ABORT, 'events.town is not there')
+        WHERE NOT EXISTS (SELECT 1 FROM towns WHERE id = NEW.town);
     SELECT RAISE(ABORT, 'events.id is no identifier') FROM forms
         WHERE instr(NEW.id, nul) OR NEW.id GLOB blank OR length(CAST(NEW.id AS BLOB)) > 128;
     SELECT RAISE(ABORT, 'events.body is longer than 1 MiB') WHERE length(CAST(NEW.body AS BLOB)) > 1048576;
     SELECT RAISE(ABORT, 'events.body has another id than its row')
-        WHERE json_extract(NEW.body, '$.id') IS NOT +NEW.id
-            OR (SELECT count(*) > 1 FROM json_each(NEW.body) WHERE key = 'id');
-    SELECT RAISE(ABORT, 'events.body has no time or no type')
-        WHERE json_type(NEW.body, '$.at') IS NOT 'text' OR json_type(NEW.body, '$.type') IS NOT 'text';
+        WHERE json_extract(NEW.body, '$.id') IS NOT +NEW.id;
+    SELECT RAISE(ABORT, 'events.body has id, at or type twice')
+        WHERE (SELECT max(sum(key = 'id'), sum(key = 'at'), sum(key = 'type')) > 1 FROM json_each(NEW.body));
+    -- As the engine writes it, to the millisecond.
+    SELECT RAISE(ABORT, 'events.body has another time than its row')
+        WHERE json_extract(NEW.body, '$.at') IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.at / 1000.0, 'unixepoch');
+    SELECT RAISE(ABORT, 'events.body has no type') WHERE json_type(NEW.body, '$.type') IS NOT 'text';
 END;
 
 CREATE TRIGGER effects_insert AFTER INSERT ON effects BEGIN
+    SELECT RAISE(ABORT, 'effects.town is not there')
+        WHERE NOT EXISTS (SELECT 1 FROM towns WHERE id = NEW.town);
     SELECT RAISE(ABORT, 'effects.kind is no name') FROM forms
         WHERE instr(NEW.kind, nul) OR NEW.kind GLOB control OR length(CAST(NEW.kind AS BLOB)) > 1024;
     SELECT RAISE(ABORT, 'effects.subject is no name') FROM forms
         WHERE instr(NEW.subject, nul) OR NEW.subject GLOB control
             OR length(CAST(NEW.subject AS BLOB)) > 1024;
-    -- Beyond 2^63 the column has the attempt as a negative number and JSON functions have it rounded.
+    -- Beyond 2^63 the column has the attempt as a negative number and JSON functions have it rounded: the texts
+    -- are compared.
     SELECT RAISE(ABORT, 'effects.body has another key than its row')
         WHERE json_extract(NEW.body, '$.key.kind') IS NOT +NEW.kind
             OR json_extract(NEW.body, '$.key.subject') IS NOT +NEW.subject
-            OR json_type(NEW.body, '$.key.attempt') IS NOT 'integer'
-            OR (NEW.attempt >= 0 AND json_extract(NEW.body, '$.key.attempt') IS NOT NEW.attempt);
+            OR NEW.body -> '$.key.attempt' IS NOT printf('%u', NEW.attempt);
+    SELECT RAISE(ABORT, 'effects.body has its key or a part of it twice')
+        WHERE (SELECT sum(key = 'key') > 1 FROM json_each(NEW.body))
+            OR (SELECT max(sum(key = 'kind'), sum(key = 'subject'), sum(key = 'attempt')) > 1
+                FROM json_each(NEW.body, '$.key'));
 END;
 
 CREATE TRIGGER history_insert AFTER INSERT ON history BEGIN
+    SELECT RAISE(ABORT, 'history.town is not there, or history.sequence is beyond its history_sequence')
+        WHERE (SELECT history_sequence >= NEW.sequence FROM towns WHERE id = NEW.town) IS NOT 1;
     SELECT RAISE(ABORT, 'history.subject is no name') FROM forms
         WHERE instr(NEW.subject, nul) OR NEW.subject GLOB control
             OR length(CAST(NEW.subject AS BLOB)) > 1024;
@@ -182,6 +197,28 @@ CREATE TRIGGER history_insert AFTER INSERT ON history BEGIN
             OR (rig_id GLOB '__*' AND rig_id GLOB '*__');
     SELECT RAISE(ABORT, 'history.body has rig_id twice')
         WHERE (SELECT count(*) > 1 FROM json_each(NEW.body) WHERE key = 'rig_id');
+END;
+
+CREATE TRIGGER towns_again BEFORE INSERT ON towns WHEN EXISTS (SELECT 1 FROM towns WHERE id = NEW.id) BEGIN
+    SELECT RAISE(ABORT, 'the town is there already');
+END;
+
+CREATE TRIGGER events_again BEFORE INSERT ON events
+WHEN EXISTS (SELECT 1 FROM events WHERE town = NEW.town AND id = NEW.id) BEGIN
+    SELECT RAISE(IGNORE);
+END;
+
+CREATE TRIGGER effects_again BEFORE INSERT ON effects
+WHEN EXISTS (
+    SELECT 1 FROM effects
+        WHERE town = NEW.town AND kind = NEW.kind AND subject = NEW.subject AND attempt = NEW.attempt
+) BEGIN
+    SELECT RAISE(IGNORE);
+END;
+
+CREATE TRIGGER history_again BEFORE INSERT ON history
+WHEN EXISTS (SELECT 1 FROM history WHERE town = NEW.town AND sequence = NEW.sequence) BEGIN
+    SELECT RAISE(ABORT, 'the history never changes');
 END;
 
 CREATE TRIGGER towns_update BEFORE UPDATE OF id ON towns BEGIN
@@ -203,6 +240,26 @@ END;
 
 CREATE TRIGGER history_update BEFORE UPDATE ON history BEGIN
     SELECT RAISE(ABORT, 'the history never changes');
+END;
+
+CREATE TRIGGER towns_update_numbers BEFORE UPDATE OF version, lease_token, history_sequence ON towns BEGIN
+    SELECT RAISE(ABORT, 'towns.version, lease_token or history_sequence goes back')
+        WHERE NEW.version < OLD.version OR NEW.lease_token < OLD.lease_token
+            OR NEW.history_sequence < OLD.history_sequence;
+END;
+
+CREATE TRIGGER towns_delete BEFORE DELETE ON towns BEGIN
+    SELECT RAISE(ABORT, 'a town stays');
+END;
+
+CREATE TRIGGER events_update_consumed BEFORE UPDATE OF consumed_at ON events
+WHEN OLD.consumed_at IS NOT NULL AND NEW.consumed_at IS NULL BEGIN
+    SELECT RAISE(ABORT, 'a consumed event stays consumed');
+END;
+
+CREATE TRIGGER effects_update_finished BEFORE UPDATE OF finished_at ON effects
+WHEN OLD.finished_at IS NOT NULL AND NEW.finished_at IS NULL BEGIN
+    SELECT RAISE(ABORT, 'a finished effect stays finished');
 END;
 
 INSERT INTO towns (id, version, lease_token, lease_holder, lease_expires_at, history_sequence) VALUES
