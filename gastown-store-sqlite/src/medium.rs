@@ -17,10 +17,12 @@ static NAMES: AtomicU64 = AtomicU64::new(0);
 /// SQLite knows a full disk. One that was remounted read-only, and a quota that is used up, it does not tell from
 /// one that is broken.
 pub(crate) fn problem(path: &Path) -> Option<BackendFailure> {
-    match write_beside(path).err()?.kind() {
-        ErrorKind::ReadOnlyFilesystem => Some(BackendFailure::ReadOnly),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(BackendFailure::Full),
-        _ => None,
+    let kind = write_beside(path).err()?.kind();
+    let is_full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&kind);
+    if kind == ErrorKind::ReadOnlyFilesystem {
+        Some(BackendFailure::ReadOnly)
+    } else {
+        is_full.then_some(BackendFailure::Full)
     }
 }
 

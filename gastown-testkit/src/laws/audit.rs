@@ -121,8 +121,9 @@ fn plain(mut bead: Value) -> Value {
     }
     let metadata = bead.get_mut("metadata").map(Value::take);
     without_empty(&mut bead);
-    if let Some(metadata) = metadata.filter(|metadata| *metadata != json!({})) {
-        bead["metadata"] = metadata;
+    if let Some(bead) = bead.as_object_mut() {
+        let metadata = metadata.filter(|metadata| *metadata != json!({}));
+        bead.extend(metadata.map(|metadata| ("metadata".to_string(), metadata)));
     }
     bead
 }
