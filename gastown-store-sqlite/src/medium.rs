@@ -17,11 +17,12 @@ static NAMES: AtomicU64 = AtomicU64::new(0);
 /// SQLite knows a full disk. One that was remounted read-only, and a quota that is used up, it does not tell from
 /// one that is broken.
 pub(crate) fn problem(path: &Path) -> Option<BackendFailure> {
-    match write_beside(path).err()?.kind() {
-        ErrorKind::ReadOnlyFilesystem => Some(BackendFailure::ReadOnly),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(BackendFailure::Full),
-        _ => None,
+    let kind = write_beside(path).err()?.kind();
+    if kind == ErrorKind::ReadOnlyFilesystem {
+        return Some(BackendFailure::ReadOnly);
     }
+    let is_full = matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    is_full.then_some(BackendFailure::Full)
 }
 
 /// Makes a small file, waits until it is on the disk, and removes it.
