@@ -74,12 +74,12 @@ impl Failure {
         let (error, outcome_unknown) = match self {
             Failure::Sqlite(error) if says_nothing(&error) => (error, false),
             Failure::Commit(error) if says_nothing(&error) => (error, true),
-            other @ (Failure::Said(_)
+            Failure::Said(_)
             | Failure::Sqlite(_)
             | Failure::Commit(_)
             | Failure::Medium { .. }
             | Failure::Damaged(_)
-            | Failure::TooNew(_)) => return other,
+            | Failure::TooNew(_) => return self,
         };
         let class = path.and_then(medium::problem);
         Failure::Medium {

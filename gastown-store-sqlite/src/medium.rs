@@ -18,12 +18,11 @@ static NAMES: AtomicU64 = AtomicU64::new(0);
 /// one that is broken.
 pub(crate) fn problem(path: &Path) -> Option<BackendFailure> {
     let kind = write_beside(path).err()?.kind();
-    let is_full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&kind);
     if kind == ErrorKind::ReadOnlyFilesystem {
-        Some(BackendFailure::ReadOnly)
-    } else {
-        is_full.then_some(BackendFailure::Full)
+        return Some(BackendFailure::ReadOnly);
     }
+    let is_full = matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    is_full.then_some(BackendFailure::Full)
 }
 
 /// Makes a small file, waits until it is on the disk, and removes it.
