@@ -17,6 +17,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{at, commit, effect, event, is_long, key, open, row, tick, town};
@@ -280,9 +281,11 @@ fn operations(case: &Case, operation: Operation) -> u64 {
     operations
 }
 
+/// Cases that were looked at. Every operation of a large commit takes long: whoever waits sees how far it is.
+static DONE: AtomicU64 = AtomicU64::new(0);
+
 fn sweep(case: &Case, faults: &[Fault], all: bool) -> Outcomes {
     let mut outcomes = Outcomes::new();
-    let mut done: u64 = 0;
     for operation in OPERATIONS {
         let places = places(operations(case, operation), all);
         for fault in faults {
@@ -292,7 +295,7 @@ fn sweep(case: &Case, faults: &[Fault], all: bool) -> Outcomes {
             for nth in &places {
                 let outcome = commit_under(case, operation, *nth, *fault);
                 assert_ne!(outcome, Outcome::NotMet, "{operation:?} {nth}");
-                done += 1;
+                let done = DONE.fetch_add(1, Ordering::Relaxed) + 1;
                 if done.is_multiple_of(500) {
                     println!("{done}: {operation:?} {nth} of {}, {fault:?}", places.len());
                 }
