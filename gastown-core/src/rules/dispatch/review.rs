@@ -331,4 +331,27 @@ mod tests {
         assert_eq!(acts(&town, "0s"), "nothing");
         assert!(acts(&town.replace(asked, ""), "0s").contains("dispatch_agent"));
     }
+
+    /// Nor is it the breaker's probe.
+    #[test]
+    fn dispatch_review_is_of_what_nothing_keeps_and_has_budget_left() {
+        let is_sent = |from: &str, to: &str| {
+            let text = std::format!("rig r1{}", MR.replace(from, to));
+            let town = crate::testing::town(&text);
+            let pass = crate::pass::Pass::new(&town, crate::testing::at("0s"));
+            let mr = town.bead(&crate::ids::BeadId::new("m1").unwrap()).unwrap();
+            matches!(super::judge(&pass, mr), crate::verdict::Verdict::Act(_))
+        };
+        assert!(is_sent("", ""));
+        for more in [
+            "labels=[\"gt:held\",\"gt:merge-request\"]",
+            "dispatch_attempts=5",
+        ] {
+            assert!(
+                !is_sent("review.source=b1", &std::format!("review.source=b1 {more}")),
+                "{more}"
+            );
+        }
+        assert!(!is_sent("request open", "request in_progress"));
+    }
 }
