@@ -108,12 +108,15 @@ mod tests {
     /// One that was reopened after a review goes on, whatever became of that review.
     #[test]
     fn beads_review_settled_leaves_what_is_not_in_review() {
-        for status in ["open", "in_progress"] {
-            let held = std::format!("{status} labels=[\"gt:held\"]");
-            let town = TOWN.replace("in_review", &held);
-            let acts = acts(&town, "1ms");
-            assert!(!acts.contains("beads/review-settled"), "{acts}");
-        }
+        let held = TOWN
+            .replace("in_review", "open labels=[\"gt:held\"]")
+            .replace(" assignee=a1", "");
+        assert_eq!(acts(&held, "1ms"), "nothing");
+        let works = TOWN.replace("in_review", "in_progress").replace(
+            "idle rig_id=r1 last_activity_at=-1s",
+            "working rig_id=r1 hook=b1 session=1 dispatched_at=0s last_activity_at=0s",
+        );
+        assert_eq!(acts(&works, "1ms"), "nothing");
     }
 
     #[test]

@@ -98,16 +98,24 @@ mod tests {
         assert!(acts(&other, "1ms").contains("triage/batch: create_bead"));
     }
 
-    /// Its requests are for those who answer them; a batch without any would be stopped at once.
+    /// Nobody is sent to a batch that has nothing to judge: it is about to be closed.
     #[test]
     fn triage_batch_without_anything_to_judge_is_not_dispatched() {
         let batch = "rig r1
             bead b1 issue open rig_id=r1 labels=[\"gt:held\"]
             bead t1 issue open rig_id=r1 created_by=patrol labels=[\"gt:triage\"]";
-        assert!(!acts(batch, "0s").contains("dispatch/issue"));
+        let is_sent = |text: &str| {
+            let town = crate::testing::town(text);
+            let pass = crate::pass::Pass::new(&town, crate::testing::at("0s"));
+            let bead = town.bead(&crate::ids::BeadId::new("t1").unwrap()).unwrap();
+            crate::eligible::issue_obstacles(&pass, bead).is_empty()
+        };
+        assert!(!is_sent(batch));
+        assert!(acts(batch, "0s").contains("reason=triage_done"));
         let request = "bead q1 issue open labels=[\"gt:triage-request\"] metadata.triage_type=help_request metadata.hooked_bead_id=b1";
-        let asked = acts(&alloc::format!("{batch}\n{request}"), "0s");
-        assert!(asked.contains("dispatch/issue: dispatch_agent"), "{asked}");
+        assert!(is_sent(&alloc::format!("{batch}\n{request}")));
+        let moot = request.replace("=b1", "=gone");
+        assert!(!is_sent(&alloc::format!("{batch}\n{moot}")));
     }
 
     #[test]
