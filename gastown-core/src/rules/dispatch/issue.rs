@@ -370,4 +370,21 @@ mod tests {
             );
         }
     }
+
+    /// While nothing is dispatched, only what could be waits for that.
+    #[test]
+    fn dispatch_issue_says_nothing_of_what_is_not_open() {
+        let waits = |status: &str| {
+            let text = std::format!(
+                "town drain.nonce=n drain.started_at=0s
+                rig r1
+                bead b1 issue {status} rig_id=r1"
+            );
+            let id = BeadId::new("b1").unwrap();
+            let waits = crate::explain::waits_for(&town(&text), at("0s"), &id);
+            waits.iter().any(|wait| wait.rule == "dispatch/issue")
+        };
+        assert!(waits("open"));
+        assert!(!waits("in_review"));
+    }
 }
