@@ -354,4 +354,29 @@ mod tests {
         }
         assert!(!is_sent("request open", "request in_progress"));
     }
+
+    /// Only a living refinery of the rig is waited for.
+    #[test]
+    fn dispatch_review_waits_for_nobody_else() {
+        for agent in [
+            "agent a9 polecat working rig_id=r1 hook=b9 session=1 dispatched_at=0s last_activity_at=0s",
+            "agent a9 refinery working rig_id=r2 hook=b9 session=1 dispatched_at=0s last_activity_at=0s",
+            "agent a9 refinery dead rig_id=r1 last_activity_at=0s",
+        ] {
+            let town = std::format!(
+                "rig r1\nrig r2\n{agent}\nbead b9 issue in_progress rig_id=r1 labels=[\"gt:held\"] assignee=a9{MR}"
+            );
+            let town = if agent.contains("dead") {
+                town.replace("in_progress", "open")
+                    .replace(" assignee=a9", "")
+            } else {
+                town
+            };
+            let settled = crate::testing::settled(&town, "0s");
+            assert!(
+                settled.contains("dispatch/review: create_agent"),
+                "{agent}: {settled}"
+            );
+        }
+    }
 }
