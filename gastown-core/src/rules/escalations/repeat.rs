@@ -160,4 +160,17 @@ mod tests {
         4: nothing, again never
         ");
     }
+
+    /// The first repeat goes by the age alone, however late the first notice was.
+    #[test]
+    fn escalations_repeat_the_first_asks_for_no_time_since_the_notice() {
+        let late = TOWN.replace("low", "low escalation.notified_at=-1m");
+        assert_eq!(acts(&late, "0s"), "nothing");
+        assert!(acts(&late, "1ms").contains("re_escalate"));
+        let second = TOWN.replace("-4h", "-8h").replace(
+            "low",
+            "medium escalation.re_escalations=1 escalation.notified_at=-1m",
+        );
+        assert_eq!(acts(&second, "1ms"), "nothing");
+    }
 }
