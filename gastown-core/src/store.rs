@@ -388,7 +388,7 @@ pub enum BackendFailure {
 ///    has to say what happened meanwhile may [`append_events`](Self::append_events) at any time.
 ///
 /// # To ensure correctness
-/// Whoever writes an adapter keeps these sentences. Each has a case in
+/// Whoever writes an adapter keeps these sentences. All but the power failure have cases in
 /// `gastown_testkit::store_suite`, which every adapter passes.
 ///
 /// *Atomicity.* Each operation that writes does all of what it says, or nothing. An error means

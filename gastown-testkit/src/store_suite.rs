@@ -101,6 +101,7 @@ macro_rules! store_suite {
             of_many_commits_at_one_version_one_wins,
             writers_that_reload_lose_no_update,
             readers_see_whole_commits,
+            a_dropped_commit_takes_all_effect_or_none,
         );
         $crate::store_suite!(@group $fresh, rows;
             load_is_in_order_of_key,
@@ -115,6 +116,7 @@ macro_rules! store_suite {
         $crate::store_suite!(@group $fresh, inbox;
             events_come_by_time_and_id,
             a_limit_gives_the_first_events,
+            an_earlier_event_comes_before_what_was_read,
             an_event_that_is_pending_is_ignored,
             an_event_that_was_consumed_is_ignored,
             consumed_events_are_no_longer_pending,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::thread;
 
 use futures_executor::block_on;
@@ -261,6 +262,37 @@ pub async fn readers_see_whole_commits(store: &dyn Store) {
     });
     let left = store.pending_events(town, ALL).await.unwrap();
     assert_eq!((consumed + left.len()) as u64, EVENTS);
+}
+
+/// Nobody waits for a commit any more: it is made whole or not at all, and whoever commits next knows which.
+pub async fn a_dropped_commit_takes_all_effect_or_none(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    for version in 1..20 {
+        let mut dropped = store.commit(&town, numbered(version, &[]));
+        let mut nobody = Context::from_waker(Waker::noop());
+        let _unheard = dropped.as_mut().poll(&mut nobody);
+        drop(dropped);
+        let rows = match store.commit(&town, empty(version)).await {
+            Ok(committed) => {
+                assert_eq!(committed.version(), version + 1);
+                None
+            }
+            Err(StoreError::Conflict { actual, .. }) => {
+                assert_eq!(actual, version + 1);
+                Some(version + 1)
+            }
+            Err(other) => panic!("{other}"),
+        };
+        let shown = show(store, &town).await;
+        assert_eq!(shown.version, version + 1);
+        if let Some(made) = rows {
+            let body = row("numbered", "r0", &made.to_string()).body;
+            assert!(shown.rows.iter().all(|row| row.body == body));
+            assert_eq!(shown.rows.len(), 8);
+            assert_eq!(shown.history.last().unwrap().entry.body, body);
+        }
+        assert!(shown.history.len().is_multiple_of(2));
+    }
 }
 
 /// A commit all parts of which name the version that it makes.

@@ -38,6 +38,17 @@ pub async fn a_limit_gives_the_first_events(store: &dyn Store) {
     }
 }
 
+/// Reading takes nothing, and an event that is appended later comes first if its time is earlier.
+pub async fn an_earlier_event_comes_before_what_was_read(store: &dyn Store) {
+    let town = new_town(store, "t1").await;
+    let append = |id: &str, seconds| store.append_events(&town, vec![event(id, at(seconds))]);
+    append("e2", 2).await.unwrap();
+    assert_eq!(event_ids(store, &town).await, ["e2"]);
+    append("e1", 1).await.unwrap();
+    append("e3", 2).await.unwrap();
+    assert_eq!(event_ids(store, &town).await, ["e1", "e2", "e3"]);
+}
+
 /// An event whose id is pending already is ignored; the first one stays.
 pub async fn an_event_that_is_pending_is_ignored(store: &dyn Store) {
     let town = new_town(store, "t1").await;
