@@ -256,6 +256,20 @@ mod tests {
         insta::assert_snapshot!(acts(&longer, "0s"), @"review/merge: mark_auto_merge bead_id=m1 head_sha=h1 pending=false ready_since=2026-04-04T11:54:00.000Z");
     }
 
+    /// The look was ten seconds ago: green for exactly the delay when it was seen is enough.
+    #[test]
+    fn review_merge_around_the_delay() {
+        let since = |age: &str| {
+            acts(
+                &with("ready_since=-6m", &std::format!("ready_since={age}")),
+                "0s",
+            )
+        };
+        assert!(since("-311s").contains("merge_pr"));
+        assert!(since("-310s").contains("merge_pr"));
+        assert!(since("-309s").contains("mark_auto_merge bead_id=m1 head_sha=h1 pending=false"));
+    }
+
     #[test]
     fn review_merge_clears_what_rests_on_an_old_look() {
         // Two poll intervals after the look of ten seconds ago.
