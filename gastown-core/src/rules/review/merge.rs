@@ -256,6 +256,21 @@ mod tests {
         insta::assert_snapshot!(acts(&longer, "0s"), @"review/merge: mark_auto_merge bead_id=m1 head_sha=h1 pending=false ready_since=2026-04-04T11:54:00.000Z");
     }
 
+    /// Where no rig is known it can't be another's; that no rig is known is told by itself.
+    #[test]
+    fn review_merge_says_nothing_of_the_pull_request_of_no_rig() {
+        let unknown = GREEN
+            .replace("acme/r1/pull/1", "acme/elsewhere/pull/1")
+            .replace("b1 issue in_review rig_id=r1", "b1 issue in_review")
+            .replace(
+                "m1 merge_request in_progress rig_id=r1",
+                "m1 merge_request in_progress",
+            );
+        let settled = settled(&std::format!("rig r7\n{unknown}"), "0s");
+        assert!(settled.contains(CLEARED), "{settled}");
+        assert!(!settled.contains("pr_identity"), "{settled}");
+    }
+
     /// The look was ten seconds ago: green for exactly the delay when it was seen is enough.
     #[test]
     fn review_merge_around_the_delay() {
