@@ -59,9 +59,7 @@ pub(crate) struct State {
     /// The town was loaded since its last committed tick; the record of the next one says so.
     loaded: bool,
     /// What was loaded, when it is to be the base of later replays.
-    base: Option<Vec<Row>>,
-    /// When the base before that one was left.
-    base_before: Option<Timestamp>,
+    base: Option<Base>,
     /// When the town is loaded anew, on the monotonic clock: it forgets what it no longer needs.
     reload_at: Option<Duration>,
     lease: Option<Lease>,
@@ -95,6 +93,13 @@ pub(crate) struct State {
     outbox_at: Option<Duration>,
     gaps: Option<Gaps>,
     failures: u32,
+}
+
+/// The base for later replays that goes into the history with the next tick.
+struct Base {
+    rows: Vec<Row>,
+    /// When the newest one before it was left.
+    last: Option<Timestamp>,
 }
 
 impl Driver {

@@ -11,7 +11,7 @@ use gastown_core::{
 };
 use tracing::Instrument;
 
-use super::Driver;
+use super::{Base, Driver};
 use crate::error::RuntimeError;
 use crate::gap::Gaps;
 use crate::telemetry;
@@ -117,8 +117,15 @@ impl Driver {
     async fn load(&mut self) -> Result<(), RuntimeError> {
         let store = Arc::clone(&self.performer.workshop.store);
         let loaded = self.in_time(store.load(&self.town_id)).await?;
-        let needs_base = self.needs_base(loaded.version).await?;
-        self.state.base = needs_base.then(|| loaded.rows.clone());
+        let last = self.newest(HistoryKind::Snapshot).await?;
+        let is_enough = match &last {
+            Some(base) => self.is_enough(base, loaded.version).await?,
+            None => false,
+        };
+        self.state.base = (!is_enough).then(|| Base {
+            rows: loaded.rows.clone(),
+            last: last.map(|base| base.at),
+        });
         self.state.loaded = true;
         self.state.reload_at = Some(self.monotonic().saturating_add(BASE_EVERY));
         let town = Town::from_rows(loaded.rows).map_err(|source| RuntimeError::ReadTown {
@@ -162,22 +169,18 @@ impl Driver {
         })
     }
 
-    /// Whether the newest base for replays is too old, or another engine's, or there is none, or
-    /// somebody has changed the town since without recording how.
-    async fn needs_base(&mut self, version: u64) -> Result<bool, RuntimeError> {
-        let Some(base) = self.newest(HistoryKind::Snapshot).await? else {
-            return Ok(true);
-        };
-        self.state.base_before = Some(base.at);
+    /// Whether no base is needed after this one, the newest: it is not too old, it is this engine's, and
+    /// nobody has changed the town since without recording how.
+    async fn is_enough(&self, base: &HistoryEntry, version: u64) -> Result<bool, RuntimeError> {
         let now = self.now();
         // One that a clock wrote which has been set back would stay the newest for as long.
         let is_of_now = base.at <= now && now.since(base.at) < BASE_AGE_MIN;
-        if !is_of_now || !is_base_of_this_engine(&base) {
-            return Ok(true);
+        if !is_of_now || !is_base_of_this_engine(base) {
+            return Ok(false);
         }
         let store = Arc::clone(&self.performer.workshop.store);
         let recorded = self.in_time(is_recorded(&*store, &self.town_id, version));
-        Ok(!recorded.await?)
+        recorded.await
     }
 
     /// The newest entry of a kind in the town's history.
@@ -201,8 +204,9 @@ impl Driver {
         self.in_time(store.history(&self.town_id, filter)).await
     }
 
-    /// Removes what is past its retention. It is tried again with the next base.
-    pub(super) async fn prune(&mut self, now: Timestamp) {
+    /// Removes what is past its retention, with a base that follows the one of `last`. It is tried again
+    /// with the next base.
+    pub(super) async fn prune(&self, now: Timestamp, last: Option<Timestamp>) {
         let Some(town) = &self.state.town else {
             return;
         };
@@ -210,7 +214,6 @@ impl Driver {
         // After a town slept for long, or a clock was set forward and may be set back, what is past
         // its retention all at once is left until the next base.
         let longest = retention.max(BASE_EVERY.saturating_mul(2));
-        let last = self.state.base_before.take();
         if last.is_none_or(|at| at > now || now.since(at) > longest) {
             tracing::debug!(town = %self.town_id, "nothing pruned: too long since the last base");
             return;

@@ -141,9 +141,9 @@ impl Driver {
         let answers = std::mem::take(&mut ticked.answers);
         let report = ticked.report.clone();
         let base = self.state.base.take_if(|_| is_recorded);
-        let has_base = base.is_some();
-        if let Some(rows) = base {
-            let entries = snapshot_entries(self.state.version, now, rows);
+        let last_base = base.as_ref().map(|base| base.last);
+        if let Some(base) = base {
+            let entries = snapshot_entries(self.state.version, now, base.rows);
             ticked.changes.history.splice(0..0, entries);
         }
         let effects = self.commit(ticked, now).await?;
@@ -158,8 +158,8 @@ impl Driver {
             self.spawn(effect);
         }
         self.tell(&report);
-        if has_base {
-            self.prune(now).await;
+        if let Some(last) = last_base {
+            self.prune(now, last).await;
         }
         // A full batch may have left more behind.
         self.state.look |= stored.len() >= self.settings.events_per_tick_max;
