@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::{
-    FILE_VARIABLE, child, commit, effect, event, file_of_child, is_long, key, open, row, town,
+    FILE_VARIABLE, assert_passed, child, commit, effect, event, file_of_child, is_long, key, open,
+    row, town,
 };
 use futures_executor::block_on;
 use gastown_core::{BackendFailure, Commit, EventId, Store, StoreError};
@@ -58,10 +59,7 @@ fn on_its_own_file_system(name: &str) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{complained}");
-    assert!(said.contains("1 passed"), "the child did nothing: {said}");
+    assert_passed(&output);
 }
 
 #[track_caller]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use common::{child, commit, event, open, row, town};
+use common::{assert_passed, child, commit, event, open, row, town};
 use futures_executor::block_on;
 use gastown_core::{BackendFailure, Finish, Store, StoreError};
 use gastown_store_sqlite::{Options, SqliteStore};
@@ -83,10 +83,7 @@ fn a_relative_path_is_a_name() {
         .stderr(std::process::Stdio::piped())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{complained}");
-    assert!(said.contains("1 passed"), "the child did nothing: {said}");
+    assert_passed(&output);
 }
 
 #[test]

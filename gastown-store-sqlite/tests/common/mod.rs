@@ -4,7 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use futures_executor::block_on;
@@ -112,4 +112,13 @@ pub(crate) fn child(name: &str, path: &Path) -> Command {
 /// The file that this child works on.
 pub(crate) fn file_of_child() -> std::path::PathBuf {
     std::env::var_os(FILE_VARIABLE).unwrap().into()
+}
+
+/// A child ran its test to the end.
+#[track_caller]
+pub(crate) fn assert_passed(output: &Output) {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complained}");
+    assert!(said.contains("1 passed"), "the child did nothing: {said}");
 }
