@@ -19,8 +19,35 @@ pub(super) struct Index {
     children: BTreeMap<BeadId, BTreeSet<BeadId>>,
     reviews: BTreeMap<BeadId, BTreeSet<BeadId>>,
     pull_requests: BTreeMap<String, BTreeSet<BeadId>>,
-    outgoing: BTreeMap<(BeadId, EdgeKind), BTreeSet<BeadId>>,
-    incoming: BTreeMap<(BeadId, EdgeKind), BTreeSet<BeadId>>,
+    outgoing: ByKind,
+    incoming: ByKind,
+}
+
+/// The other ends of a bead's edges. Each kind has a map of its own, so that nothing is made for a
+/// look into it.
+#[derive(Debug, Clone, Default)]
+struct ByKind {
+    blocks: BTreeMap<BeadId, BTreeSet<BeadId>>,
+    tracks: BTreeMap<BeadId, BTreeSet<BeadId>>,
+    parent_child: BTreeMap<BeadId, BTreeSet<BeadId>>,
+}
+
+impl ByKind {
+    fn of(&self, kind: EdgeKind) -> &BTreeMap<BeadId, BTreeSet<BeadId>> {
+        match kind {
+            EdgeKind::Blocks => &self.blocks,
+            EdgeKind::Tracks => &self.tracks,
+            EdgeKind::ParentChild => &self.parent_child,
+        }
+    }
+
+    fn of_mut(&mut self, kind: EdgeKind) -> &mut BTreeMap<BeadId, BTreeSet<BeadId>> {
+        match kind {
+            EdgeKind::Blocks => &mut self.blocks,
+            EdgeKind::Tracks => &mut self.tracks,
+            EdgeKind::ParentChild => &mut self.parent_child,
+        }
+    }
 }
 
 fn remove_from<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
@@ -68,17 +95,11 @@ impl Index {
     }
 
     pub(super) fn outgoing(&self, bead: &BeadId, kind: EdgeKind) -> impl Iterator<Item = &BeadId> {
-        self.outgoing
-            .get(&(bead.clone(), kind))
-            .into_iter()
-            .flatten()
+        self.outgoing.of(kind).get(bead).into_iter().flatten()
     }
 
     pub(super) fn incoming(&self, bead: &BeadId, kind: EdgeKind) -> impl Iterator<Item = &BeadId> {
-        self.incoming
-            .get(&(bead.clone(), kind))
-            .into_iter()
-            .flatten()
+        self.incoming.of(kind).get(bead).into_iter().flatten()
     }
 
     pub(super) fn insert_bead(&mut self, bead: &Bead) {
@@ -139,21 +160,19 @@ impl Index {
     }
 
     pub(super) fn insert_edge(&mut self, edge: &Edge) {
-        let (from, to) = (edge.bead_id.clone(), edge.depends_on.clone());
-        self.outgoing
-            .entry((from.clone(), edge.kind))
-            .or_default()
-            .insert(to.clone());
-        self.incoming
-            .entry((to, edge.kind))
-            .or_default()
-            .insert(from);
+        let (from, to) = (&edge.bead_id, &edge.depends_on);
+        let insert = |map: &mut ByKind, at: &BeadId, end: &BeadId| {
+            let ends = map.of_mut(edge.kind).entry(at.clone()).or_default();
+            ends.insert(end.clone());
+        };
+        insert(&mut self.outgoing, from, to);
+        insert(&mut self.incoming, to, from);
     }
 
     pub(super) fn remove_edge(&mut self, edge: &Edge) {
-        let (from, to) = (edge.bead_id.clone(), edge.depends_on.clone());
-        remove_from(&mut self.outgoing, &(from.clone(), edge.kind), &to);
-        remove_from(&mut self.incoming, &(to, edge.kind), &from);
+        let (from, to) = (&edge.bead_id, &edge.depends_on);
+        remove_from(self.outgoing.of_mut(edge.kind), from, to);
+        remove_from(self.incoming.of_mut(edge.kind), to, from);
     }
 }
 

@@ -72,9 +72,9 @@ impl Town {
     /// The MR beads that track a source, by id.
     #[must_use]
     pub fn reviews_of(&self, source: &BeadId) -> Vec<&Bead> {
-        let mut ids: BTreeSet<&BeadId> = self.dependents(source, EdgeKind::Tracks).collect();
-        ids.extend(self.index.reviews(source));
-        ids.into_iter()
+        let by_edge = self.dependents(source, EdgeKind::Tracks);
+        by_edge_or_field(by_edge, self.index.reviews(source))
+            .into_iter()
             .filter_map(|id| self.bead(id))
             .filter(|mr| mr.review().is_some() && self.source_of(mr) == Some(source))
             .collect()
@@ -143,9 +143,9 @@ impl Town {
     /// The children of a bead, by id.
     #[must_use]
     pub fn children_of(&self, parent: &BeadId) -> Vec<&Bead> {
-        let mut ids: BTreeSet<&BeadId> = self.dependents(parent, EdgeKind::ParentChild).collect();
-        ids.extend(self.index.children(parent));
-        ids.into_iter()
+        let by_edge = self.dependents(parent, EdgeKind::ParentChild);
+        by_edge_or_field(by_edge, self.index.children(parent))
+            .into_iter()
             .filter_map(|id| self.bead(id))
             .filter(|child| self.parent_of(child) == Some(parent))
             .collect()
@@ -361,6 +361,17 @@ impl Town {
         bead.work() == Some(&Work::TriageBatch)
             && bead.created_by == Some(crate::bead::CreatedBy::Patrol)
     }
+}
+
+/// What an edge or a field names, each once, by id.
+fn by_edge_or_field<'a>(
+    by_edge: impl Iterator<Item = &'a BeadId>,
+    by_field: impl Iterator<Item = &'a BeadId>,
+) -> Vec<&'a BeadId> {
+    let mut ids: Vec<&BeadId> = by_edge.chain(by_field).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// Whether an MR bead ended with its work on the target; an absent outcome means merged.

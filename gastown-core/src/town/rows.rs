@@ -232,25 +232,27 @@ impl Town {
     /// Terminal beads that a rule may still look at: neighbours of live beads, the reviews of such
     /// neighbours, and what agents are hooked to.
     fn referred_terminal_beads(&self) -> BTreeSet<BeadId> {
-        let mut near: BTreeSet<&BeadId> = BTreeSet::new();
+        let mut near: Vec<&BeadId> = Vec::new();
         for bead in self.live_beads() {
-            near.extend(self.neighbours(bead));
+            self.add_neighbours(bead, &mut near);
         }
         near.extend(self.agents.values().filter_map(|agent| agent.hook.as_ref()));
-        let reviews: Vec<&BeadId> = near
+        near.sort_unstable();
+        near.dedup();
+        let ended = |id: &&BeadId| self.bead(id).is_some_and(|bead| !bead.is_live());
+        let reviews = near
             .iter()
             .flat_map(|id| self.reviews_of(id))
-            .map(|mr| &mr.id)
-            .collect();
-        near.extend(reviews);
+            .map(|mr| &mr.id);
+        let reviews: Vec<&BeadId> = reviews.collect();
         near.into_iter()
-            .filter(|id| self.bead(id).is_some_and(|bead| !bead.is_live()))
+            .chain(reviews)
+            .filter(ended)
             .cloned()
             .collect()
     }
 
-    fn neighbours<'a>(&'a self, bead: &'a Bead) -> BTreeSet<&'a BeadId> {
-        let mut out = BTreeSet::new();
+    fn add_neighbours<'a>(&'a self, bead: &'a Bead, out: &mut Vec<&'a BeadId>) {
         for kind in [EdgeKind::Blocks, EdgeKind::Tracks, EdgeKind::ParentChild] {
             out.extend(self.depends_on(&bead.id, kind));
             out.extend(self.dependents(&bead.id, kind));
@@ -262,7 +264,6 @@ impl Town {
             bead.escalation()
                 .and_then(|escalation| escalation.bead_id.as_ref()),
         );
-        out
     }
 }
 

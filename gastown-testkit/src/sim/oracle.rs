@@ -33,17 +33,18 @@ pub(crate) struct Oracle {
     keys: BTreeSet<EffectKey>,
 }
 
-/// What the oracle remembers of the town's steps.
+/// What the oracle remembers of the town's steps. It is copied with every commit, so its maps are
+/// shared until one of them changes.
 #[derive(Debug, Clone, Default)]
 struct Memory {
-    ended: BTreeMap<BeadId, BeadStatus>,
+    ended: Rc<BTreeMap<BeadId, BeadStatus>>,
     /// What each review was last seen to be, and since when it looks green without a break.
-    seen: BTreeMap<BeadId, Rc<Seen>>,
-    dispatches: BTreeMap<BeadId, u32>,
+    seen: Rc<BTreeMap<BeadId, Rc<Seen>>>,
+    dispatches: Rc<BTreeMap<BeadId, u32>>,
     /// Starts that were refused or never reported, ever.
     start_failures: u32,
     /// Errors of each review's own pull request since it was last seen well.
-    own_errors: BTreeMap<BeadId, u32>,
+    own_errors: Rc<BTreeMap<BeadId, u32>>,
     /// Review beads that ended as merged.
     merged: u64,
 }
@@ -71,11 +72,8 @@ impl Oracle {
                 Some(look) => self.looked(&seen.bead_id, look, gap_max, now),
                 None => {
                     if seen.error.as_ref().is_some_and(is_of_the_pull_request) {
-                        *self
-                            .memory
-                            .own_errors
-                            .entry(seen.bead_id.clone())
-                            .or_default() += 1;
+                        let errors = Rc::make_mut(&mut self.memory.own_errors);
+                        *errors.entry(seen.bead_id.clone()).or_default() += 1;
                     }
                 }
             },
@@ -84,7 +82,7 @@ impl Oracle {
                     u32::from(failed.outcome == DispatchOutcome::Rejected);
             }
             EventKind::MergeAttempted(attempt) if changed => {
-                if let Some(seen) = self.memory.seen.get_mut(&attempt.bead_id) {
+                if let Some(seen) = Rc::make_mut(&mut self.memory.seen).get_mut(&attempt.bead_id) {
                     // Whatever came of it, it was green no longer for the whole delay.
                     *seen = Rc::new(Seen {
                         look: seen.look.clone(),
@@ -105,10 +103,11 @@ impl Oracle {
     /// them said something else; that nobody knows yet whether it can be merged says nothing
     /// (spec 4.4, 4).
     fn looked(&mut self, mr: &BeadId, look: &Observation, gap_max: Duration, now: Timestamp) {
-        self.memory.own_errors.remove(mr);
-        let before = self
-            .memory
-            .seen
+        if self.memory.own_errors.contains_key(mr) {
+            Rc::make_mut(&mut self.memory.own_errors).remove(mr);
+        }
+        let all = Rc::make_mut(&mut self.memory.seen);
+        let before = all
             .remove(mr)
             .filter(|seen| seen.look.head_sha == look.head_sha);
         let (since, last) = before.map_or((None, None), |seen| (seen.green_since, seen.green_at));
@@ -128,12 +127,12 @@ impl Oracle {
             green_at,
             green_for: green_since.map(|since| now.since(since)),
         };
-        self.memory.seen.insert(mr.clone(), Rc::new(seen));
+        all.insert(mr.clone(), Rc::new(seen));
     }
 
     /// I1 after an input: what has ended stays as it ended.
     pub(crate) fn input(&self, town: &Town) -> Held {
-        for (id, status) in &self.memory.ended {
+        for (id, status) in &*self.memory.ended {
             if let Some(bead) = town.bead(id).filter(|bead| bead.status != *status) {
                 return Err(format!(
                     "I1: {id} had ended as {} and is {}",
@@ -151,7 +150,7 @@ impl Oracle {
         self.input(town)?;
         for bead in town.beads().filter(|bead| !bead.is_live()) {
             if !self.memory.ended.contains_key(&bead.id) {
-                self.memory.ended.insert(bead.id.clone(), bead.status);
+                Rc::make_mut(&mut self.memory.ended).insert(bead.id.clone(), bead.status);
                 self.memory.merged += u64::from(is_merged(bead));
                 self.failed_rightly(town, bead)?;
             }
@@ -216,7 +215,8 @@ impl Oracle {
             return Ok(());
         };
         let root = bead.lineage();
-        let count = self.memory.dispatches.entry(root.clone()).or_default();
+        let dispatches = Rc::make_mut(&mut self.memory.dispatches);
+        let count = dispatches.entry(root.clone()).or_default();
         *count += 1;
         let budget = town.policy().lineage_dispatches + town.lineage(root).granted;
         match *count > budget {
