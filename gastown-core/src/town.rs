@@ -205,7 +205,7 @@ impl Town {
 
     /// Live beads by priority (critical first), then age, then id (spec 3).
     pub fn live_beads(&self) -> impl Iterator<Item = &Bead> {
-        self.index.live().filter_map(|id| self.bead(id))
+        self.index.live()
     }
 
     /// One agent.
@@ -272,10 +272,10 @@ impl Town {
     ) -> Option<R> {
         let shared = self.beads.get_mut(id)?;
         self.changes.touch_bead(id, Some(shared));
-        let bead = Arc::make_mut(shared);
-        self.index.remove_bead(bead);
-        let result = edit(bead);
-        self.index.insert_bead(bead);
+        // Out of the index first: a bead that is held there, too, would be copied.
+        self.index.remove_bead(shared);
+        let result = edit(Arc::make_mut(shared));
+        self.index.insert_bead(shared);
         Some(result)
     }
 
@@ -319,8 +319,9 @@ impl Town {
             self.index.remove_bead(old);
         }
         self.changes.touch_bead(&bead.id, old);
+        let bead = Arc::new(bead);
         self.index.insert_bead(&bead);
-        self.beads.insert(bead.id.clone(), Arc::new(bead));
+        self.beads.insert(bead.id.clone(), bead);
     }
 
     pub(crate) fn insert_agent(&mut self, agent: Agent) {

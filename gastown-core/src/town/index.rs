@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::cmp::Reverse;
 
 use crate::agent::Agent;
@@ -13,7 +14,8 @@ use crate::time::Timestamp;
 /// Private indexes of a town.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
-    live: BTreeSet<(Reverse<Priority>, Timestamp, BeadId)>,
+    /// The live beads themselves: every rule and invariant walks over them.
+    live: BTreeMap<(Reverse<Priority>, Timestamp, BeadId), Arc<Bead>>,
     agents: BTreeSet<(Timestamp, AgentId)>,
     holders: BTreeMap<BeadId, BTreeSet<AgentId>>,
     children: BTreeMap<BeadId, BTreeSet<BeadId>>,
@@ -60,8 +62,8 @@ fn remove_from<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, valu
 }
 
 impl Index {
-    pub(super) fn live(&self) -> impl Iterator<Item = &BeadId> {
-        self.live.iter().map(|(_, _, id)| id)
+    pub(super) fn live(&self) -> impl Iterator<Item = &Bead> {
+        self.live.values().map(|bead| &**bead)
     }
 
     pub(super) fn agents(&self) -> impl Iterator<Item = &AgentId> {
@@ -102,7 +104,7 @@ impl Index {
         self.incoming.of(kind).get(bead).into_iter().flatten()
     }
 
-    pub(super) fn insert_bead(&mut self, bead: &Bead) {
+    pub(super) fn insert_bead(&mut self, bead: &Arc<Bead>) {
         let id = bead.id.clone();
         if let Some(parent) = &bead.parent_id {
             self.children
@@ -123,8 +125,8 @@ impl Index {
             }
         }
         if bead.is_live() {
-            self.live
-                .insert((Reverse(bead.priority), bead.created_at, id));
+            let place = (Reverse(bead.priority), bead.created_at, id);
+            self.live.insert(place, bead.clone());
         }
     }
 

@@ -21,7 +21,10 @@ pub(crate) struct Host {
     reopen: Reopen,
     store: Option<Box<dyn Store>>,
     id: Option<TownId>,
+    /// The town as it was committed; none amid a tick.
     pub(crate) town: Option<Town>,
+    /// What a crash took, for the oracle.
+    lost: Option<Town>,
     version: u64,
     pub(crate) local: Vec<Event>,
     pub(crate) commands: Vec<Command>,
@@ -44,6 +47,7 @@ impl Host {
             store: None,
             id: None,
             town: None,
+            lost: None,
             version: 0,
             local: Vec::new(),
             commands: Vec::new(),
@@ -97,10 +101,12 @@ impl Simulation {
         self.host.id = Some(town.id().clone());
         debug_assert_eq!(town.id().as_str(), TOWN);
         self.host.opens()?;
+        let changes = town.take_changes();
+        self.oracle.committed(&changes);
         let commit = Commit {
             expected_version: 0,
             lease_token: None,
-            changes: town.take_changes(),
+            changes,
             consumed: Vec::new(),
             effects: Vec::new(),
             at: self.wall(),
@@ -144,7 +150,7 @@ impl Simulation {
         self.figures.crashes += 1;
         let host = &mut self.host;
         host.store = None;
-        host.town = None;
+        host.lost = host.town.take();
         host.local.clear();
         host.commands.clear();
         host.wakeup = None;
@@ -178,7 +184,7 @@ impl Simulation {
     fn load(&mut self) -> Held {
         let (store, id) = self.host.parts()?;
         let loaded = block_on(store.load(id)).map_err(|error| broke(&error))?;
-        let town = Town::from_rows(loaded.rows)
+        let town = Town::from_rows(loaded.rows.clone())
             .map_err(|error| format!("P10: the stored town can't be read: {error}"))?;
         if loaded.version != self.host.version {
             return Err(format!(
@@ -186,7 +192,8 @@ impl Simulation {
                 self.host.version, loaded.version
             ));
         }
-        self.oracle.loaded(&town)?;
+        let held = self.host.lost.take().or(self.host.town.take());
+        self.oracle.loaded(&loaded.rows, &town, held.as_ref())?;
         self.host.news = true;
         self.host.loaded = true;
         self.host.wakeup = Some(self.wall());
@@ -377,7 +384,11 @@ impl Simulation {
         ) {
             return self.overtaken();
         }
+        // No crash from here on takes what is not committed.
+        self.host.town = Some(town);
         if !changes.is_empty() || !stored.is_empty() || !effects.is_empty() {
+            self.oracle.asked(&effects)?;
+            self.oracle.committed(&changes);
             let commit = Commit {
                 expected_version: self.host.version,
                 lease_token: None,
@@ -386,11 +397,9 @@ impl Simulation {
                 effects,
                 at: now,
             };
-            self.oracle.asked(&commit.effects)?;
             let (store, id) = self.host.parts()?;
             let committed = block_on(store.commit(id, commit)).map_err(|error| broke(&error))?;
             self.host.version = committed.version();
-            self.oracle.committed(&town);
             let effects = committed.into_effects();
             if self.crashes("after a commit") {
                 return Ok(());
@@ -400,7 +409,6 @@ impl Simulation {
         self.host.local.clear();
         self.host.news = stored.len() >= EVENTS_PER_TICK_MAX;
         self.host.wakeup = wakeup;
-        self.host.town = Some(town);
         Ok(())
     }
 

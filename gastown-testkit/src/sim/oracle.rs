@@ -10,9 +10,9 @@ use gastown_core::events::DispatchOutcome;
 use gastown_core::forges::{Mergeable, PrState};
 use gastown_core::reviews::ReviewOutcome;
 use gastown_core::{
-    Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, EdgeKind,
-    Effect, EffectKey, Event, EventKind, FailedBlocker, ForgeError, MergeOutcome, Observation,
-    ReasonCode, Repository, Timestamp, Town,
+    Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, ChangeSet,
+    EdgeKind, Effect, EffectKey, Event, EventKind, FailedBlocker, ForgeError, MergeOutcome,
+    Observation, ReasonCode, Repository, Row, RowKey, Timestamp, Town,
 };
 
 use super::forge::looks_green;
@@ -27,8 +27,8 @@ pub(crate) struct Oracle {
     durable: Memory,
     /// When each session was last heard of, in milliseconds of the simulation.
     beats: BTreeMap<AgentId, (u64, u64)>,
-    /// The town as it was last committed.
-    committed: Option<Town>,
+    /// Every row that was committed and is in the working set.
+    rows: BTreeMap<RowKey, Row>,
     /// The keys of all effects that were committed.
     keys: BTreeSet<EffectKey>,
 }
@@ -269,8 +269,16 @@ impl Oracle {
         self.memory.merged
     }
 
-    pub(crate) fn committed(&mut self, town: &Town) {
-        self.committed = Some(town.clone());
+    pub(crate) fn committed(&mut self, changes: &ChangeSet) {
+        for row in &changes.put {
+            match row.working {
+                true => self.rows.insert(row.key.clone(), row.clone()),
+                false => self.rows.remove(&row.key),
+            };
+        }
+        for key in &changes.delete {
+            self.rows.remove(key);
+        }
         self.durable = self.memory.clone();
     }
 
@@ -284,19 +292,20 @@ impl Oracle {
         Ok(())
     }
 
-    /// P10: what was committed is what is loaded.
-    pub(crate) fn loaded(&mut self, town: &Town) -> Held {
+    /// P10: what was committed is what is loaded, to the byte. What the host held in memory, if it
+    /// held what it had committed, was all in it.
+    pub(crate) fn loaded(&mut self, rows: &[Row], town: &Town, held: Option<&Town>) -> Held {
         self.memory = self.durable.clone();
-        let Some(committed) = &self.committed else {
-            return Ok(());
-        };
-        let live = |town: &Town| -> Vec<_> { town.live_beads().cloned().collect() };
-        let same = live(committed) == live(town)
-            && committed.state() == town.state()
-            && committed.agents().eq(town.agents())
-            && committed.rigs().eq(town.rigs())
-            && committed.nudges().eq(town.nudges())
-            && committed.conditions().eq(town.conditions());
+        if !self.rows.values().eq(rows) {
+            return Err("P10: the loaded rows are not those that were committed".into());
+        }
+        let Some(held) = held else { return Ok(()) };
+        let same = held.live_beads().eq(town.live_beads())
+            && held.state() == town.state()
+            && held.agents().eq(town.agents())
+            && held.rigs().eq(town.rigs())
+            && held.nudges().eq(town.nudges())
+            && held.conditions().eq(town.conditions());
         match same {
             true => Ok(()),
             false => Err("P10: the loaded town is not the one that was committed".into()),
