@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Town;
+use crate::bead::Bead;
 use crate::edge::{Edge, EdgeKind};
 use crate::ids::BeadId;
 
@@ -101,6 +102,26 @@ impl Town {
             out.extend(tracked.filter(|id| is_convoy(id)));
         }
         out
+    }
+
+    /// The first bead of some sort among what `bead` waits for, what that waits for, and so on.
+    pub(crate) fn waits_behind(
+        &self,
+        bead: &BeadId,
+        sort: impl Fn(&Bead) -> bool,
+    ) -> Option<&Bead> {
+        let mut seen: BTreeSet<&BeadId> = BTreeSet::new();
+        let mut ahead = self.waits_on(bead, Convoys::WaitForIssues);
+        while let Some(next) = ahead.pop_first() {
+            if next == bead || !seen.insert(next) {
+                continue;
+            }
+            if let Some(found) = self.bead(next).filter(|found| sort(found)) {
+                return Some(found);
+            }
+            ahead.extend(self.waits_on(next, Convoys::WaitForIssues));
+        }
+        None
     }
 
     /// A cycle of what waits for each other, if there is one.

@@ -425,3 +425,43 @@ impl Simulation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gastown_core::{Policy, TownConfig, TownId};
+
+    use super::*;
+
+    fn town(settle_limit: u32) -> Town {
+        let policy = Policy {
+            settle_limit,
+            ..Policy::default()
+        };
+        Town::new(TownId::new("t1").unwrap(), TownConfig::seed(), policy)
+    }
+
+    #[test]
+    fn p10_rows_that_are_not_as_they_were_committed_are_found() {
+        let mut oracle = Oracle::default();
+        let mut committed = town(10);
+        let changes = committed.take_changes();
+        oracle.committed(&changes);
+        let mut rows = changes.put;
+        rows.sort_by(|a, b| a.key.cmp(&b.key));
+        assert_eq!(oracle.loaded(&rows, &committed, Some(&committed)), Ok(()));
+        let another = oracle.loaded(&rows, &committed, Some(&town(11)));
+        assert!(
+            another.is_err(),
+            "the host held a change that no row tells of"
+        );
+        assert!(
+            oracle.loaded(&[], &committed, None).is_err(),
+            "a row is lost"
+        );
+        if let Some(row) = rows.first_mut() {
+            row.body.push(' ');
+        }
+        let changed = oracle.loaded(&rows, &committed, None);
+        assert!(changed.is_err(), "a row is another");
+    }
+}

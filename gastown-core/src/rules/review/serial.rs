@@ -12,7 +12,8 @@ pub(super) const RULE: Rule = Rule {
     id: "review/serial",
     text: "Two MR beads in progress without a pull request in one rig: all but the one that an \
            agent is hooked to, then the oldest, go back to open, their refineries stopped and \
-           unhooked. One under verification is left alone.",
+           unhooked. So does one whose repair waits for another direct merge of its rig. One under \
+           verification is left alone.",
     on: On::LiveBead(evaluate),
 };
 
@@ -24,13 +25,28 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     let Some(rig) = town.rig_of_review(mr).map(|rig| &rig.id) else {
         return Verdict::NotMine;
     };
+    let is_direct_merge_here = |other: &Bead| {
+        other.review().is_some_and(|review| review.pr_url.is_none())
+            && town.rig_of_review(other).map(|rig| &rig.id) == Some(rig)
+    };
+    // The other waits for this one to be through, and this one for its repair: without this, for ever.
+    let gives_way = town.holders(&mr.id).next().is_none()
+        && town
+            .waits_behind(&mr.id, |other| {
+                other.status == BeadStatus::Open && is_direct_merge_here(other)
+            })
+            .is_some();
+    if gives_way {
+        return Verdict::act(Pass::transition(
+            mr,
+            BeadStatus::Open,
+            ReasonCode::Serial,
+            "its repair waits for another direct merge of the rig",
+        ));
+    }
     let first = town
         .live_beads()
-        .filter(|other| {
-            other.status == BeadStatus::InProgress
-                && other.review().is_some_and(|review| review.pr_url.is_none())
-                && town.rig_of_review(other).map(|rig| &rig.id) == Some(rig)
-        })
+        .filter(|other| other.status == BeadStatus::InProgress && is_direct_merge_here(other))
         .min_by_key(|other| {
             let verified = direct_in_hand(other).is_none();
             let hooked = town.holders(&other.id).next().is_some();
@@ -74,6 +90,56 @@ mod tests {
         review/serial: transition_bead bead_id=m1 from=in_progress reason=serial to=open
         at rest after 2 passes
         ");
+    }
+
+    /// m1 holds the rig and waits for its rework, which waits for b2, whose review m2 waits for the rig.
+    const BEHIND: &str = r#"
+        rig r1
+        bead b1 issue in_review rig_id=r1
+        bead b2 issue in_review rig_id=r1
+        bead m1 merge_request in_progress rig_id=r1 review.source=b1 updated_at=0s
+        bead m2 merge_request open rig_id=r1 review.source=b2 updated_at=0s
+        bead w1 issue open rig_id=r1 labels=["gt:rework"] parent_id=m1
+        edge m1 tracks b1
+        edge m2 tracks b2
+        edge m1 blocks w1
+        edge w1 blocks b2
+    "#;
+
+    /// P8: nobody would ever move either of them.
+    #[test]
+    fn review_serial_gives_way_to_what_its_repair_waits_for() {
+        insta::assert_snapshot!(settled(BEHIND, "0s"), @"
+        review/serial: transition_bead bead_id=m1 from=in_progress reason=serial to=open
+        dispatch/review: create_agent agent_id=t1-a1 identity=refinery-refinery-r1@t1 name=refinery rig_id=r1 role=refinery
+        dispatch/review: transition_bead bead_id=m2 from=open reason=dispatched to=in_progress
+        dispatch/review: set_assignee agent_id=t1-a1 bead_id=m2
+        dispatch/review: hook_agent agent_id=t1-a1 bead_id=m2
+        dispatch/review: transition_agent agent_id=t1-a1 from=idle reason=dispatched to=working
+        dispatch/review: dispatch_agent agent_id=t1-a1 attempt=1 bead_id=m2 rig_id=r1 session=1
+        at rest after 3 passes
+        ");
+    }
+
+    #[test]
+    fn review_serial_keeps_one_that_nothing_waits_behind() {
+        let free = BEHIND.replace("edge w1 blocks b2", "");
+        assert!(!settled(&free, "0s").contains("review/serial"));
+        let held = BEHIND.replace(
+            "edge w1 blocks b2",
+            "edge w1 blocks b2\nagent a1 refinery working rig_id=r1 hook=m1 session=1 dispatched_at=0s last_activity_at=0s",
+        );
+        assert!(!settled(&held, "0s").contains("review/serial"));
+        let elsewhere = BEHIND.replace(
+            "bead m2 merge_request open rig_id=r1",
+            "rig r2\nbead m2 merge_request open rig_id=r2",
+        );
+        assert!(!settled(&elsewhere, "0s").contains("review/serial"));
+        let of_a_pull_request = BEHIND.replace(
+            "review.source=b2",
+            "review.source=b2 review.pr_url=https://github.com/acme/r1/pull/1",
+        );
+        assert!(!settled(&of_a_pull_request, "0s").contains("review/serial"));
     }
 
     #[test]
