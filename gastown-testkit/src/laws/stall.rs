@@ -145,18 +145,26 @@ fn asks_the_forge(bead: &Bead) -> bool {
 
 /// A person was told, or a person's own command makes it wait, or the forge tells the people of
 /// an open pull request.
-fn knows(town: &Town, bead: &Bead) -> bool {
-    let told = !bead.told.is_empty() || bead.held;
+pub(crate) fn knows(town: &Town, bead: &Bead) -> bool {
     let by_nature = match &bead.kind {
         BeadKind::Escalation(_) => true,
         BeadKind::MergeRequest(review) => review.pr_url.is_some(),
-        BeadKind::Convoy(convoy) => convoy.staged,
-        BeadKind::Issue(_) | BeadKind::Molecule | BeadKind::Message(_) => false,
+        BeadKind::Convoy(_) | BeadKind::Issue(_) | BeadKind::Molecule | BeadKind::Message(_) => {
+            false
+        }
     };
+    by_nature || was_told(town, bead)
+}
+
+/// A person was told of a bead, or a person's own command makes it wait.
+pub(crate) fn was_told(town: &Town, bead: &Bead) -> bool {
+    let told = !bead.told.is_empty() || bead.held;
+    let is_staged = |bead: &Bead| bead.convoy().is_some_and(|convoy| convoy.staged);
     // A convoy is started by a person's command, and ends before its branch by one only.
-    let staged = town
-        .convoy_of(&bead.id)
-        .is_some_and(|of| !of.is_live() || of.convoy().is_some_and(|convoy| convoy.staged));
+    let staged = is_staged(bead)
+        || town
+            .convoy_of(&bead.id)
+            .is_some_and(|of| !of.is_live() || is_staged(of));
     // The source of a review waits with it.
     let source_held = town
         .source_of(bead)
@@ -164,5 +172,5 @@ fn knows(town: &Town, bead: &Bead) -> bool {
         .is_some_and(|source| source.held);
     let breaker = &town.state().breaker;
     let breaker_told = breaker.state != BreakerState::Closed && breaker.told_at.is_some();
-    told || by_nature || staged || source_held || breaker_told
+    told || staged || source_held || breaker_told
 }

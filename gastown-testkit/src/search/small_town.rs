@@ -12,7 +12,7 @@ use super::canonical::{self, Digest, Mark, Names};
 use super::moves::Move;
 use super::scenarios::Scenario;
 use super::{Model, Sometimes};
-use crate::waiting::ends_at_a_person;
+use crate::waiting::rests_with_people;
 
 /// Whether a pull request was merged or closed, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,7 +310,7 @@ impl Model for SmallTown {
             .town
             .live_beads()
             .filter(|bead| bead.review().is_some())
-            .all(|mr| ends_at_a_person(&state.town, state.now, &mr.id))
+            .all(|mr| rests_with_people(&state.town, state.now, mr, &|_, _| true))
     }
 
     fn sometimes(&self) -> Vec<Sometimes<State>> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use gastown_core::forges::{
     Checks, ChecksState, Decision, Dequeued, Feedback, MergeQueue, Mergeable, PrState,
 };
-use gastown_core::{ForgeError, MergeOutcome, Observation, Timestamp, VerifyOutcome};
+use gastown_core::{ForgeError, MergeOutcome, Observation, Settings, Timestamp, VerifyOutcome};
 
 use super::dice::Dice;
 use super::rates::Rates;
@@ -166,6 +166,33 @@ impl Forge {
             .as_ref()
             .filter(|(until, _)| now < *until)
             .map(|(_, error)| error.clone())
+    }
+
+    /// Whether it is the engine's turn, as the pull request really is and its checks will report: a
+    /// person has to move where it is a draft, was not approved, was taken out of the queue, or has
+    /// checks that never report.
+    pub(crate) fn is_engines_turn(&self, url: &str, settings: &Settings) -> bool {
+        let Some(pr) = self.prs.get(url).filter(|pr| pr.state == PrState::Open) else {
+            return true;
+        };
+        let seen = pr.seen(u64::MAX, true);
+        let checks = pr.checks;
+        let approved_early = settings.require_fresh_approval
+            && pr.decision == Some(Decision::Approved)
+            && pr.decision_head.as_ref() != Some(&pr.head);
+        let people = pr.draft
+            || pr.decision.is_some_and(|it| it != Decision::Approved)
+            || approved_early
+            || pr.dequeued.is_some()
+            || checks == ChecksState::Pending
+            || (checks == ChecksState::None && settings.require_checks);
+        let conflict = pr.conflict || pr.behind;
+        let feedback = pr.threads > 0 || checks == ChecksState::Failing;
+        !people
+            && (looks_green(&seen)
+                || pr.queue == MergeQueue::Queued
+                || (conflict && settings.auto_resolve_merge_conflicts)
+                || (feedback && settings.auto_resolve_pr_feedback))
     }
 
     /// One look, as an adapter makes it.
