@@ -34,8 +34,6 @@ pub(crate) struct Pr {
     /// How this head left the queue.
     pub(crate) dequeued: Option<Dequeued>,
     pub(crate) heads: u64,
-    /// Merges that the engine asked for and that were done.
-    pub(crate) merges: u32,
 }
 
 /// Everything that the forge holds.
@@ -103,7 +101,6 @@ impl Forge {
             queue: MergeQueue::None,
             dequeued: None,
             heads: 0,
-            merges: 0,
         };
         pr.push(now, dice, rates);
         self.prs.insert(url.clone(), pr);
@@ -277,7 +274,6 @@ impl Forge {
                 }
                 2 => {
                     // It was merged, but nobody hears of it.
-                    pr.merges = pr.merges.saturating_add(1);
                     self.merged(url, dice, rates);
                     return MergeOutcome::Error {
                         error: ForgeError::Network,
@@ -291,7 +287,6 @@ impl Forge {
                 }
             }
         }
-        pr.merges = pr.merges.saturating_add(1);
         let commit = self.merged(url, dice, rates);
         MergeOutcome::Merged { commit }
     }

@@ -15,6 +15,8 @@ use super::{Held, Next, Reopen, Simulation};
 
 /// Events that one tick takes.
 const EVENTS_PER_TICK_MAX: usize = 64;
+/// More than an inbox ever holds.
+const EVENTS_MAX: usize = 1_000_000;
 
 /// What a host holds in memory; a crash takes all of it but the way to its store.
 pub(crate) struct Host {
@@ -29,6 +31,8 @@ pub(crate) struct Host {
     pub(crate) local: Vec<Event>,
     pub(crate) commands: Vec<Command>,
     pub(crate) wakeup: Option<Timestamp>,
+    /// When the town came to rest; none for one that was just loaded.
+    settled_at: Option<Timestamp>,
     /// Whether the inbox may hold something.
     news: bool,
     /// When the host turns to what came in; it takes together what came until then.
@@ -52,6 +56,7 @@ impl Host {
             local: Vec::new(),
             commands: Vec::new(),
             wakeup: None,
+            settled_at: None,
             news: false,
             attends: None,
             loaded: true,
@@ -127,7 +132,8 @@ impl Simulation {
             return Ok(());
         }
         let (store, id) = self.host.parts()?;
-        block_on(store.append_events(id, vec![event])).map_err(|error| broke(&error))?;
+        block_on(store.append_events(id, vec![event.clone()])).map_err(|error| broke(&error))?;
+        self.oracle.appended([&event]);
         self.host.news = true;
         Ok(())
     }
@@ -194,8 +200,13 @@ impl Simulation {
         }
         let held = self.host.lost.take().or(self.host.town.take());
         self.oracle.loaded(&loaded.rows, &town, held.as_ref())?;
+        let (store, id) = self.host.parts()?;
+        let effects = block_on(store.pending_effects(id)).map_err(|error| broke(&error))?;
+        let events = block_on(store.pending_events(id, EVENTS_MAX)).map_err(|e| broke(&e))?;
+        self.oracle.pending(&effects, &events)?;
         self.host.news = true;
         self.host.loaded = true;
+        self.host.settled_at = None;
         self.host.wakeup = Some(self.wall());
         self.host.town = Some(town);
         Ok(())
@@ -266,6 +277,7 @@ impl Simulation {
         let Some(mut town) = self.host.town.take() else {
             return Err("the host has no town".into());
         };
+        self.nothing_was_due(&town, now)?;
         self.observe(&mut town, &stored, now)?;
         self.execute(&mut town, now)?;
         let settled = self.settle(&mut town, now)?;
@@ -279,6 +291,20 @@ impl Simulation {
         self.commit(town, &stored, settled, now)
     }
 
+    /// P5: before the next wake-up nothing is due, whenever somebody looks.
+    fn nothing_was_due(&self, town: &Town, now: Timestamp) -> Held {
+        // A clock that jumped back may be before what was settled.
+        let asleep = self.host.settled_at.is_some_and(|at| at <= now)
+            && self.host.wakeup.is_none_or(|wakeup| now < wakeup);
+        if !asleep {
+            return Ok(());
+        }
+        match reconcile(town, now).first() {
+            None => Ok(()),
+            Some(due) => Err(format!("P5: {} was due before the wake-up", due.rule)),
+        }
+    }
+
     fn observe(&mut self, town: &mut Town, stored: &[Event], now: Timestamp) -> Held {
         let mut events: Vec<&Event> = stored.iter().collect();
         let local = self.host.local.clone();
@@ -286,7 +312,10 @@ impl Simulation {
         events.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         for event in events {
             let facts = Facts::before(town, event);
+            let before = town.clone();
             let observed = town.observe(event, now);
+            let violations = check_step(&before, Cause::Event(event), town, now);
+            oracle_of_step(&violations, event.kind.type_name())?;
             self.figures.events += 1;
             self.note(&observed.why);
             self.tell(|| {
@@ -388,6 +417,7 @@ impl Simulation {
         self.host.town = Some(town);
         if !changes.is_empty() || !stored.is_empty() || !effects.is_empty() {
             self.oracle.asked(&effects)?;
+            self.oracle.consumed(stored)?;
             self.oracle.committed(&changes);
             let commit = Commit {
                 expected_version: self.host.version,
@@ -408,6 +438,7 @@ impl Simulation {
         }
         self.host.local.clear();
         self.host.news = stored.len() >= EVENTS_PER_TICK_MAX;
+        self.host.settled_at = Some(now);
         self.host.wakeup = wakeup;
         Ok(())
     }
@@ -445,8 +476,10 @@ impl Simulation {
         }
         let now = self.wall();
         let (store, id) = self.host.parts()?;
-        block_on(store.finish_effect(id, key, Finish::Done, results, now))
+        block_on(store.finish_effect(id, key, Finish::Done, results.clone(), now))
             .map_err(|e| broke(&e))?;
+        self.oracle.appended(&results);
+        self.oracle.finished(key);
         self.host.under_way.remove(key);
         self.host.news = true;
         self.crashes("after an effect is finished");
@@ -458,6 +491,7 @@ impl Simulation {
         let (store, id) = self.host.parts()?;
         block_on(store.finish_effect(id, key, Finish::Withdrawn, Vec::new(), now))
             .map_err(|e| broke(&e))?;
+        self.oracle.finished(key);
         self.host.under_way.remove(key);
         Ok(())
     }

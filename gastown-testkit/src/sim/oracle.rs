@@ -11,8 +11,8 @@ use gastown_core::forges::{Mergeable, PrState};
 use gastown_core::reviews::ReviewOutcome;
 use gastown_core::{
     Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, ChangeSet,
-    EdgeKind, Effect, EffectKey, Event, EventKind, FailedBlocker, ForgeError, MergeOutcome,
-    Observation, ReasonCode, Repository, Row, RowKey, Timestamp, Town,
+    Edge, EdgeKind, Effect, EffectKey, Event, EventId, EventKind, FailedBlocker, ForgeError,
+    MergeOutcome, Observation, ReasonCode, Repository, Row, RowKey, Timestamp, Town,
 };
 
 use super::forge::looks_green;
@@ -31,6 +31,10 @@ pub(crate) struct Oracle {
     rows: BTreeMap<RowKey, Row>,
     /// The keys of all effects that were committed.
     keys: BTreeSet<EffectKey>,
+    /// Those that nobody has finished, and events that nobody has consumed.
+    outbox: BTreeSet<EffectKey>,
+    inbox: BTreeSet<EventId>,
+    consumed: BTreeSet<EventId>,
 }
 
 /// What the oracle remembers of the town's steps. It is copied with every commit, so its maps are
@@ -233,6 +237,9 @@ impl Oracle {
         let Some(mr) = town.bead(id) else {
             return Err(format!("{id} is merged and is not there"));
         };
+        if let Some(attempt) = mr.review().and_then(|it| it.auto_merge.attempt.as_ref()) {
+            return Err(format!("P9: {id} is merged while {attempt:?} is under way"));
+        }
         let Some(seen) = self.memory.seen.get(id) else {
             return Err(format!("I13: {id} is merged and was never seen"));
         };
@@ -282,12 +289,48 @@ impl Oracle {
         self.durable = self.memory.clone();
     }
 
+    /// Events reached the inbox; one that was there before, or was consumed, changes nothing.
+    pub(crate) fn appended<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) {
+        let new = events.into_iter().map(|event| event.id.clone());
+        let new = new.filter(|id| !self.consumed.contains(id));
+        self.inbox.extend(new);
+    }
+
+    /// P10: an event is consumed once.
+    pub(crate) fn consumed(&mut self, events: &[Event]) -> Held {
+        for event in events {
+            if !self.inbox.remove(&event.id) || !self.consumed.insert(event.id.clone()) {
+                return Err(format!("P10: {} was applied twice", event.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// An effect was finished, or withdrawn.
+    pub(crate) fn finished(&mut self, key: &EffectKey) {
+        self.outbox.remove(key);
+    }
+
+    /// P10: every effect and every event that was committed and nobody is through with is there.
+    pub(crate) fn pending(&self, effects: &[Effect], events: &[Event]) -> Held {
+        let outbox: BTreeSet<&EffectKey> = effects.iter().map(|effect| &effect.key).collect();
+        let inbox: BTreeSet<&EventId> = events.iter().map(|event| &event.id).collect();
+        if !self.outbox.iter().eq(outbox) {
+            return Err("P10: the outbox is not what was committed".into());
+        }
+        match self.inbox.iter().eq(inbox) {
+            true => Ok(()),
+            false => Err("P10: the inbox is not what was appended and not consumed".into()),
+        }
+    }
+
     /// 2.4: a key names one effect; its attempt comes from the state and only grows.
     pub(crate) fn asked(&mut self, effects: &[Effect]) -> Held {
         for effect in effects {
             if !self.keys.insert(effect.key.clone()) {
                 return Err(format!("2.4: two effects have the key {}", effect.key));
             }
+            self.outbox.insert(effect.key.clone());
         }
         Ok(())
     }
@@ -305,12 +348,23 @@ impl Oracle {
             && held.agents().eq(town.agents())
             && held.rigs().eq(town.rigs())
             && held.nudges().eq(town.nudges())
-            && held.conditions().eq(town.conditions());
+            && held.conditions().eq(town.conditions())
+            && live_edges(held).eq(live_edges(town))
+            && held
+                .live_beads()
+                .all(|bead| held.lineage(bead.lineage()) == town.lineage(bead.lineage()));
         match same {
             true => Ok(()),
             false => Err("P10: the loaded town is not the one that was committed".into()),
         }
     }
+}
+
+/// Edges of live beads; those of others leave the working set.
+fn live_edges(town: &Town) -> impl Iterator<Item = &Edge> {
+    let is_live = |id: &BeadId| town.bead(id).is_some_and(Bead::is_live);
+    town.edges()
+        .filter(move |edge| is_live(&edge.bead_id) || is_live(&edge.depends_on))
 }
 
 /// Whether an error is of this pull request and not of the world around it (spec 4.3).
