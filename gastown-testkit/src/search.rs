@@ -202,6 +202,8 @@ impl<T: Model> Search<'_, T> {
             before: None,
         };
         let start = self.model.start().map_err(|what| broken(&root, what))?;
+        // Depth first, a state at the limit may be nearer by another way.
+        let mut is_cut = false;
         let mut ahead = VecDeque::new();
         if self.is_new(&start, &root)? {
             ahead.push_back((start, Rc::new(root)));
@@ -212,9 +214,10 @@ impl<T: Model> Search<'_, T> {
                 false => ahead.pop_back(),
             };
             let Some((state, path)) = next else {
-                return Ok(true);
+                return Ok(self.limits.breadth_first || !is_cut);
             };
             if self.limits.moves_max.is_some_and(|max| path.moves >= max) {
+                is_cut = true;
                 continue;
             }
             for step in self.model.moves(&state) {

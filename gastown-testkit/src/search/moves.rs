@@ -281,7 +281,7 @@ fn renamed(mut event: Event) -> Event {
 fn command(state: &mut State, kind: impl Into<gastown_core::CommandKind>) {
     let command = Command::new(Caller::user("ann"), kind);
     // What is refused changes nothing, and is one state less.
-    drop(state.town.execute(command, state.now));
+    state.execute(command);
 }
 
 fn ended_by_hand(state: &mut State, url: &str, fate: Fate) {

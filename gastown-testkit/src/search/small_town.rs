@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
 use gastown_core::{
-    Action, ActionKind, AgentId, BeadId, BreakerState, Cause, Effect, EffectKind, Event, EventId,
-    EventKind, Outlook, Policy, Timestamp, Town, check, check_step, outlook, reconcile, waits_for,
+    Action, ActionKind, AgentId, BeadId, BreakerState, Cause, Command, Effect, EffectKind, Event,
+    EventId, EventKind, Outlook, Policy, Timestamp, Town, check, check_step, outlook, reconcile,
+    waits_for,
 };
 
 use super::canonical::{self, Digest, Mark, Names};
@@ -53,6 +54,8 @@ pub struct State {
     /// Which of them happened; not part of what the state can do.
     pub(crate) happened: BTreeSet<&'static str>,
     pub(crate) events: u64,
+    /// What did not hold of an input.
+    pub(crate) broken: Option<String>,
 }
 
 /// The model of one scenario.
@@ -82,10 +85,30 @@ impl State {
         })
     }
 
-    /// Observes an event; an input never changes how something ended (I1).
+    /// Observes an event.
     pub(crate) fn observe(&mut self, event: Option<Event>) {
         if let Some(event) = event {
+            let before = self.town.clone();
             self.town.observe(&event, self.now);
+            self.judge(&before, Cause::Event(&event));
+        }
+    }
+
+    /// A command of a person or an agent.
+    pub(crate) fn execute(&mut self, command: Command) {
+        let before = self.town.clone();
+        let taken = self.town.execute(command, self.now).is_ok();
+        if !taken && self.town != before {
+            self.broken = Some("P2: a refused command changed the town".into());
+        }
+        self.judge(&before, Cause::Command);
+    }
+
+    /// The invariants of steps, of an input.
+    fn judge(&mut self, before: &Town, cause: Cause<'_>) {
+        if let Some(first) = check_step(before, cause, &self.town, self.now).first() {
+            let what = format!("{} by an input: {}", first.invariant, first.message);
+            self.broken.get_or_insert(what);
         }
     }
 
@@ -203,6 +226,7 @@ impl Model for SmallTown {
             faults_left: self.faults,
             happened: BTreeSet::new(),
             events: 0,
+            broken: None,
         };
         for mr in state.town.live_beads() {
             if let Some(review) = mr.review()
@@ -228,6 +252,9 @@ impl Model for SmallTown {
     fn take(&self, state: &State, step: &Move) -> Result<State, String> {
         let mut after = state.clone();
         step.take(&mut after)?;
+        if let Some(what) = after.broken.take() {
+            return Err(what);
+        }
         for bead in state.town.beads().filter(|bead| !bead.is_live()) {
             if after
                 .town
@@ -250,8 +277,11 @@ impl Model for SmallTown {
         }
         out.mark(Mark::End);
         if let Some(late) = &state.late {
-            let late = late.digest_text();
-            names.text(&late, &mut out);
+            names.text(&late.digest_text(), &mut out);
+            // Whether it still says something, and how old it is: what is too late stays too late.
+            let says = state.town.clone().observe(late, state.now).changed;
+            out.yes_or_no(says);
+            names.text(&late.at.to_string(), &mut out);
         }
         out.mark(Mark::End);
         for (agent, session) in &state.sessions {
@@ -309,8 +339,8 @@ impl Model for SmallTown {
         state
             .town
             .live_beads()
-            .filter(|bead| bead.review().is_some())
-            .all(|mr| rests_with_people(&state.town, state.now, mr, &|_, _| true))
+            .filter(|bead| bead.review().is_some() || bead.work().is_some())
+            .all(|bead| rests_with_people(&state.town, state.now, bead, &|_, _| true))
     }
 
     fn sometimes(&self) -> Vec<Sometimes<State>> {
@@ -321,7 +351,6 @@ impl Model for SmallTown {
                         .is_some_and(|review| review.merge_commit.is_some())
                 })
             }),
-            ("an agent is lost", |state| state.happened.contains("dies")),
             ("a person is told", |state| {
                 state
                     .town
@@ -331,6 +360,8 @@ impl Model for SmallTown {
             ("a clock has moved", |state| state.now > crate::towns::now()),
         ];
         if self.faults > 0 {
+            all.push(("an agent is lost", |state| state.happened.contains("dies")));
+            all.push(("the host crashes", |state| state.happened.contains("crash")));
             all.push(("a result is lost", |state| state.happened.contains("lost")));
             all.push(("a result comes late", |state| {
                 state.happened.contains("late")

@@ -1,5 +1,5 @@
-//! P8: once faults cease and agents answer, every review ends or waits for a person who knows,
-//! within a bound that follows from the policy. And P7 for everything that is left.
+//! P8: once faults cease and agents answer, every review, and every issue too, ends or waits for a
+//! person who knows, within a bound that follows from the policy. And P7 for everything that is left.
 //!
 //! What the engine says of a review is not believed: a pull request that is ready in the forge has
 //! to be merged, unless a setting says that people do it.
@@ -29,7 +29,7 @@ impl Simulation {
         loop {
             self.until(self.now + HOUR)?;
             self.nobody_is_forgotten()?;
-            let stuck = self.stuck_reviews();
+            let stuck = self.stuck_work();
             if stuck.is_empty() && self.sessions.is_empty() {
                 return self.nothing_is_lost();
             }
@@ -46,13 +46,14 @@ impl Simulation {
         }
     }
 
-    /// Live reviews that wait for nobody who could be asked.
-    fn stuck_reviews(&self) -> Vec<String> {
+    /// Live reviews and issues that wait for nobody who could be asked.
+    fn stuck_work(&self) -> Vec<String> {
         let Some(town) = &self.host.town else {
             return Vec::new();
         };
         let now = self.wall();
-        let stuck = live_reviews(town).filter_map(|mr| {
+        let work = town.live_beads().filter(|bead| bead.work().is_some());
+        let stuck = live_reviews(town).chain(work).filter_map(|mr| {
             let engines_turn = |mr: &Bead, url: &str| {
                 self.forge
                     .is_engines_turn(url, &town.settings_of_review(mr))

@@ -50,7 +50,7 @@ pub(super) fn agent_done(state: &mut State, agent: &AgentId, asks_for_changes: b
             files: Vec::new(),
         };
         let command = Command::new(Caller::agent(agent.clone()), asked);
-        drop(state.town.execute(command, state.now));
+        state.execute(command);
     }
     let held = state.town.agent(agent).and_then(|agent| agent.hook.clone());
     let bead = held.and_then(|id| state.town.bead(&id)).cloned();
