@@ -51,8 +51,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gastown_core::{
-    AgentId, Effect, EffectKey, Event, EventId, EventKind, Store, StoreError, Timestamp, Town,
+    AgentId, Effect, EffectKey, Event, EventId, EventKind, Policy, Store, StoreError, Timestamp,
+    Town,
 };
+use serde_json::Value;
 
 pub use self::dice::Happening;
 pub use self::minimize::{Minimal, minimize};
@@ -78,6 +80,11 @@ pub struct Settings {
     pub trace: bool,
     /// The only happenings that may happen, by key; none: all.
     pub only: Option<BTreeSet<u64>>,
+    /// A host's own thresholds; none: each seed moves some of the defaults.
+    pub policy: Option<Policy>,
+    /// A host's own settings of a town, as its snapshot has them (`town.config`); none: each seed
+    /// has others.
+    pub config: Option<Value>,
 }
 
 impl Default for Settings {
@@ -87,6 +94,8 @@ impl Default for Settings {
             rates: Rates::STORM,
             trace: false,
             only: None,
+            policy: None,
+            config: None,
         }
     }
 }
@@ -112,7 +121,7 @@ pub struct Figures {
     pub crashes: u64,
     /// Review beads that ended as merged.
     pub merged: u64,
-    /// Live review beads at the end; each waits for a person.
+    /// Live review beads at the end; each waits for a person, or for the people of its pull request.
     pub waiting: u64,
 }
 
@@ -158,11 +167,14 @@ pub struct Run {
 
 /// Runs one seed.
 ///
-/// `fresh` makes an empty store and says how to open it again after a crash.
+/// `fresh` makes an empty store and says how to open it again after a crash. The store's futures are
+/// polled on this thread by an executor that drives no timers and no sockets: a store that needs a
+/// runtime of its own is called from within it (for tokio, `Handle::enter`). What is refused of
+/// [`Settings`] is the run's failure.
 #[must_use]
 pub fn simulate(seed: u64, settings: &Settings, fresh: &dyn Fn() -> Reopen) -> Run {
     let mut dice = Dice::new(seed, settings.only.clone());
-    let town = match setup::town(&dice) {
+    let town = match setup::town(&dice, settings) {
         Ok(town) => town,
         Err(what) => return Run::refused(what),
     };

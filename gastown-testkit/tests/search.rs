@@ -22,7 +22,8 @@ fn explored(scenario: Scenario, faults: u8, limits: Limits) -> Found {
 
 /// P3, P5, P7, P8, P9, P10, P15 and every invariant in every state within so many moves of the
 /// beginning, one of them a fault or a human act. How many states that are is known: another number
-/// means that the engine, or the model, reaches less or more than it did, and has to be looked at.
+/// means that the engine, or the model, reaches less or more than it did, and has to be looked at. So
+/// is what never happens among them.
 #[test]
 fn nothing_breaks_near_the_beginning_of_any_small_town() {
     let mut counted = Vec::new();
@@ -36,16 +37,19 @@ fn nothing_breaks_near_the_beginning_of_any_small_town() {
         };
         let found = explored(scenario, 1, limits);
         assert!(found.complete, "{name}: {found:?}");
-        counted.push((name, moves, found.states));
+        counted.push((name, moves, found.states, found.never.join(", ")));
     }
+    // To open a pull request and to have it merged takes more than three moves.
+    let not_yet = "a review is merged";
     let known = [
-        ("pull-request", 3, 157),
-        ("blocked", 3, 375),
-        ("direct", 3, 363),
-        ("no-rig", 3, 151),
-        ("convoy", 3, 182),
-        ("town", 2, 312),
-    ];
+        ("pull-request", 3, 159, not_yet),
+        ("blocked", 3, 382, ""),
+        ("direct", 3, 372, ""),
+        ("no-rig", 3, 153, ""),
+        ("convoy", 3, 184, not_yet),
+        ("town", 2, 315, ""),
+    ]
+    .map(|(name, moves, states, never)| (name, moves, states, never.to_string()));
     assert_eq!(counted, known);
 }
 

@@ -13,10 +13,14 @@
 #[path = "../examples/simulate/on_disk.rs"]
 mod on_disk;
 
+use std::time::Duration;
+
+use gastown_core::Policy;
 use gastown_store_memory::MemoryStore;
 use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, simulate};
 
 use on_disk::OnDisk;
+use serde_json::json;
 
 fn memory() -> Reopen {
     let store = MemoryStore::new();
@@ -39,7 +43,7 @@ fn extent(short: (u64, u64), long: (u64, u64)) -> (u64, u64) {
     }
 }
 
-fn all_hold((seeds, hours): (u64, u64), rates: Rates) -> Figures {
+fn all_hold((seeds, hours): (u64, u64), rates: Rates, name: &str) -> Figures {
     let settings = settings(hours, rates);
     let mut total = Figures::default();
     for seed in 1..=seeds {
@@ -47,7 +51,7 @@ fn all_hold((seeds, hours): (u64, u64), rates: Rates) -> Figures {
         if let Some(failure) = run.failure {
             panic!(
                 "seed {seed} at {} s: {}\n  replay: cargo run --release -p gastown-testkit \
-                 --example simulate -- --seed {seed} --hours {hours}",
+                 --example simulate -- --seed {seed} --hours {hours} --rates {name}",
                 failure.at / 1_000,
                 failure.what,
             );
@@ -59,7 +63,7 @@ fn all_hold((seeds, hours): (u64, u64), rates: Rates) -> Figures {
 
 #[test]
 fn storms_break_nothing_and_leave_nothing_stuck() {
-    let total = all_hold(extent((6, 4), (2_000, 12)), Rates::STORM);
+    let total = all_hold(extent((6, 4), (2_000, 12)), Rates::STORM, "storm");
     // A simulator in which nothing happens would pass, too.
     assert!(total.happened > 100, "{total:?}");
     assert!(total.crashes > 0 && total.merged > 0, "{total:?}");
@@ -67,7 +71,7 @@ fn storms_break_nothing_and_leave_nothing_stuck() {
 
 #[test]
 fn calm_towns_finish_their_work() {
-    let total = all_hold(extent((3, 3), (100, 12)), Rates::CALM);
+    let total = all_hold(extent((3, 3), (100, 12)), Rates::CALM, "calm");
     assert!(total.merged > 0, "{total:?}");
 }
 
@@ -116,4 +120,23 @@ fn letting_only_what_happened_happen_changes_nothing() {
     only.only = Some([].into());
     let nothing = simulate(1, &only, &memory);
     assert_eq!(nothing.figures.happened, 0);
+}
+
+/// A host checks its own thresholds and settings; what they can't be is said.
+#[test]
+fn a_host_simulates_its_own_policy_and_settings() {
+    let mut own = settings(1, Rates::STORM);
+    let mut policy = Policy::default();
+    policy.pr_poll_interval = Duration::from_secs(300);
+    own.policy = Some(policy);
+    own.config = Some(json!({"merge_strategy": "direct"}));
+    let run = simulate(1, &own, &memory);
+    assert_eq!(run.failure, None);
+    assert_ne!(
+        run.digest,
+        simulate(1, &settings(1, Rates::STORM), &memory).digest
+    );
+    own.config = Some(json!({"merge_strategy": "by hand"}));
+    let refused = simulate(1, &own, &memory).failure.unwrap();
+    assert!(refused.what.contains("merge_strategy"), "{refused:?}");
 }

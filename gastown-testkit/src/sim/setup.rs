@@ -6,14 +6,15 @@ use std::time::Duration;
 use gastown_core::{FailedBlocker, Policy, Town, wire};
 use serde_json::{Value, json};
 
+use super::Settings;
 use super::dice::Dice;
 use crate::towns::now;
 
 /// The name of every simulated town.
 pub(crate) const TOWN: &str = "sim";
 
-/// A town of one to three rigs.
-pub(crate) fn town(dice: &Dice) -> Result<Town, String> {
+/// A town of one to three rigs, with the host's configuration and policy if it gave them.
+pub(crate) fn town(dice: &Dice, settings: &Settings) -> Result<Town, String> {
     let pick = |limit, what| dice.below(limit, what, "setup", 0);
     let rigs = pick(3, "rigs").saturating_add(1);
     let rigs: Vec<Value> = (1..=rigs)
@@ -53,7 +54,8 @@ pub(crate) fn town(dice: &Dice) -> Result<Town, String> {
         (json!([]), json!([]))
     };
     let snapshot = json!({"format": wire::SNAPSHOT_FORMAT, "rigs": rigs,
-        "town": {"id": TOWN, "config": config, "policy": policy(dice)},
+        "town": {"id": TOWN, "config": settings.config.clone().unwrap_or(config),
+                 "policy": policy(dice, settings)?},
         "beads": beads, "dependencies": edges});
     wire::snapshot_from_value(snapshot).map_err(|error| format!("the setup is refused: {error}"))
 }
@@ -72,8 +74,13 @@ fn without_rig() -> (Value, Value) {
     (beads, edges)
 }
 
-/// The defaults, with some thresholds moved.
-fn policy(dice: &Dice) -> Value {
+/// The host's, or the defaults with some thresholds moved.
+fn policy(dice: &Dice, settings: &Settings) -> Result<Value, String> {
+    let policy = settings.policy.clone().unwrap_or_else(|| some_policy(dice));
+    serde_json::to_value(policy).map_err(|error| format!("the policy is refused: {error}"))
+}
+
+fn some_policy(dice: &Dice) -> Policy {
     let pick = |limit, what| dice.below(limit, what, "policy", 0);
     let mut policy = Policy::default();
     let minutes = |n: u64| Duration::from_secs(n.saturating_mul(60));
@@ -97,6 +104,5 @@ fn policy(dice: &Dice) -> Value {
         policy.lineage_dispatches = 8;
         policy.landing_attempts = 2;
     }
-    // A policy has plain values only, so writing it can't fail.
-    serde_json::to_value(policy).unwrap_or(Value::Null)
+    policy
 }
