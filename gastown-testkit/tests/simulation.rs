@@ -126,9 +126,10 @@ fn letting_only_what_happened_happen_changes_nothing() {
 #[test]
 fn a_host_simulates_its_own_policy_and_settings() {
     let mut own = settings(1, Rates::STORM);
-    let mut policy = Policy::default();
-    policy.pr_poll_interval = Duration::from_secs(300);
-    own.policy = Some(policy);
+    own.policy = Some(Policy {
+        pr_poll_interval: Duration::from_secs(300),
+        ..Policy::default()
+    });
     own.config = Some(json!({"merge_strategy": "direct"}));
     let run = simulate(1, &own, &memory);
     assert_eq!(run.failure, None);

@@ -16,8 +16,8 @@ use crate::verdict::{Verdict, Wait, WaitFor};
 
 pub(super) const RULE: Rule = Rule {
     id: "convoys/branch",
-    text: "A rig of a started convoy's issues whose branch is none, or failed over forge_backoff \
-           ago: it is created. After poll_transient_limit tries a person is told, and only a \
+    text: "A rig of a started convoy's issues whose branch is none, failed over forge_backoff ago, \
+           or was asked for over merge_outcome_timeout ago: it is created. After poll_transient_limit tries a person is told, and only a \
            person's command tries again.",
     on: On::LiveBead(evaluate),
 };
@@ -97,21 +97,27 @@ fn due(pass: &Pass<'_>, rig: &RigId, record: &ConvoyBranch) -> Result<(), Wait> 
                 ConditionSubject::Rig(of) => of == rig,
             }
     });
+    if let Due::At(until) = unanswered(pass, record) {
+        return Err(asked("its branch is being created").not_before(until));
+    }
     match (record.state, record.at) {
         (BranchState::Created, _) => Err(asked("its branch is there")),
-        (BranchState::Asked, _) => Err(asked("its branch is being created")),
-        (BranchState::Failed, _) if record.is_given_up(pass.policy().poll_transient_limit) => {
+        (BranchState::Asked | BranchState::Failed, _)
+            if record.is_last_try(pass.policy().poll_transient_limit) =>
+        {
             Err(Wait::on(
                 WaitFor::Person,
                 format!("its branch can't be created in {rig}; a person was told"),
             ))
         }
         // The world around it is out of order: no try is spent on that (spec 1.8).
-        (BranchState::None | BranchState::Failed, _) if condition.is_some() => {
+        (BranchState::None | BranchState::Asked | BranchState::Failed, _)
+            if condition.is_some() =>
+        {
             let kind = condition.map_or("", |condition| condition.kind.as_str());
             Err(Wait::on(WaitFor::Condition, format!("its branch in {rig} waits")).id(kind))
         }
-        (BranchState::None, _) | (BranchState::Failed, None) => Ok(()),
+        (BranchState::None | BranchState::Asked, _) | (BranchState::Failed, None) => Ok(()),
         (BranchState::Failed, Some(at)) => match pass.stale(at, pass.policy().forge_backoff) {
             Due::Now => Ok(()),
             Due::At(until) => Err(asked("its branch is asked for again").not_before(until)),
@@ -119,10 +125,22 @@ fn due(pass: &Pass<'_>, rig: &RigId, record: &ConvoyBranch) -> Result<(), Wait> 
     }
 }
 
+/// When what was asked for counts as failed: its answer may be lost.
+fn unanswered(pass: &Pass<'_>, record: &ConvoyBranch) -> Due {
+    let timeout = pass.policy().merge_outcome_timeout;
+    match (record.state, record.at) {
+        (BranchState::Asked, Some(at)) => pass.stale(at, timeout),
+        _ => Due::Now,
+    }
+}
+
 /// Whether a branch failed as often as the policy allows.
 fn is_given_up(pass: &Pass<'_>, issues: &Issues<'_>) -> bool {
     let limit = pass.policy().poll_transient_limit;
-    missing(pass, issues).any(|(_, record)| record.is_given_up(limit))
+    missing(pass, issues).any(|(_, record)| {
+        let is_over = record.state == BranchState::Asked && unanswered(pass, record).is_now();
+        record.is_given_up(limit) || (is_over && record.is_last_try(limit))
+    })
 }
 
 #[cfg(test)]
@@ -160,10 +178,43 @@ mod tests {
         insta::assert_snapshot!(acts(&convoy(r#"{"r1":{"state":"created"}}"#), "0s"), @"nothing");
     }
 
+    const ASKED: &str = r#"{"r1":{"state":"asked","at":"2026-04-04T11:55:00Z","tries":1}}"#;
+
     #[test]
-    fn convoys_branch_that_was_asked_for_is_not_asked_for_again() {
-        let asked = r#"{"r1":{"state":"asked","at":"2026-04-04T10:00:00Z","tries":1}}"#;
-        insta::assert_snapshot!(acts(&convoy(asked), "0s"), @"nothing");
+    fn convoys_branch_that_was_asked_for_at_the_threshold_waits() {
+        insta::assert_snapshot!(acts(&convoy(ASKED), "0s"), @"nothing");
+    }
+
+    /// The answer may be lost: nobody would ever ask again.
+    #[test]
+    fn convoys_branch_that_was_asked_for_just_over_the_threshold_is_asked_for_again() {
+        insta::assert_snapshot!(settled(&convoy(ASKED), "1ms"), @"
+        convoys/branch: create_branch branch=convoy/x/c1/head convoy_id=c1 rig_id=r1
+        at rest after 2 passes
+        ");
+        let no_time = ASKED.replace(r#","at":"2026-04-04T11:55:00Z""#, "");
+        assert!(acts(&convoy(&no_time), "0s").contains("create_branch"));
+    }
+
+    #[test]
+    fn convoys_branch_without_an_answer_to_the_last_try_tells_once() {
+        let last = convoy(&ASKED.replace("\"tries\":1", "\"tries\":10"));
+        assert_eq!(acts(&last, "0s"), "nothing");
+        let told = settled(&last, "1ms");
+        assert!(
+            told.contains("tell bead_id=c1 category=branch_failed"),
+            "{told}"
+        );
+        assert!(!told.contains("create_branch"), "{told}");
+    }
+
+    #[test]
+    fn convoys_branch_that_was_asked_for_around_its_threshold() {
+        insta::assert_snapshot!(around(&convoy(ASKED), "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: convoys/branch
+        ");
     }
 
     const FAILED: &str = r#"{"r1":{"state":"failed","at":"2026-04-04T11:59:00Z","tries":9}}"#;
