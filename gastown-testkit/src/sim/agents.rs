@@ -386,7 +386,11 @@ impl Simulation {
                 done.pr_url = Some(url.clone());
                 done.head_sha = self.forge.prs.get(url).map(|pr| pr.head.clone());
             }
-            None if direct && lies => {}
+            None if direct && lies => {
+                // It says nothing of its merge, or names a commit that nobody made.
+                let says = self.dice.below(2, "what it claims", &review.branch, 0) == 0;
+                done.merge_commit = says.then(|| "0123456789abcdef0123456789abcdef01234567".into());
+            }
             None if direct => {
                 let commit = self
                     .forge

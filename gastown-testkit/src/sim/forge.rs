@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use gastown_core::forges::{
     Checks, ChecksState, Decision, Dequeued, Feedback, MergeQueue, Mergeable, PrState,
 };
-use gastown_core::{ForgeError, MergeOutcome, Observation, Settings, Timestamp, VerifyOutcome};
+
+use gastown_core::{
+    ForgeError, MergeOutcome, Observation, Review, Settings, Timestamp, VerifyOutcome,
+};
 
 use super::dice::Dice;
 use super::rates::Rates;
@@ -131,6 +134,20 @@ impl Forge {
             },
             None => VerifyOutcome::Absent,
         }
+    }
+
+    /// Whether the work of a review really is on its target.
+    pub(crate) fn has_merged(&self, review: &Review) -> bool {
+        let by_pull_request = self.prs.values().any(|pr| {
+            pr.merge_commit.is_some()
+                && (review.pr_url.as_ref() == Some(&pr.url)
+                    || (pr.branch == review.branch && pr.base == review.target_branch))
+        });
+        let mut landed = self.landed.keys();
+        by_pull_request
+            || landed.any(|(_, branch, target)| {
+                *branch == review.branch && *target == review.target_branch
+            })
     }
 
     /// A pull request becomes merged; others of the repository may no longer fit.

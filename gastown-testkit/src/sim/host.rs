@@ -287,7 +287,7 @@ impl Simulation {
         }
         self.figures.steps += 1;
         self.figures.actions += settled.actions;
-        self.oracle.settled(&town, now)?;
+        self.oracle.settled(&town, &self.forge, now)?;
         self.commit(town, &stored, settled, now)
     }
 

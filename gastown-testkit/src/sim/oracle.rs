@@ -15,7 +15,7 @@ use gastown_core::{
     MergeOutcome, Observation, ReasonCode, Repository, Row, RowKey, Timestamp, Town,
 };
 
-use super::forge::looks_green;
+use super::forge::{Forge, looks_green};
 use super::host::invariants;
 use super::{Held, Simulation};
 
@@ -148,14 +148,17 @@ impl Oracle {
         Ok(())
     }
 
-    /// After a town has come to rest.
-    pub(crate) fn settled(&mut self, town: &Town, now: Timestamp) -> Held {
+    /// After a town has come to rest. What is said to be merged has to be so in the forge.
+    pub(crate) fn settled(&mut self, town: &Town, forge: &Forge, now: Timestamp) -> Held {
         invariants(town, now)?;
         self.input(town)?;
         for bead in town.beads().filter(|bead| !bead.is_live()) {
             if !self.memory.ended.contains_key(&bead.id) {
                 Rc::make_mut(&mut self.memory.ended).insert(bead.id.clone(), bead.status);
                 self.memory.merged += u64::from(is_merged(bead));
+                if is_merged(bead) && bead.review().is_some_and(|it| !forge.has_merged(it)) {
+                    return Err(format!("I20: {} ended as merged and is not", bead.id));
+                }
                 self.failed_rightly(town, bead)?;
             }
         }
