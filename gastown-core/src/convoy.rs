@@ -68,15 +68,12 @@ impl ConvoyBranch {
         }
     }
 
-    /// Whether it failed as often as the policy allows, so that only a person can try again.
+    /// Whether the tries that the policy allows are spent: if the last one failed, or is not answered
+    /// in time, only a person can try again.
     #[must_use]
     pub fn is_given_up(&self, limit: u32) -> bool {
-        self.state == BranchState::Failed && self.is_last_try(limit)
-    }
-
-    /// Whether no other try follows the one that was made.
-    pub(crate) fn is_last_try(&self, limit: u32) -> bool {
-        self.tries.saturating_sub(self.forgiven) >= limit
+        matches!(self.state, BranchState::Asked | BranchState::Failed)
+            && self.tries.saturating_sub(self.forgiven) >= limit
     }
 }
 

@@ -173,10 +173,7 @@ impl Town {
         let limit = self.policy().poll_transient_limit;
         let convoy = self.live_convoy_for(&start.convoy_id, actor)?;
         let given_up = convoy.branches.values().any(|b| b.is_given_up(limit));
-        let was_told = self
-            .bead(&start.convoy_id)
-            .is_some_and(|bead| bead.told.contains_key(&ReasonCode::BranchFailed));
-        if !convoy.staged && !given_up && !was_told {
+        if !convoy.staged && !given_up {
             return Err(CommandError::conflict(
                 "convoy_id",
                 format!("convoy \"{}\" is not staged", start.convoy_id),

@@ -104,24 +104,20 @@ impl Town {
         out
     }
 
-    /// The first bead of some sort among what `bead` waits for, what that waits for, and so on.
-    pub(crate) fn waits_behind(
-        &self,
-        bead: &BeadId,
-        sort: impl Fn(&Bead) -> bool,
-    ) -> Option<&Bead> {
-        let mut seen: BTreeSet<&BeadId> = BTreeSet::new();
+    /// Whether `bead` waits for a bead of some sort, or for one that does.
+    pub(crate) fn waits_behind(&self, bead: &BeadId, sort: impl Fn(&Bead) -> bool) -> bool {
+        let mut seen: BTreeSet<&BeadId> = BTreeSet::from([bead]);
         let mut ahead = self.waits_on(bead, Convoys::WaitForIssues);
         while let Some(next) = ahead.pop_first() {
-            if next == bead || !seen.insert(next) {
+            if !seen.insert(next) {
                 continue;
             }
-            if let Some(found) = self.bead(next).filter(|found| sort(found)) {
-                return Some(found);
+            if self.bead(next).is_some_and(&sort) {
+                return true;
             }
             ahead.extend(self.waits_on(next, Convoys::WaitForIssues));
         }
-        None
+        false
     }
 
     /// A cycle of what waits for each other, if there is one.

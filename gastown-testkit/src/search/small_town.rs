@@ -13,7 +13,7 @@ use super::canonical::{self, Digest, Mark, Names};
 use super::moves::Move;
 use super::scenarios::Scenario;
 use super::{Model, Sometimes};
-use crate::waiting::rests_with_people;
+use crate::waiting::{Resting, live_work};
 
 /// Whether a pull request was merged or closed, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -336,11 +336,9 @@ impl Model for SmallTown {
     }
 
     fn is_settled(&self, state: &State) -> bool {
-        state
-            .town
-            .live_beads()
-            .filter(|bead| bead.review().is_some() || bead.work().is_some())
-            .all(|bead| rests_with_people(&state.town, state.now, bead, &|_, _| true))
+        // A pull request is ready here as soon as it is open.
+        let mut resting = Resting::of(&state.town, state.now, &|_, _| true);
+        live_work(&state.town).all(|bead| resting.has(bead))
     }
 
     fn sometimes(&self) -> Vec<Sometimes<State>> {

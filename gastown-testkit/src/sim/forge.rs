@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use gastown_core::forges::{
     Checks, ChecksState, Decision, Dequeued, Feedback, MergeQueue, Mergeable, PrState,
 };
-
 use gastown_core::{
     ForgeError, MergeOutcome, Observation, Review, Settings, Timestamp, VerifyOutcome,
 };

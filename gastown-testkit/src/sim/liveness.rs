@@ -11,7 +11,7 @@ use gastown_core::{Bead, Policy, Town, waits_for};
 use super::trouble::SKEW_MAX;
 use super::{Held, Simulation};
 use crate::laws::no_silent_stall;
-use crate::waiting::rests_with_people;
+use crate::waiting::{Resting, live_work};
 
 const HOUR: u64 = 3_600_000;
 
@@ -52,13 +52,13 @@ impl Simulation {
             return Vec::new();
         };
         let now = self.wall();
-        let work = town.live_beads().filter(|bead| bead.work().is_some());
-        let stuck = live_reviews(town).chain(work).filter_map(|mr| {
-            let engines_turn = |mr: &Bead, url: &str| {
-                self.forge
-                    .is_engines_turn(url, &town.settings_of_review(mr))
-            };
-            if rests_with_people(town, now, mr, &engines_turn) {
+        let engines_turn = |mr: &Bead, url: &str| {
+            self.forge
+                .is_engines_turn(url, &town.settings_of_review(mr))
+        };
+        let mut resting = Resting::of(town, now, &engines_turn);
+        let stuck = live_work(town).filter_map(|mr| {
+            if resting.has(mr) {
                 return None;
             }
             let waits = waits_for(town, now, &mr.id);

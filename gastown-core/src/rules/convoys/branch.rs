@@ -102,18 +102,12 @@ fn due(pass: &Pass<'_>, rig: &RigId, record: &ConvoyBranch) -> Result<(), Wait> 
     }
     match (record.state, record.at) {
         (BranchState::Created, _) => Err(asked("its branch is there")),
-        (BranchState::Asked | BranchState::Failed, _)
-            if record.is_last_try(pass.policy().poll_transient_limit) =>
-        {
-            Err(Wait::on(
-                WaitFor::Person,
-                format!("its branch can't be created in {rig}; a person was told"),
-            ))
-        }
+        _ if record.is_given_up(pass.policy().poll_transient_limit) => Err(Wait::on(
+            WaitFor::Person,
+            format!("its branch can't be created in {rig}; a person was told"),
+        )),
         // The world around it is out of order: no try is spent on that (spec 1.8).
-        (BranchState::None | BranchState::Asked | BranchState::Failed, _)
-            if condition.is_some() =>
-        {
+        _ if condition.is_some() => {
             let kind = condition.map_or("", |condition| condition.kind.as_str());
             Err(Wait::on(WaitFor::Condition, format!("its branch in {rig} waits")).id(kind))
         }
@@ -137,10 +131,8 @@ fn unanswered(pass: &Pass<'_>, record: &ConvoyBranch) -> Due {
 /// Whether a branch failed as often as the policy allows.
 fn is_given_up(pass: &Pass<'_>, issues: &Issues<'_>) -> bool {
     let limit = pass.policy().poll_transient_limit;
-    missing(pass, issues).any(|(_, record)| {
-        let is_over = record.state == BranchState::Asked && unanswered(pass, record).is_now();
-        record.is_given_up(limit) || (is_over && record.is_last_try(limit))
-    })
+    missing(pass, issues)
+        .any(|(_, record)| record.is_given_up(limit) && unanswered(pass, record).is_now())
 }
 
 #[cfg(test)]

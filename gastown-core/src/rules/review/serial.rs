@@ -31,11 +31,9 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     };
     // The other waits for this one to be through, and this one for its repair: without this, for ever.
     let gives_way = town.holders(&mr.id).next().is_none()
-        && town
-            .waits_behind(&mr.id, |other| {
-                other.status == BeadStatus::Open && is_direct_merge_here(other)
-            })
-            .is_some();
+        && town.waits_behind(&mr.id, |other| {
+            other.status == BeadStatus::Open && is_direct_merge_here(other)
+        });
     if gives_way {
         return Verdict::act(Pass::transition(
             mr,
