@@ -1,6 +1,8 @@
 //! Generators, conformance suites and doubles for hosts of Gastown.
 
+mod budgets;
 pub mod cases;
+mod events_judged;
 #[cfg(feature = "fake-github")]
 pub mod fake_github;
 pub mod fuzzing;

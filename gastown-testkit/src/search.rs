@@ -19,6 +19,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod canonical;
+mod costs;
 mod moves;
 mod scenarios;
 mod small_town;

@@ -35,7 +35,6 @@
 mod agents;
 mod dice;
 mod effects;
-mod events_judged;
 mod forge;
 mod host;
 mod liveness;

@@ -5,7 +5,6 @@
 //! Every step ends with a tick, and every tick checks what must always hold.
 
 mod answers;
-mod budgets;
 mod people;
 mod steps;
 mod strange;
@@ -17,13 +16,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gastown_core::{
-    Action, BeadId, Cause, ChangeSet, Command, Effect, Event, Row, RowKey, Timestamp, Town, check,
+    Action, Cause, ChangeSet, Command, Effect, Event, Row, RowKey, Timestamp, Town, check,
     check_step, wire,
 };
 use serde_json::{Value, json};
 
 use self::answers::pr_url;
-use self::budgets::Budgets;
+use crate::budgets::Budgets;
 use crate::laws;
 use crate::towns::now;
 use crate::unknown::unknown_look_is_not_yes;
@@ -55,8 +54,6 @@ pub struct World {
     consumed: BTreeSet<String>,
     /// Keys of effects that were handed out: no key is handed out twice.
     keys: BTreeSet<String>,
-    /// Beads about which a person commanded something.
-    helped: BTreeSet<BeadId>,
     budgets: Budgets,
     told: laws::Told,
     rows: std::collections::BTreeMap<RowKey, Row>,
@@ -98,7 +95,6 @@ impl World {
                 event_prefix: "ev".into(),
                 consumed: BTreeSet::new(),
                 keys: BTreeSet::new(),
-                helped: BTreeSet::new(),
                 budgets: Budgets::default(),
                 told: laws::Told::default(),
                 rows: std::collections::BTreeMap::new(),
@@ -167,8 +163,7 @@ impl World {
     pub fn tick(&mut self) -> Result<Vec<Action>, String> {
         let before = self.town.clone();
         let rested = laws::rests(&mut self.town, self.now)?;
-        self.budgets
-            .note(&before, &self.town, &rested.actions, &self.helped)?;
+        self.budgets.note(&before, &self.town, &rested.actions)?;
         for effect in &rested.effects {
             if !self.keys.insert(format!("{:?}", effect.key)) {
                 return Err(format!("P10: a key is handed out twice: {:?}", effect.key));
@@ -289,7 +284,7 @@ impl World {
         let checked = laws::none(&step, "an event")
             .and_then(|()| unknown_look_is_not_yes(&before, event, self.now, within));
         self.problem = self.problem.take().or(checked.err());
-        let made = self.budgets.beads(&before, &self.town, &self.helped);
+        let made = self.budgets.beads(&before, &self.town);
         self.problem = self.problem.take().or(made.err());
     }
 
@@ -304,8 +299,8 @@ impl World {
             self.problem = Some("P2: a refused command changed something".into());
         }
         let step = check_step(&before, Cause::Command, &self.town, self.now);
-        let checked = laws::none(&step, "a command")
-            .and_then(|()| self.budgets.beads(&before, &self.town, &self.helped));
+        let checked =
+            laws::none(&step, "a command").and_then(|()| self.budgets.beads(&before, &self.town));
         self.problem = self.problem.take().or(checked.err());
     }
 

@@ -6,8 +6,17 @@ use super::CommandKind;
 use crate::ids::BeadId;
 
 impl CommandKind {
-    /// The beads that it names, in the order of its fields.
-    pub(crate) fn beads(&self) -> Vec<&BeadId> {
+    /// The beads that it names, in the order of its fields: whom it concerns, for logs and audits.
+    ///
+    /// ```
+    /// use gastown_core::CommandKind;
+    /// use gastown_core::commands::Hold;
+    /// let hold = CommandKind::from(Hold { bead_id: "b1".parse()? });
+    /// assert_eq!(hold.beads(), [&"b1".parse()?]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn beads(&self) -> Vec<&BeadId> {
         match self {
             CommandKind::Sling(sling) => sling.depends_on.iter().collect(),
             CommandKind::StartConvoy(start) => [&start.convoy_id].into(),

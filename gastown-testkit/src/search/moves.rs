@@ -40,12 +40,16 @@ pub enum Move {
     AgentFails(AgentId),
     /// A session ends and nobody says so. A fault.
     AgentDies(AgentId),
+    /// A session ends with a failure, and its exit comes later. A fault.
+    AgentFailsLate(AgentId),
     /// A refinery asks for changes, and is done. A fault.
     AsksForChanges(AgentId),
     /// The container is evicted, and its sessions say so. A fault.
     Evicted,
     /// Its successor is announced.
     Ready,
+    /// A container of an earlier drain is announced. A fault.
+    OldReady,
     /// A person merges a pull request. A human act.
     HumanMerges(String),
     /// A person closes a pull request. A human act.
@@ -86,13 +90,21 @@ impl Move {
             if faults {
                 out.push(Move::AgentFails(agent.clone()));
                 out.push(Move::AgentDies(agent.clone()));
+                if state.late.is_none() {
+                    out.push(Move::AgentFailsLate(agent.clone()));
+                }
                 if is_refinery(&state.town, agent) {
                     out.push(Move::AsksForChanges(agent.clone()));
                 }
             }
         }
         match state.town.is_draining() {
-            true => out.push(Move::Ready),
+            true => {
+                out.push(Move::Ready);
+                if faults {
+                    out.push(Move::OldReady);
+                }
+            }
             false if faults => out.push(Move::Evicted),
             false => {}
         }
@@ -133,8 +145,10 @@ impl Move {
             | Move::Crash(_)
             | Move::AgentFails(_)
             | Move::AgentDies(_)
+            | Move::AgentFailsLate(_)
             | Move::AsksForChanges(_)
             | Move::Evicted
+            | Move::OldReady
             | Move::HumanMerges(_)
             | Move::HumanCloses(_)
             | Move::HumanPushes(_)
@@ -182,7 +196,13 @@ impl Move {
             }
             Move::AgentDone(agent) => agent_done(state, agent, false),
             Move::AsksForChanges(agent) => agent_done(state, agent, true),
-            Move::AgentFails(agent) => agent_exits(state, agent, ExitStatus::Failed, None),
+            Move::AgentFails(agent) => {
+                let exit = agent_exits(state, agent, ExitStatus::Failed, None);
+                state.observe(exit);
+            }
+            Move::AgentFailsLate(agent) => {
+                state.late = agent_exits(state, agent, ExitStatus::Failed, None);
+            }
             Move::AgentDies(agent) => {
                 state.happened.insert("dies");
                 state.sessions.remove(agent);
@@ -190,6 +210,9 @@ impl Move {
             Move::Evicted => evicted(state),
             Move::Ready => state.tell(ContainerReady {
                 nonce: "nonce".into(),
+            }),
+            Move::OldReady => state.tell(ContainerReady {
+                nonce: "older".into(),
             }),
             Move::HumanMerges(url) => ended_by_hand(state, url, Fate::MergedByHand),
             Move::HumanCloses(url) => ended_by_hand(state, url, Fate::Closed),

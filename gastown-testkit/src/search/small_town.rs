@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
 use gastown_core::{
-    Action, ActionKind, AgentId, BeadId, BreakerState, Cause, Command, Effect, EffectKind, Event,
-    EventId, EventKind, Outlook, Policy, Timestamp, Town, check, check_step, outlook, reconcile,
-    waits_for,
+    AgentId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook, Timestamp,
+    Town, check, check_step, outlook, reconcile, waits_for,
 };
 
 use super::canonical::{self, Digest, Mark, Names};
+use super::costs;
 use super::moves::Move;
 use super::scenarios::Scenario;
 use super::{Model, Sometimes};
+use crate::events_judged::Facts;
 use crate::waiting::{Resting, live_work};
 
 /// Whether a pull request was merged or closed, and by whom.
@@ -88,9 +89,12 @@ impl State {
     /// Observes an event.
     pub(crate) fn observe(&mut self, event: Option<Event>) {
         if let Some(event) = event {
+            let facts = Facts::before(&self.town, &event);
             let before = self.town.clone();
-            self.town.observe(&event, self.now);
+            let observed = self.town.observe(&event, self.now);
             self.judge(&before, Cause::Event(&event));
+            let held = facts.judge(&self.town, &event, observed.changed);
+            self.broken = self.broken.take().or(held.err());
         }
     }
 
@@ -104,12 +108,14 @@ impl State {
         self.judge(&before, Cause::Command);
     }
 
-    /// The invariants of steps, of an input.
+    /// The invariants of steps and P15, of an input.
     fn judge(&mut self, before: &Town, cause: Cause<'_>) {
         if let Some(first) = check_step(before, cause, &self.town, self.now).first() {
             let what = format!("{} by an input: {}", first.invariant, first.message);
             self.broken.get_or_insert(what);
         }
+        let held = costs::of_a_step(before, &self.town);
+        self.broken = self.broken.take().or(held.err());
     }
 
     pub(crate) fn tell(&mut self, kind: impl Into<EventKind>) {
@@ -170,43 +176,12 @@ impl State {
             {
                 return Err(format!("{} by a pass: {}", first.invariant, first.message));
             }
-            every_dispatch_costs(&before, &actions, &self.town)?;
+            costs::of_a_pass(&before, &actions, &self.town)?;
         }
         let due = reconcile(&self.town, self.now);
         let due: Vec<&str> = due.iter().map(|action| &*action.rule).collect();
         Err(format!("P3: the town does not come to rest: {due:?}"))
     }
-}
-
-/// P15: a dispatch that is no probe raises what its line of work has used, and a line never uses
-/// more than it has.
-fn every_dispatch_costs(before: &Town, actions: &[Action], after: &Town) -> Result<(), String> {
-    let probe = before.state().breaker.state != BreakerState::Closed;
-    let mut cost: BTreeMap<&BeadId, u32> = BTreeMap::new();
-    for action in actions {
-        if let ActionKind::DispatchAgent(dispatch) = &action.kind
-            && let Some(bead) = after.bead(&dispatch.bead_id)
-            && !probe
-        {
-            *cost.entry(bead.lineage()).or_default() += 1;
-        }
-    }
-    for (root, dispatches) in cost {
-        let used = after.lineage(root).used;
-        if used < before.lineage(root).used + dispatches {
-            return Err(format!("P15: a dispatch cost the line of {root} nothing"));
-        }
-        if used > budget(after.policy()) + after.lineage(root).granted {
-            return Err(format!(
-                "P15: the line of {root} has used {used} dispatches"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn budget(policy: &Policy) -> u32 {
-    policy.lineage_dispatches
 }
 
 impl Model for SmallTown {
@@ -278,6 +253,7 @@ impl Model for SmallTown {
         out.mark(Mark::End);
         if let Some(late) = &state.late {
             names.text(&late.digest_text(), &mut out);
+            out.yes_or_no(is_of_the_current_session(&state.town, late));
             // Whether it still says something, and how old it is: what is too late stays too late.
             let says = state.town.clone().observe(late, state.now).changed;
             out.yes_or_no(says);
@@ -364,6 +340,10 @@ impl Model for SmallTown {
             all.push(("a result comes late", |state| {
                 state.happened.contains("late")
             }));
+            all.push(("an exit of an older session is under way", |state| {
+                let late = state.late.as_ref();
+                late.is_some_and(|late| !is_of_the_current_session(&state.town, late))
+            }));
             all.push(("a town drains", |state| state.town.is_draining()));
         }
         all
@@ -378,6 +358,20 @@ trait DigestText {
 impl DigestText for Event {
     fn digest_text(&self) -> String {
         let subject = self.key.as_ref().map_or("", |key| key.subject.as_str());
-        format!("{} {subject} {:?}", self.kind.type_name(), self.kind)
+        let mut kind = self.kind.clone();
+        if let EventKind::AgentExited(exit) = &mut kind {
+            exit.session = None;
+        }
+        format!("{} {subject} {kind:?}", self.kind.type_name())
+    }
+}
+
+/// Whether a late exit is of the session that its agent has; an older one never becomes current.
+fn is_of_the_current_session(town: &Town, event: &Event) -> bool {
+    match &event.kind {
+        EventKind::AgentExited(exit) => town
+            .agent(&exit.agent_id)
+            .is_some_and(|agent| Some(agent.session) == exit.session),
+        _ => true,
     }
 }

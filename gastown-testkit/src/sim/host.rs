@@ -9,9 +9,9 @@ use gastown_core::{
     StoreError, Timestamp, Town, TownId, check, check_step, outlook, reconcile,
 };
 
-use super::events_judged::Facts;
 use super::setup::TOWN;
 use super::{Held, Next, Reopen, Simulation};
+use crate::events_judged::Facts;
 
 /// Events that one tick takes.
 const EVENTS_PER_TICK_MAX: usize = 64;
@@ -329,6 +329,7 @@ impl Simulation {
                 )
             });
             self.oracle.observed(event, observed.changed, town, now);
+            self.oracle.asked_for(&before, town)?;
             facts.judge(town, event, observed.changed)?;
         }
         self.oracle.input(town)
@@ -339,6 +340,7 @@ impl Simulation {
             self.figures.commands += 1;
             let before = town.clone();
             let name = command.kind.type_name();
+            self.oracle.commanded(town, &command);
             let text = match town.execute(command, now) {
                 Ok(receipt) => receipt.text,
                 Err(_) if *town != before => {
@@ -350,6 +352,7 @@ impl Simulation {
             self.tell(|| format!("command {name}: {text}"));
             let violations = check_step(&before, Cause::Command, town, now);
             oracle_of_step(&violations, name)?;
+            self.oracle.asked_for(&before, town)?;
         }
         Ok(())
     }

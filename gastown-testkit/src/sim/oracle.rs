@@ -10,14 +10,16 @@ use gastown_core::events::DispatchOutcome;
 use gastown_core::forges::{Mergeable, PrState};
 use gastown_core::reviews::ReviewOutcome;
 use gastown_core::{
-    Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, ChangeSet,
-    Edge, EdgeKind, Effect, EffectKey, Event, EventId, EventKind, FailedBlocker, ForgeError,
-    MergeOutcome, Observation, ReasonCode, Repository, Row, RowKey, Timestamp, Town,
+    Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, Caller,
+    ChangeSet, Command, Edge, EdgeKind, Effect, EffectKey, Event, EventId, EventKind,
+    FailedBlocker, ForgeError, MergeOutcome, Observation, ReasonCode, Repository, Row, RowKey,
+    Timestamp, Town,
 };
 
 use super::forge::{Forge, looks_green};
 use super::host::invariants;
 use super::{Held, Simulation};
+use crate::budgets::Budgets;
 
 /// The oracle: what it remembers, and what of that is durable. A step that is lost in a crash never
 /// happened to the town, so the oracle forgets it, too.
@@ -44,7 +46,7 @@ struct Memory {
     ended: Rc<BTreeMap<BeadId, BeadStatus>>,
     /// What each review was last seen to be, and since when it looks green without a break.
     seen: Rc<BTreeMap<BeadId, Rc<Seen>>>,
-    dispatches: Rc<BTreeMap<BeadId, u32>>,
+    budgets: Budgets,
     /// Starts that were refused or never reported, ever.
     start_failures: u32,
     /// Errors of each review's own pull request since it was last seen well.
@@ -183,17 +185,10 @@ impl Oracle {
 
     /// After the actions of one pass.
     pub(crate) fn acted(&mut self, before: &Town, actions: &[Action], after: &Town) -> Held {
-        let probes = actions
-            .iter()
-            .any(|action| matches!(action.kind, ActionKind::ProbeBreaker(_)));
+        self.memory.budgets.note(before, after, actions)?;
         for action in actions {
             match &action.kind {
-                ActionKind::DispatchAgent(dispatch) => {
-                    if !probes {
-                        self.dispatched(after, dispatch)?;
-                    }
-                    nothing_blocks(before, dispatch)?;
-                }
+                ActionKind::DispatchAgent(dispatch) => nothing_blocks(before, dispatch)?,
                 ActionKind::TripBreaker(_) => {
                     let policy = before.policy();
                     let least = policy.breaker_in_a_row.min(policy.breaker_threshold);
@@ -216,22 +211,18 @@ impl Oracle {
         Ok(())
     }
 
-    /// P15: the dispatches of a line of work stay within its budget.
-    fn dispatched(&mut self, town: &Town, dispatch: &DispatchAgent) -> Held {
-        let Some(bead) = town.bead(&dispatch.bead_id) else {
-            return Ok(());
-        };
-        let root = bead.lineage();
-        let dispatches = Rc::make_mut(&mut self.memory.dispatches);
-        let count = dispatches.entry(root.clone()).or_default();
-        *count += 1;
-        let budget = town.policy().lineage_dispatches + town.lineage(root).granted;
-        match *count > budget {
-            true => Err(format!(
-                "P15: the line of {root} was dispatched {count} times, {budget} are allowed"
-            )),
-            false => Ok(()),
+    /// A person commands something.
+    pub(crate) fn commanded(&mut self, town: &Town, command: &Command) {
+        if matches!(command.caller, Caller::User { .. }) {
+            for id in command.kind.beads() {
+                self.memory.budgets.helped(town, id);
+            }
         }
+    }
+
+    /// P15 of an input: the repairs that it asks for.
+    pub(crate) fn asked_for(&mut self, before: &Town, after: &Town) -> Held {
+        self.memory.budgets.beads(before, after)
     }
 
     /// I13, I14, P17: nothing but what was seen makes a merge right.
@@ -240,9 +231,6 @@ impl Oracle {
         let Some(mr) = town.bead(id) else {
             return Err(format!("{id} is merged and is not there"));
         };
-        if let Some(attempt) = mr.review().and_then(|it| it.auto_merge.attempt.as_ref()) {
-            return Err(format!("P9: {id} is merged while {attempt:?} is under way"));
-        }
         let Some(seen) = self.memory.seen.get(id) else {
             return Err(format!("I13: {id} is merged and was never seen"));
         };

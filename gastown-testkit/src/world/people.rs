@@ -57,13 +57,7 @@ impl World {
             object.insert("caller".into(), user);
         }
         if let Ok(id) = bead.parse() {
-            // Who retries a repair makes another for its review.
-            let repaired = self
-                .town
-                .bead(&id)
-                .and_then(|bead| self.town.repaired_mr(bead));
-            self.helped.extend(repaired.cloned());
-            self.helped.insert(id);
+            self.budgets.helped(&self.town, &id);
         }
         self.command(command);
     }

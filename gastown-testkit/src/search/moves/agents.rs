@@ -2,7 +2,7 @@
 
 use gastown_core::commands::RequestChanges;
 use gastown_core::events::{AgentDone, AgentExited, ContainerEviction, ExitStatus};
-use gastown_core::{AgentId, Bead, Caller, Command, MergeStrategy, Work};
+use gastown_core::{AgentId, Bead, Caller, Command, Event, MergeStrategy, Work};
 
 use crate::search::small_town::{Fate, Pr, State};
 
@@ -12,31 +12,32 @@ pub(super) fn evicted(state: &mut State) {
         nonce: "nonce".into(),
     });
     for agent in state.sessions.keys().cloned().collect::<Vec<_>>() {
-        agent_exits(
+        let exit = agent_exits(
             state,
             &agent,
             ExitStatus::Completed,
             Some("container eviction"),
         );
+        state.observe(exit);
     }
 }
 
+/// A session ends; what its container says of that.
 pub(super) fn agent_exits(
     state: &mut State,
     agent: &AgentId,
     status: ExitStatus,
     reason: Option<&str>,
-) {
-    if let Some(session) = state.sessions.remove(agent) {
-        state.tell(AgentExited {
-            agent_id: agent.clone(),
-            status,
-            session: Some(session),
-            bead_id: None,
-            reason: reason.map(Into::into),
-            note: None,
-        });
-    }
+) -> Option<Event> {
+    let session = state.sessions.remove(agent)?;
+    state.event(AgentExited {
+        agent_id: agent.clone(),
+        status,
+        session: Some(session),
+        bead_id: None,
+        reason: reason.map(Into::into),
+        note: None,
+    })
 }
 
 /// A session is done with the bead that its agent holds.

@@ -1,16 +1,24 @@
 //! What one event may do, judged from the town before it.
 
-use gastown_core::{AgentId, Event, EventKind, Town};
+// Other events are none of its business.
+#![allow(clippy::wildcard_enum_match_arm)]
 
-use super::Held;
+use gastown_core::{AgentId, Event, EventKind, Town};
 
 /// What the town knew before an event.
 #[derive(Debug)]
 pub(crate) struct Facts {
     /// The event is of a session that is not its agent's current one.
     of_another_session: bool,
-    drain: Option<String>,
+    drain: Option<Drain>,
+}
+
+/// A drain, and the containers that can't end it.
+#[derive(Debug)]
+struct Drain {
+    nonce: String,
     instance: Option<String>,
+    retired: Vec<String>,
 }
 
 impl Facts {
@@ -21,27 +29,36 @@ impl Facts {
         });
         Self {
             of_another_session,
-            drain: town.state().drain.as_ref().map(|drain| drain.nonce.clone()),
-            instance: town.state().container.instance.clone(),
+            drain: town.state().drain.as_ref().map(|drain| Drain {
+                nonce: drain.nonce.clone(),
+                instance: town.state().container.instance.clone(),
+                retired: town.state().container.retired.clone(),
+            }),
         }
     }
 
-    /// An older session changes nothing (spec 2.2), and a drain ends by its own nonce or by another
-    /// container, never by the old one (spec 6.4).
-    pub(crate) fn judge(&self, town: &Town, event: &Event, changed: bool) -> Held {
+    /// An older session changes nothing (spec 2.2), and a drain ends by its own nonce or by a new
+    /// container, never by an old one (spec 6.4).
+    pub(crate) fn judge(&self, town: &Town, event: &Event, changed: bool) -> Result<(), String> {
         if self.of_another_session && changed {
             return Err(format!(
                 "2.2: {} of an older session was accepted",
                 event.kind.type_name()
             ));
         }
-        let Some(nonce) = self.drain.as_ref().filter(|_| !town.is_draining()) else {
+        let Some(drain) = self.drain.as_ref().filter(|_| !town.is_draining()) else {
             return Ok(());
         };
+        let is_new = |instance: &Option<String>| {
+            let named = instance.as_ref();
+            named.is_some_and(|it| {
+                drain.instance.as_ref() != Some(it) && !drain.retired.contains(it)
+            })
+        };
         let rightly = match &event.kind {
-            EventKind::ContainerReady(ready) => ready.nonce == *nonce,
-            EventKind::Heartbeat(beat) => beat.container_instance != self.instance,
-            EventKind::AgentStarted(started) => started.container_instance != self.instance,
+            EventKind::ContainerReady(ready) => ready.nonce == drain.nonce,
+            EventKind::Heartbeat(beat) => is_new(&beat.container_instance),
+            EventKind::AgentStarted(started) => is_new(&started.container_instance),
             _ => false,
         };
         match rightly {

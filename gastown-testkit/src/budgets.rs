@@ -1,32 +1,62 @@
 //! P15 and P9 over a whole run: what was spent, and what was done for each line of work.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use gastown_core::{Action, ActionKind, Bead, BeadId, RigId, Town};
 
-/// What was spent so far, apart from what a person asked for.
+/// What was spent since a person last helped. Copied with every commit of a simulation, so each map
+/// is shared until it changes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Budgets {
-    dispatches: BTreeMap<BeadId, u32>,
-    repairs: BTreeMap<(BeadId, &'static str), u32>,
-    landings: BTreeMap<(BeadId, RigId), u32>,
-    merges: BTreeMap<(BeadId, Option<String>), u32>,
+pub(crate) struct Budgets {
+    dispatches: Counts<BeadId>,
+    repairs: Counts<(BeadId, &'static str)>,
+    landings: Counts<(BeadId, RigId)>,
+    merges: Counts<(BeadId, Option<String>)>,
 }
 
-fn one_more<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K) -> u32 {
-    let count = counts.entry(key).or_default();
-    *count = count.saturating_add(1);
-    *count
+#[derive(Debug, Clone)]
+struct Counts<K>(Arc<BTreeMap<K, u32>>);
+
+impl<K> Default for Counts<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K: Ord + Clone> Counts<K> {
+    fn one_more(&mut self, key: K) -> u32 {
+        let count = Arc::make_mut(&mut self.0).entry(key).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&K) -> bool) {
+        if self.0.keys().any(&is_gone) {
+            Arc::make_mut(&mut self.0).retain(|key, _| !is_gone(key));
+        }
+    }
 }
 
 impl Budgets {
-    /// Takes note of a tick.
-    pub(super) fn note(
+    /// A person commanded something of a bead: what is done for it counts from here on. The
+    /// dispatches of a line go on, because a grant says how many more there are.
+    pub(crate) fn helped(&mut self, town: &Town, id: &BeadId) {
+        // Who retries a repair makes another for its review.
+        let repaired = town.bead(id).and_then(|bead| town.repaired_mr(bead));
+        for bead in [Some(id), repaired].into_iter().flatten() {
+            self.repairs.forget(|(mr, _)| mr == bead);
+            self.landings.forget(|(convoy, _)| convoy == bead);
+            self.merges.forget(|(mr, _)| mr == bead);
+        }
+    }
+
+    /// Takes note of a tick, or of a pass.
+    pub(crate) fn note(
         &mut self,
         before: &Town,
         after: &Town,
         actions: &[Action],
-        helped: &BTreeSet<BeadId>,
     ) -> Result<(), String> {
         let probed: BTreeSet<&BeadId> = actions
             .iter()
@@ -47,9 +77,8 @@ impl Budgets {
             }
             if let ActionKind::CreateLandingMr(made) = &action.kind {
                 let landing = (made.convoy_id.clone(), made.rig_id.clone());
-                let count = one_more(&mut self.landings, landing);
-                let limit = after.policy().landing_attempts;
-                if count > limit && !helped.contains(&made.convoy_id) {
+                let count = self.landings.one_more(landing);
+                if count > after.policy().landing_attempts {
                     return Err(format!(
                         "P15: {} lands for the {count}th time",
                         made.convoy_id
@@ -59,15 +88,15 @@ impl Budgets {
             if let ActionKind::MergePr(merge) = &action.kind
                 && let Some(mr) = before.bead(&merge.bead_id)
             {
-                self.merge(before, mr, helped)?;
+                self.merge(before, mr)?;
             }
         }
-        self.beads(before, after, helped)
+        self.beads(before, after)
     }
 
     fn dispatch(&mut self, town: &Town, bead: &Bead) -> Result<(), String> {
         let root = bead.lineage();
-        let count = one_more(&mut self.dispatches, root.clone());
+        let count = self.dispatches.one_more(root.clone());
         let lineage = town.lineage(root);
         let budget = town
             .policy()
@@ -80,7 +109,7 @@ impl Budgets {
     }
 
     /// Merges of one head, until another head is seen.
-    fn merge(&mut self, town: &Town, mr: &Bead, helped: &BTreeSet<BeadId>) -> Result<(), String> {
+    fn merge(&mut self, town: &Town, mr: &Bead) -> Result<(), String> {
         let Some(review) = mr.review() else {
             return Ok(());
         };
@@ -92,21 +121,16 @@ impl Budgets {
         }
         let head = review.head_sha.clone();
         self.merges
-            .retain(|(id, other), _| *id != mr.id || *other == head);
-        let count = one_more(&mut self.merges, (mr.id.clone(), head));
-        if count > town.policy().merge_refusal_limit && !helped.contains(&mr.id) {
+            .forget(|(id, other)| *id == mr.id && *other != head);
+        let count = self.merges.one_more((mr.id.clone(), head));
+        if count > town.policy().merge_refusal_limit {
             return Err(format!("P15: {} is merged for the {count}th time", mr.id));
         }
         Ok(())
     }
 
     /// Repairs that were made for reviews.
-    pub(super) fn beads(
-        &mut self,
-        before: &Town,
-        after: &Town,
-        helped: &BTreeSet<BeadId>,
-    ) -> Result<(), String> {
+    pub(crate) fn beads(&mut self, before: &Town, after: &Town) -> Result<(), String> {
         for bead in after
             .live_beads()
             .filter(|bead| before.bead(&bead.id).is_none())
@@ -117,11 +141,11 @@ impl Budgets {
             ) else {
                 continue;
             };
-            let count = one_more(&mut self.repairs, (mr.clone(), label));
+            let count = self.repairs.one_more((mr.clone(), label));
             // A conflict and a head that is out of date are two causes with one label.
             let causes = if label == "gt:pr-conflict" { 2 } else { 1 };
             let limit = after.policy().repair_rounds.saturating_mul(causes);
-            if count > limit && !helped.contains(mr) {
+            if count > limit {
                 return Err(format!("P15: {mr} has {count} beads with {label}"));
             }
         }
