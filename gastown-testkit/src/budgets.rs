@@ -38,6 +38,19 @@ impl<K: Ord + Clone> Counts<K> {
     }
 }
 
+/// P15 of a probe: there are so many until a person asks for one more.
+pub(crate) fn probe_is_allowed(before: &Town, after: &Town) -> Result<(), String> {
+    let (had, has) = (&before.state().breaker, &after.state().breaker);
+    let limit = before.policy().probe_limit;
+    match (had.probes < limit || had.probe_asked) && has.probes > had.probes {
+        true => Ok(()),
+        false => Err(format!(
+            "P15: a probe took the breaker from {} to {} of {limit}",
+            had.probes, has.probes
+        )),
+    }
+}
+
 impl Budgets {
     /// A person commanded something of a bead: what is done for it counts from here on. The
     /// dispatches of a line go on, because a grant says how many more there are.
@@ -68,6 +81,9 @@ impl Budgets {
                 }
             })
             .collect();
+        if !probed.is_empty() {
+            probe_is_allowed(before, after)?;
+        }
         for action in actions {
             if let ActionKind::DispatchAgent(dispatch) = &action.kind
                 && !probed.contains(&dispatch.bead_id)

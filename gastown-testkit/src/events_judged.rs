@@ -37,9 +37,21 @@ impl Facts {
         }
     }
 
-    /// An older session changes nothing (spec 2.2), and a drain ends by its own nonce or by a new
+    /// What was ignored changed nothing. An older session is ignored (spec 2.2), and a drain ends by its own nonce or by a new
     /// container, never by an old one (spec 6.4).
-    pub(crate) fn judge(&self, town: &Town, event: &Event, changed: bool) -> Result<(), String> {
+    pub(crate) fn judge(
+        &self,
+        before: &Town,
+        town: &Town,
+        event: &Event,
+        changed: bool,
+    ) -> Result<(), String> {
+        if !changed && before != town {
+            return Err(format!(
+                "2.2: {} was ignored and changed the town",
+                event.kind.type_name()
+            ));
+        }
         if self.of_another_session && changed {
             return Err(format!(
                 "2.2: {} of an older session was accepted",

@@ -14,7 +14,6 @@ pub use self::cost::every_cycle_costs;
 pub use self::sentinel::{no_sentinel, no_sentinel_in_changes};
 pub use self::skew::{SILENCE, jump_back_is_quiet, jump_forward_is_covered};
 pub use self::stall::no_silent_stall;
-pub(crate) use self::stall::{knows, was_told};
 
 use std::collections::{BTreeMap, BTreeSet};
 

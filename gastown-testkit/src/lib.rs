@@ -9,6 +9,7 @@ pub mod fuzzing;
 pub mod host;
 pub mod laws;
 pub mod lives;
+mod loaded;
 pub mod search;
 pub mod sim;
 pub mod store_suite;

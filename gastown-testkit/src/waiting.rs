@@ -2,16 +2,51 @@
 
 use std::collections::BTreeMap;
 
-use gastown_core::{Bead, BeadId, ExplainedWait, Timestamp, Town, WaitFor, waits_for};
+use gastown_core::{
+    Bead, BeadId, BreakerState, ExplainedWait, ReasonCode, Timestamp, Town, WaitFor, waits_for,
+};
 
-use crate::laws::{knows, was_told};
+/// Whose turn it is on a pull request, as it really is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Somebody has to approve, to answer, or to look after its checks.
+    People,
+    /// The engine's: to have it reviewed, to merge it, or to see that it has ended.
+    ToMerge,
+    /// The engine's: to have it repaired.
+    ToRepair,
+}
 
-/// Says of a review and its pull request whether it is the engine's turn: to merge it, to have it
-/// reviewed or repaired, or to see that it has ended.
-pub(crate) type EnginesTurn<'a> = &'a dyn Fn(&Bead, &str) -> bool;
+/// Says of a review and its pull request whose turn it is.
+pub(crate) type TurnOf<'a> = &'a dyn Fn(&Bead, &str) -> Turn;
 
 /// Conditions of green that only a person's setting can change.
-const SETTINGS: [&str; 4] = ["auto_merge", "delay", "not_off", "rig"];
+const SETTINGS: [&str; 2] = ["auto_merge", "delay"];
+
+/// What ends the engine's work on a bead until a person has done something, once the person was told.
+/// Whatever else a bead was told of happened once, or goes on by itself.
+const STOPS: [ReasonCode; 7] = [
+    ReasonCode::LineageSpent,
+    ReasonCode::NoRig,
+    ReasonCode::MrWithoutRig,
+    ReasonCode::PrIdentity,
+    ReasonCode::MergeRefused,
+    ReasonCode::Dequeued,
+    ReasonCode::MergeUnverified,
+];
+/// What ends repairs, but is no reason not to merge what is ready.
+const STOPS_REPAIRS: [ReasonCode; 3] = [
+    ReasonCode::RepairFailed,
+    ReasonCode::RepairRoundsSpent,
+    ReasonCode::MergeConflict,
+];
+/// What stops beads without a pull request.
+const STOPS_OTHERS: [ReasonCode; 4] = [
+    ReasonCode::BlockedByFailed,
+    ReasonCode::ConvoyEmpty,
+    ReasonCode::SomeFailed,
+    ReasonCode::BranchFailed,
+];
 
 /// Live beads on which somebody works: issues and reviews.
 pub(crate) fn live_work(town: &Town) -> impl Iterator<Item = &Bead> {
@@ -27,17 +62,17 @@ pub(crate) fn live_work(town: &Town) -> impl Iterator<Item = &Bead> {
 pub(crate) struct Resting<'a> {
     town: &'a Town,
     now: Timestamp,
-    engines_turn: EnginesTurn<'a>,
+    turn_of: TurnOf<'a>,
     /// The answer for each bead; none of those on the way there waits for somebody by itself.
     known: BTreeMap<BeadId, bool>,
 }
 
 impl<'a> Resting<'a> {
-    pub(crate) fn of(town: &'a Town, now: Timestamp, engines_turn: EnginesTurn<'a>) -> Self {
+    pub(crate) fn of(town: &'a Town, now: Timestamp, turn_of: TurnOf<'a>) -> Self {
         Self {
             town,
             now,
-            engines_turn,
+            turn_of,
             known: BTreeMap::new(),
         }
     }
@@ -62,7 +97,9 @@ impl<'a> Resting<'a> {
     }
 
     fn judge(&mut self, bead: &Bead) -> bool {
-        if was_told(self.town, bead) {
+        let url = bead.review().and_then(|review| review.pr_url.as_deref());
+        let turn = url.map(|url| (self.turn_of)(bead, url));
+        if is_kept_by_a_person(self.town, bead) || is_stopped(bead, turn) {
             return true;
         }
         let waits = waits_for(self.town, self.now, &bead.id);
@@ -72,9 +109,8 @@ impl<'a> Resting<'a> {
             .map(|wait| self.is_behind(wait))
             .collect();
         let waits_for_kind = |kind: WaitFor| waits.iter().filter(move |wait| wait.kind == kind);
-        let url = bead.review().and_then(|review| review.pr_url.as_deref());
-        match url {
-            Some(url) if (self.engines_turn)(bead, url) => {
+        match turn {
+            Some(Turn::ToMerge | Turn::ToRepair) => {
                 let by_setting = waits_for_kind(WaitFor::Person).any(|wait| {
                     let condition = wait.text.split(':').next();
                     condition.is_some_and(|name| SETTINGS.contains(&name))
@@ -82,12 +118,11 @@ impl<'a> Resting<'a> {
                 by_setting || by_bead.contains(&true)
             }
             // Its people are waited for, unless an agent can work on it.
-            Some(_) if by_bead.is_empty() => waits_for_kind(WaitFor::Agent).next().is_none(),
-            Some(_) => !by_bead.contains(&false),
-            None => {
-                let by_person = waits_for_kind(WaitFor::Person).next().is_some();
-                by_bead.contains(&true) || (by_person && knows(self.town, bead))
+            Some(Turn::People) if by_bead.is_empty() => {
+                waits_for_kind(WaitFor::Agent).next().is_none()
             }
+            Some(Turn::People) => !by_bead.contains(&false),
+            None => by_bead.contains(&true),
         }
     }
 
@@ -98,4 +133,29 @@ impl<'a> Resting<'a> {
             .and_then(|id| town.bead(&id))
             .is_some_and(|other| self.rests(other))
     }
+}
+
+/// A person's own command makes it wait, or the breaker does, all probes made.
+fn is_kept_by_a_person(town: &Town, bead: &Bead) -> bool {
+    let is_held = |bead: &Bead| bead.held;
+    let source = town.source_of(bead).and_then(|id| town.bead(id));
+    let is_staged = |bead: &Bead| bead.convoy().is_some_and(|convoy| convoy.staged);
+    let breaker = &town.state().breaker;
+    let probed_out = breaker.state == BreakerState::Open
+        && breaker.told_at.is_some()
+        && breaker.probes >= town.policy().probe_limit
+        && !breaker.probe_asked;
+    is_held(bead)
+        || source.is_some_and(is_held)
+        || is_staged(bead)
+        || town.convoy_of(&bead.id).is_some_and(is_staged)
+        || probed_out
+}
+
+/// A person was told of what ends the engine's work on it.
+fn is_stopped(bead: &Bead, turn: Option<Turn>) -> bool {
+    let told = |codes: &[ReasonCode]| codes.iter().any(|code| bead.told.contains_key(code));
+    told(&STOPS)
+        || (turn != Some(Turn::ToMerge) && told(&STOPS_REPAIRS))
+        || (turn.is_none() && told(&STOPS_OTHERS))
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use gastown_core::Policy;
 use gastown_store_memory::MemoryStore;
-use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, simulate};
+use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, minimize, simulate};
 
 use on_disk::OnDisk;
 use serde_json::json;
@@ -73,6 +73,37 @@ fn storms_break_nothing_and_leave_nothing_stuck() {
 fn calm_towns_finish_their_work() {
     let total = all_hold(extent((3, 3), (100, 12)), Rates::CALM, "calm");
     assert!(total.merged > 0, "{total:?}");
+}
+
+/// A policy that allows too few passes makes runs fail, once there is work enough.
+#[test]
+fn a_failing_run_is_made_small_and_fails_again_by_what_is_left() {
+    let settings = Settings {
+        policy: Some(Policy {
+            settle_limit: 2,
+            ..Policy::default()
+        }),
+        ..settings(3, Rates::STORM)
+    };
+    let of_seed = |seed| (seed, simulate(seed, &settings, &memory));
+    let (seed, run) = (1..20)
+        .map(of_seed)
+        .find(|(_, run)| run.failure.is_some())
+        .expect("a seed fails");
+    let minimal = minimize(seed, &settings, &memory).expect("it fails again");
+    assert!(minimal.failure.what.starts_with("P3"), "{minimal:?}");
+    let (few, all) = (minimal.happened.len(), run.happened.len());
+    assert!(few > 0 && few * 2 < all, "{few} of {all}");
+
+    let only = |keys: Vec<u64>| Settings {
+        only: Some(keys.into_iter().collect()),
+        ..settings.clone()
+    };
+    let keys: Vec<u64> = minimal.happened.iter().map(|it| it.key).collect();
+    let again = simulate(seed, &only(keys.clone()), &memory);
+    assert_eq!(again.failure, Some(minimal.failure));
+    let nothing = simulate(seed, &only(Vec::new()), &memory);
+    assert_eq!(nothing.failure, None, "what is left is what matters");
 }
 
 #[test]

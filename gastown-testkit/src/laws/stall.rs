@@ -145,7 +145,7 @@ fn asks_the_forge(bead: &Bead) -> bool {
 
 /// A person was told, or a person's own command makes it wait, or the forge tells the people of
 /// an open pull request.
-pub(crate) fn knows(town: &Town, bead: &Bead) -> bool {
+fn knows(town: &Town, bead: &Bead) -> bool {
     let by_nature = match &bead.kind {
         BeadKind::Escalation(_) => true,
         BeadKind::MergeRequest(review) => review.pr_url.is_some(),
@@ -157,7 +157,7 @@ pub(crate) fn knows(town: &Town, bead: &Bead) -> bool {
 }
 
 /// A person was told of a bead, or a person's own command makes it wait.
-pub(crate) fn was_told(town: &Town, bead: &Bead) -> bool {
+fn was_told(town: &Town, bead: &Bead) -> bool {
     let told = !bead.told.is_empty() || bead.held;
     let is_staged = |bead: &Bead| bead.convoy().is_some_and(|convoy| convoy.staged);
     // A convoy is started by a person's command, and ends before its branch by one only.

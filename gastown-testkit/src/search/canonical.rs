@@ -9,7 +9,7 @@ mod writer;
 use gastown_core::{Effect, EffectKind, Town};
 
 pub(crate) use self::digest::{Digest, Mark};
-pub(crate) use self::names::Names;
+pub(crate) use self::names::{Names, behind};
 pub(crate) use self::town::town;
 
 /// The grid of all times, in milliseconds.
@@ -24,7 +24,7 @@ pub(crate) fn effect(effect: &Effect, town: &Town, names: &Names<'_>, out: &mut 
     out.yes_or_no(town.wants(effect));
     if let EffectKind::StopAgent(stop) = &effect.kind {
         let current = names.session_of(stop.agent_id.as_str());
-        out.number(names::behind(current, stop.session));
+        out.number(behind(current, stop.session));
         let current = town.agent(&stop.agent_id).map(|agent| agent.stops);
         out.yes_or_no(current == Some(effect.key.attempt));
     }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use gastown_core::{Action, ActionKind, Bead, BeadId, BreakerState, Review, Town};
 
+use crate::budgets::probe_is_allowed;
+
 /// Of a pass: what it sends agents, landings and merges for.
 pub(super) fn of_a_pass(before: &Town, actions: &[Action], after: &Town) -> Result<(), String> {
     let probing = before.state().breaker.state != BreakerState::Closed;
@@ -32,12 +34,17 @@ pub(super) fn of_a_pass(before: &Town, actions: &[Action], after: &Town) -> Resu
             }
             ActionKind::MergePr(merge) => {
                 let review = before.bead(&merge.bead_id).and_then(Bead::review);
+                if review.is_some_and(|review| review.auto_merge.attempt.is_some()) {
+                    let mr = &merge.bead_id;
+                    return Err(format!("P9: {mr} is merged beside another merge of it"));
+                }
                 let refusals = review.map_or(0, |review| review.auto_merge.refusals);
                 if refusals >= before.policy().merge_refusal_limit {
                     let mr = &merge.bead_id;
                     return Err(format!("P15: {mr} is merged after {refusals} refusals"));
                 }
             }
+            ActionKind::ProbeBreaker(_) => probe_is_allowed(before, after)?,
             _ => {}
         }
     }
@@ -60,18 +67,12 @@ pub(super) fn of_a_pass(before: &Town, actions: &[Action], after: &Town) -> Resu
 /// refusal of its head.
 pub(super) fn of_a_step(before: &Town, after: &Town) -> Result<(), String> {
     let limit = after.policy().repair_rounds;
+    let mut repairs: BTreeMap<&BeadId, u32> = BTreeMap::new();
     for bead in after.live_beads() {
         if before.bead(&bead.id).is_none()
             && let Some(mr) = after.repaired_mr(bead)
-            && let Some((had, has)) = reviews(before, after, mr)
         {
-            let (had, has) = (rounds(had), rounds(has));
-            if had.iter().sum::<u32>() >= has.iter().sum() || has.iter().any(|it| *it > limit) {
-                let id = &bead.id;
-                return Err(format!(
-                    "P15: {id} took the rounds of {mr} from {had:?} to {has:?}"
-                ));
-            }
+            *repairs.entry(mr).or_default() += 1;
         }
         if let Some((had, has)) = reviews(before, after, &bead.id)
             && had.auto_merge.attempt.is_some()
@@ -80,9 +81,19 @@ pub(super) fn of_a_step(before: &Town, after: &Town) -> Result<(), String> {
             && has.merge_commit.is_none()
             && has.auto_merge.refusals <= had.auto_merge.refusals
         {
+            let mr = &bead.id;
+            return Err(format!("P15: a merge of {mr} came to nothing at no cost"));
+        }
+    }
+    for (mr, made) in repairs {
+        let Some((had, has)) = reviews(before, after, mr) else {
+            continue;
+        };
+        let (had, has) = (rounds(had), rounds(has));
+        let cost = has.iter().sum::<u32>().saturating_sub(had.iter().sum());
+        if cost < made || has.iter().any(|count| *count > limit) {
             return Err(format!(
-                "P15: a merge of {} came to nothing at no cost",
-                bead.id
+                "P15: {made} repairs took the rounds of {mr} from {had:?} to {has:?}"
             ));
         }
     }

@@ -12,6 +12,7 @@ use self::agents::{agent_done, agent_exits, evicted};
 use self::effects::{failed, performed};
 use super::canonical::GRID;
 use super::small_town::{Fate, State};
+use crate::loaded::is_what_was_held;
 
 /// One thing that may happen. Those that count as a fault or a human act are bounded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,54 +64,26 @@ pub enum Move {
 }
 
 impl Move {
-    /// Everything that may happen next.
+    /// Everything that may happen next: first what counts as a fault or a human act, then what does
+    /// not. Depth first, the last comes first: faults are then tried everywhere along a life, and not
+    /// used up at its beginning.
     pub(crate) fn all(state: &State) -> Vec<Move> {
         let mut out = Vec::new();
-        let faults = state.faults_left > 0;
+        if state.faults_left > 0 {
+            out.extend(faults(state));
+            out.extend(human_acts(state));
+        }
+        if state.town.is_draining() {
+            out.push(Move::Ready);
+        }
         if state.wakeup.is_some() {
             out.push(Move::TimePasses);
-            if faults && !state.sessions.is_empty() {
-                out.push(Move::SilentTimePasses);
-            }
-        }
-        for n in 0..state.outbox.len() {
-            out.push(Move::Done(n));
-            if faults {
-                out.extend([Move::Fails(n), Move::Lost(n), Move::Crash(n)]);
-                if state.late.is_none() {
-                    out.extend([Move::Late(n), Move::Twice(n)]);
-                }
-            }
         }
         if state.late.is_some() {
             out.push(Move::Arrives);
         }
-        for agent in state.sessions.keys() {
-            out.push(Move::AgentDone(agent.clone()));
-            if faults {
-                out.push(Move::AgentFails(agent.clone()));
-                out.push(Move::AgentDies(agent.clone()));
-                if state.late.is_none() {
-                    out.push(Move::AgentFailsLate(agent.clone()));
-                }
-                if is_refinery(&state.town, agent) {
-                    out.push(Move::AsksForChanges(agent.clone()));
-                }
-            }
-        }
-        match state.town.is_draining() {
-            true => {
-                out.push(Move::Ready);
-                if faults {
-                    out.push(Move::OldReady);
-                }
-            }
-            false if faults => out.push(Move::Evicted),
-            false => {}
-        }
-        if faults {
-            out.extend(human_acts(state));
-        }
+        out.extend(state.sessions.keys().cloned().map(Move::AgentDone));
+        out.extend((0..state.outbox.len()).map(Move::Done));
         out
     }
 
@@ -244,6 +217,34 @@ fn is_refinery(town: &Town, agent: &AgentId) -> bool {
         .is_some_and(|agent| agent.role == Role::Refinery)
 }
 
+fn faults(state: &State) -> Vec<Move> {
+    let mut out = Vec::new();
+    match state.town.is_draining() {
+        true => out.push(Move::OldReady),
+        false => out.push(Move::Evicted),
+    }
+    if state.wakeup.is_some() && !state.sessions.is_empty() {
+        out.push(Move::SilentTimePasses);
+    }
+    for n in 0..state.outbox.len() {
+        out.extend([Move::Fails(n), Move::Lost(n), Move::Crash(n)]);
+        if state.late.is_none() {
+            out.extend([Move::Late(n), Move::Twice(n)]);
+        }
+    }
+    for agent in state.sessions.keys() {
+        out.push(Move::AgentFails(agent.clone()));
+        out.push(Move::AgentDies(agent.clone()));
+        if state.late.is_none() {
+            out.push(Move::AgentFailsLate(agent.clone()));
+        }
+        if is_refinery(&state.town, agent) {
+            out.push(Move::AsksForChanges(agent.clone()));
+        }
+    }
+    out
+}
+
 /// People merge, push to and close what is open; they close and hold the issues and reviews that
 /// the town began with.
 fn human_acts(state: &State) -> Vec<Move> {
@@ -284,7 +285,7 @@ fn time_passes(state: &mut State, heard: bool) {
         let now = state.now;
         state.tell(Heartbeat {
             agent_id,
-            session: Some(session),
+            session: Some(session.number),
             container_instance: None,
             last_event_type: None,
             last_event_at: Some(now),
@@ -326,10 +327,7 @@ fn crash(state: &mut State, n: usize) -> Result<(), String> {
     let rows = stored.take_changes().put;
     let loaded = Town::from_rows(rows.into_iter().filter(|row| row.working).collect())
         .map_err(|error| format!("P10: the stored town can't be read: {error}"))?;
-    let same = state.town.live_beads().eq(loaded.live_beads())
-        && state.town.agents().eq(loaded.agents())
-        && state.town.state() == loaded.state();
-    if !same {
+    if !is_what_was_held(&state.town, &loaded) {
         return Err("P10: the loaded town is not the one that was stored".into());
     }
     state.town = loaded;

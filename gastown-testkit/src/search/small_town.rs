@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
 use gastown_core::{
-    AgentId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook, Timestamp,
-    Town, check, check_step, outlook, reconcile, waits_for,
+    AgentId, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook,
+    Timestamp, Town, check, check_step, outlook, reconcile, waits_for,
 };
 
 use super::canonical::{self, Digest, Mark, Names};
@@ -14,7 +14,7 @@ use super::moves::Move;
 use super::scenarios::Scenario;
 use super::{Model, Sometimes};
 use crate::events_judged::Facts;
-use crate::waiting::{Resting, live_work};
+use crate::waiting::{Resting, Turn, live_work};
 
 /// Whether a pull request was merged or closed, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,13 @@ pub(crate) struct Pr {
     pub(crate) base: String,
 }
 
+/// A session that runs, and the bead that it was sent to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Session {
+    pub(crate) number: u64,
+    pub(crate) bead: Option<BeadId>,
+}
+
 /// A town at rest, and what is under way around it.
 #[derive(Debug, Clone)]
 pub struct State {
@@ -46,7 +53,7 @@ pub struct State {
     /// An event that comes later, or once more.
     pub(crate) late: Option<Event>,
     /// Sessions that run, by agent.
-    pub(crate) sessions: BTreeMap<AgentId, u64>,
+    pub(crate) sessions: BTreeMap<AgentId, Session>,
     pub(crate) prs: BTreeMap<String, Pr>,
     /// Branches that reached their target without a pull request.
     pub(crate) landed: BTreeSet<(String, String)>,
@@ -93,7 +100,7 @@ impl State {
             let before = self.town.clone();
             let observed = self.town.observe(&event, self.now);
             self.judge(&before, Cause::Event(&event));
-            let held = facts.judge(&self.town, &event, observed.changed);
+            let held = facts.judge(&before, &self.town, &event, observed.changed);
             self.broken = self.broken.take().or(held.err());
         }
     }
@@ -262,8 +269,17 @@ impl Model for SmallTown {
         out.mark(Mark::End);
         for (agent, session) in &state.sessions {
             names.text(agent.as_str(), &mut out);
-            let current = state.town.agent(agent).map(|agent| agent.session);
-            out.yes_or_no(current == Some(*session));
+            let current = names.session_of(agent.as_str());
+            out.number(canonical::behind(current, session.number));
+            if let Some(bead) = &session.bead {
+                names.text(bead.as_str(), &mut out);
+            }
+            // Which of the stops that are under way end it.
+            for effect in &state.outbox {
+                if let EffectKind::StopAgent(stop) = &effect.kind {
+                    out.yes_or_no(stop.agent_id == *agent && stop.session == session.number);
+                }
+            }
         }
         out.mark(Mark::End);
         for (url, pr) in &state.prs {
@@ -313,7 +329,7 @@ impl Model for SmallTown {
 
     fn is_settled(&self, state: &State) -> bool {
         // A pull request is ready here as soon as it is open.
-        let mut resting = Resting::of(&state.town, state.now, &|_, _| true);
+        let mut resting = Resting::of(&state.town, state.now, &|_, _| Turn::ToMerge);
         live_work(&state.town).all(|bead| resting.has(bead))
     }
 

@@ -12,6 +12,7 @@ use gastown_core::{
 
 use super::dice::Dice;
 use super::rates::Rates;
+use crate::waiting::Turn;
 
 /// A pull request as it really is.
 #[derive(Debug, Clone)]
@@ -181,12 +182,12 @@ impl Forge {
             .map(|(_, error)| error.clone())
     }
 
-    /// Whether it is the engine's turn, as the pull request really is and its checks will report: a
-    /// person has to move where it is a draft, was not approved, was taken out of the queue, or has
-    /// checks that never report.
-    pub(crate) fn is_engines_turn(&self, url: &str, settings: &Settings) -> bool {
+    /// Whose turn it is, as the pull request really is and its checks will report: a person has to
+    /// move where it is a draft, was not approved, was taken out of the queue, or has checks that
+    /// never report.
+    pub(crate) fn turn(&self, url: &str, settings: &Settings) -> Turn {
         let Some(pr) = self.prs.get(url).filter(|pr| pr.state == PrState::Open) else {
-            return true;
+            return Turn::ToMerge;
         };
         let seen = pr.seen(u64::MAX, true);
         let checks = pr.checks;
@@ -201,11 +202,17 @@ impl Forge {
             || (checks == ChecksState::None && settings.require_checks);
         let conflict = pr.conflict || pr.behind;
         let feedback = pr.threads > 0 || checks == ChecksState::Failing;
-        !people
-            && (looks_green(&seen)
-                || pr.queue == MergeQueue::Queued
-                || (conflict && settings.auto_resolve_merge_conflicts)
-                || (feedback && settings.auto_resolve_pr_feedback))
+        let repairs = (conflict && settings.auto_resolve_merge_conflicts)
+            || (feedback && settings.auto_resolve_pr_feedback);
+        if people {
+            Turn::People
+        } else if looks_green(&seen) || pr.queue == MergeQueue::Queued {
+            Turn::ToMerge
+        } else if repairs {
+            Turn::ToRepair
+        } else {
+            Turn::People
+        }
     }
 
     /// One look, as an adapter makes it.

@@ -330,7 +330,7 @@ impl Simulation {
             });
             self.oracle.observed(event, observed.changed, town, now);
             self.oracle.asked_for(&before, town)?;
-            facts.judge(town, event, observed.changed)?;
+            facts.judge(&before, town, event, observed.changed)?;
         }
         self.oracle.input(town)
     }
@@ -340,11 +340,14 @@ impl Simulation {
             self.figures.commands += 1;
             let before = town.clone();
             let name = command.kind.type_name();
-            self.oracle.commanded(town, &command);
+            let asked = command.clone();
             let text = match town.execute(command, now) {
-                Ok(receipt) => receipt.text,
+                Ok(receipt) => {
+                    self.oracle.helped(&before, &asked);
+                    receipt.text
+                }
                 Err(_) if *town != before => {
-                    return Err(format!("{name} was refused and changed the town"));
+                    return Err(format!("P2: {name} was refused and changed the town"));
                 }
                 Err(error) => format!("(refused) {error}"),
             };

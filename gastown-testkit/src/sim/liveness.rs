@@ -52,11 +52,8 @@ impl Simulation {
             return Vec::new();
         };
         let now = self.wall();
-        let engines_turn = |mr: &Bead, url: &str| {
-            self.forge
-                .is_engines_turn(url, &town.settings_of_review(mr))
-        };
-        let mut resting = Resting::of(town, now, &engines_turn);
+        let turn_of = |mr: &Bead, url: &str| self.forge.turn(url, &town.settings_of_review(mr));
+        let mut resting = Resting::of(town, now, &turn_of);
         let stuck = live_work(town).filter_map(|mr| {
             if resting.has(mr) {
                 return None;

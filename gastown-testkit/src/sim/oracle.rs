@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use gastown_core::actions::{DispatchAgent, MergePr, VerifyMerge};
 use gastown_core::events::DispatchOutcome;
-use gastown_core::forges::{Mergeable, PrState};
+use gastown_core::forges::{ChecksState, Decision, Mergeable, PrState};
 use gastown_core::reviews::ReviewOutcome;
 use gastown_core::{
     Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, Caller,
-    ChangeSet, Command, Edge, EdgeKind, Effect, EffectKey, Event, EventId, EventKind,
+    ChangeSet, Command, CommandKind, EdgeKind, Effect, EffectKey, Event, EventId, EventKind,
     FailedBlocker, ForgeError, MergeOutcome, Observation, ReasonCode, Repository, Row, RowKey,
-    Timestamp, Town,
+    Settings, Timestamp, Town,
 };
 
 use super::forge::{Forge, looks_green};
 use super::host::invariants;
 use super::{Held, Simulation};
 use crate::budgets::Budgets;
+use crate::loaded::is_what_was_held;
 
 /// The oracle: what it remembers, and what of that is durable. A step that is lost in a crash never
 /// happened to the town, so the oracle forgets it, too.
@@ -211,9 +212,16 @@ impl Oracle {
         Ok(())
     }
 
-    /// A person commands something.
-    pub(crate) fn commanded(&mut self, town: &Town, command: &Command) {
-        if matches!(command.caller, Caller::User { .. }) {
+    /// A person's command was taken. What only orders or delays work is no help.
+    pub(crate) fn helped(&mut self, town: &Town, command: &Command) {
+        let is_help = !matches!(
+            command.kind,
+            CommandKind::Sling(_)
+                | CommandKind::SetDependencies(_)
+                | CommandKind::Hold(_)
+                | CommandKind::Release(_)
+        );
+        if is_help && matches!(command.caller, Caller::User { .. }) {
             for id in command.kind.beads() {
                 self.memory.budgets.helped(town, id);
             }
@@ -229,7 +237,7 @@ impl Oracle {
     fn may_merge(&self, town: &Town, merge: &MergePr) -> Held {
         let id = &merge.bead_id;
         let Some(mr) = town.bead(id) else {
-            return Err(format!("{id} is merged and is not there"));
+            return Err(format!("I13: {id} is merged and is not there"));
         };
         let Some(seen) = self.memory.seen.get(id) else {
             return Err(format!("I13: {id} is merged and was never seen"));
@@ -240,8 +248,12 @@ impl Oracle {
                 merge.head_sha, seen.look
             ));
         }
-        let delay = match town.settings_of_review(mr).auto_merge_delay {
-            AutoMergeDelay::Never => return Err(format!("{id} is merged and is never to be")),
+        let settings = town.settings_of_review(mr);
+        if let Some(why) = is_wrong(town, mr, &seen.look, &settings) {
+            return Err(format!("I13: {id} is merged, and {why}"));
+        }
+        let delay = match settings.auto_merge_delay {
+            AutoMergeDelay::Never => return Err(format!("I13: {id} is merged and is never to be")),
             AutoMergeDelay::After(delay) => delay,
         };
         if seen.green_for.is_none_or(|green_for| green_for < delay) {
@@ -252,7 +264,7 @@ impl Oracle {
         }
         let held = |id: &BeadId| town.bead(id).is_some_and(|bead| bead.held);
         if mr.held || town.source_of(mr).is_some_and(held) {
-            return Err(format!("{id} is merged and is held"));
+            return Err(format!("I13: {id} is merged and is held"));
         }
         let repository = Repository::of_pr_url(&merge.pr_url).map(|(repository, _)| repository);
         let rig = town.rig_of_review(mr).and_then(|rig| rig.repository());
@@ -334,28 +346,11 @@ impl Oracle {
             return Err("P10: the loaded rows are not those that were committed".into());
         }
         let Some(held) = held else { return Ok(()) };
-        let same = held.live_beads().eq(town.live_beads())
-            && held.state() == town.state()
-            && held.agents().eq(town.agents())
-            && held.rigs().eq(town.rigs())
-            && held.nudges().eq(town.nudges())
-            && held.conditions().eq(town.conditions())
-            && live_edges(held).eq(live_edges(town))
-            && held
-                .live_beads()
-                .all(|bead| held.lineage(bead.lineage()) == town.lineage(bead.lineage()));
-        match same {
+        match is_what_was_held(held, town) {
             true => Ok(()),
             false => Err("P10: the loaded town is not the one that was committed".into()),
         }
     }
-}
-
-/// Edges of live beads; those of others leave the working set.
-fn live_edges(town: &Town) -> impl Iterator<Item = &Edge> {
-    let is_live = |id: &BeadId| town.bead(id).is_some_and(Bead::is_live);
-    town.edges()
-        .filter(move |edge| is_live(&edge.bead_id) || is_live(&edge.depends_on))
 }
 
 /// Whether an error is of this pull request and not of the world around it (spec 4.3).
@@ -374,6 +369,34 @@ fn is_of_the_pull_request(error: &ForgeError) -> bool {
         | ForgeError::RateLimited { .. }
         | ForgeError::Server { .. }
         | ForgeError::Network => false,
+    }
+}
+
+/// What a look that is green by itself leaves open: which checks and approvals the settings demand,
+/// whether it is this review's pull request, and what the town waits for first.
+fn is_wrong(
+    town: &Town,
+    mr: &Bead,
+    look: &Observation,
+    settings: &Settings,
+) -> Option<&'static str> {
+    let review = mr.review()?;
+    let said = look.feedback.as_ref()?;
+    let approved = said.decision == Some(Decision::Approved);
+    let is_live = |id: &BeadId| town.bead(id).is_some_and(Bead::is_live);
+    if look.head_branch != review.branch || look.base_branch != review.target_branch {
+        Some("it is of other branches")
+    } else if settings.require_checks && said.checks.state == ChecksState::None {
+        Some("nothing checked it")
+    } else if settings.require_fresh_approval
+        && approved
+        && said.decision_head.as_ref() != Some(&look.head_sha)
+    {
+        Some("another head was approved")
+    } else if town.depends_on(&mr.id, EdgeKind::Blocks).any(is_live) {
+        Some("it waits for another bead")
+    } else {
+        None
     }
 }
 

@@ -33,14 +33,14 @@ pub(super) fn agent_exits(
     state.event(AgentExited {
         agent_id: agent.clone(),
         status,
-        session: Some(session),
+        session: Some(session.number),
         bead_id: None,
         reason: reason.map(Into::into),
         note: None,
     })
 }
 
-/// A session is done with the bead that its agent holds.
+/// A session is done with the bead that it was sent to.
 pub(super) fn agent_done(state: &mut State, agent: &AgentId, asks_for_changes: bool) {
     let Some(session) = state.sessions.remove(agent) else {
         return;
@@ -53,14 +53,14 @@ pub(super) fn agent_done(state: &mut State, agent: &AgentId, asks_for_changes: b
         let command = Command::new(Caller::agent(agent.clone()), asked);
         state.execute(command);
     }
-    let held = state.town.agent(agent).and_then(|agent| agent.hook.clone());
-    let bead = held.and_then(|id| state.town.bead(&id)).cloned();
+    // A session that its agent has no longer did its own work, not that of the next.
+    let bead = session.bead.and_then(|id| state.town.bead(&id)).cloned();
     let mut done = AgentDone {
         agent_id: agent.clone(),
         branch: bead
             .as_ref()
             .map_or_else(|| "work/none".into(), |bead| format!("work/{}", bead.id)),
-        session: Some(session),
+        session: Some(session.number),
         bead_id: None,
         pr_url: None,
         head_sha: None,

@@ -8,7 +8,7 @@ use gastown_core::events::{
 use gastown_core::{Effect, EffectKind, Event, EventKind, ForgeError, MergeOutcome, VerifyOutcome};
 
 use super::forge::{look, merged, observed};
-use crate::search::small_town::State;
+use crate::search::small_town::{Session, State};
 
 /// An effect fails, and its adapter says so.
 pub(super) fn failed(state: &mut State, n: usize) -> Option<Event> {
@@ -69,7 +69,8 @@ pub(super) fn performed(state: &mut State, n: usize) -> Option<Event> {
             .into()
         }
         EffectKind::StopAgent(stop) => {
-            if state.sessions.get(&stop.agent_id) == Some(&stop.session) {
+            let running = state.sessions.get(&stop.agent_id);
+            if running.is_some_and(|running| running.number == stop.session) {
                 state.sessions.remove(&stop.agent_id);
             }
             plain_result(&effect, EffectOutcome::Done)?
@@ -116,7 +117,12 @@ fn plain_result(effect: &Effect, outcome: EffectOutcome) -> Option<EventKind> {
 
 fn started(state: &mut State, start: &StartAgent) -> EventKind {
     let running = state.sessions.entry(start.agent_id.clone()).or_default();
-    *running = start.session.max(*running);
+    if start.session >= running.number {
+        *running = Session {
+            number: start.session,
+            bead: Some(start.bead_id.clone()),
+        };
+    }
     AgentStarted {
         agent_id: start.agent_id.clone(),
         session: Some(start.session),
