@@ -23,6 +23,7 @@ mod costs;
 mod moves;
 mod scenarios;
 mod small_town;
+mod sometimes;
 
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};

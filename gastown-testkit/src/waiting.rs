@@ -25,7 +25,7 @@ const SETTINGS: [&str; 2] = ["auto_merge", "delay"];
 
 /// What ends the engine's work on a bead until a person has done something, once the person was told.
 /// Whatever else a bead was told of happened once, or goes on by itself.
-const STOPS: [ReasonCode; 7] = [
+const STOPS: [ReasonCode; 8] = [
     ReasonCode::LineageSpent,
     ReasonCode::NoRig,
     ReasonCode::MrWithoutRig,
@@ -33,13 +33,10 @@ const STOPS: [ReasonCode; 7] = [
     ReasonCode::MergeRefused,
     ReasonCode::Dequeued,
     ReasonCode::MergeUnverified,
+    ReasonCode::RepairFailed,
 ];
 /// What ends repairs, but is no reason not to merge what is ready.
-const STOPS_REPAIRS: [ReasonCode; 3] = [
-    ReasonCode::RepairFailed,
-    ReasonCode::RepairRoundsSpent,
-    ReasonCode::MergeConflict,
-];
+const STOPS_REPAIRS: [ReasonCode; 2] = [ReasonCode::RepairRoundsSpent, ReasonCode::MergeConflict];
 /// What stops beads without a pull request.
 const STOPS_OTHERS: [ReasonCode; 4] = [
     ReasonCode::BlockedByFailed,

@@ -12,7 +12,7 @@ use super::canonical::{self, Digest, Mark, Names};
 use super::costs;
 use super::moves::Move;
 use super::scenarios::Scenario;
-use super::{Model, Sometimes};
+use super::{Model, Sometimes, sometimes};
 use crate::events_judged::Facts;
 use crate::waiting::{Resting, Turn, live_work};
 
@@ -334,35 +334,7 @@ impl Model for SmallTown {
     }
 
     fn sometimes(&self) -> Vec<Sometimes<State>> {
-        let mut all: Vec<Sometimes<State>> = vec![
-            ("a review is merged", |state| {
-                state.town.beads().any(|bead| {
-                    bead.review()
-                        .is_some_and(|review| review.merge_commit.is_some())
-                })
-            }),
-            ("a person is told", |state| {
-                state
-                    .town
-                    .live_beads()
-                    .any(|bead| bead.escalation().is_some())
-            }),
-            ("a clock has moved", |state| state.now > crate::towns::now()),
-        ];
-        if self.faults > 0 {
-            all.push(("an agent is lost", |state| state.happened.contains("dies")));
-            all.push(("the host crashes", |state| state.happened.contains("crash")));
-            all.push(("a result is lost", |state| state.happened.contains("lost")));
-            all.push(("a result comes late", |state| {
-                state.happened.contains("late")
-            }));
-            all.push(("an exit of an older session is under way", |state| {
-                let late = state.late.as_ref();
-                late.is_some_and(|late| !is_of_the_current_session(&state.town, late))
-            }));
-            all.push(("a town drains", |state| state.town.is_draining()));
-        }
-        all
+        sometimes::of(self.scenario, self.faults)
     }
 }
 
@@ -383,7 +355,7 @@ impl DigestText for Event {
 }
 
 /// Whether a late exit is of the session that its agent has; an older one never becomes current.
-fn is_of_the_current_session(town: &Town, event: &Event) -> bool {
+pub(crate) fn is_of_the_current_session(town: &Town, event: &Event) -> bool {
     match &event.kind {
         EventKind::AgentExited(exit) => town
             .agent(&exit.agent_id)

@@ -60,6 +60,7 @@ pub(crate) struct Asked {
 }
 
 const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
 
 impl Forge {
     fn next(&mut self) -> u64 {
@@ -231,6 +232,9 @@ impl Forge {
         } = *asked;
         if let Some(error) = self.trouble(now) {
             return Err(error);
+        }
+        if dice.happens(rates.pr_down, "can't be read", url, now / (4 * HOUR)) {
+            return Err(ForgeError::Server { status: 503 });
         }
         if dice.happens(rates.poll_fails, "a look fails", url, n) {
             return Err(one_error(dice.below(20, "how it fails", url, n), wall));

@@ -44,6 +44,8 @@ pub struct Rates {
     pub poll_fails: f64,
     /// One look at a pull request leaves something unknown.
     pub poll_incomplete: f64,
+    /// A pull request can't be read for hours, while others can.
+    pub pr_down: f64,
     /// The forge is down, limits or rejects, per hour.
     pub outages_per_hour: f64,
     /// A merge is refused, queued, or errs.
@@ -93,6 +95,7 @@ impl Rates {
         effect_fails: 0.0,
         poll_fails: 0.0,
         poll_incomplete: 0.0,
+        pr_down: 0.0,
         outages_per_hour: 0.0,
         merge_fails: 0.0,
         checks_fail: 0.0,
@@ -129,6 +132,7 @@ impl Rates {
         effect_fails: 0.08,
         poll_fails: 0.05,
         poll_incomplete: 0.08,
+        pr_down: 0.04,
         outages_per_hour: 0.06,
         merge_fails: 0.25,
         checks_fail: 0.2,
@@ -182,7 +186,7 @@ impl Rates {
         ]
     }
 
-    fn all(&mut self) -> [&mut f64; 32] {
+    fn all(&mut self) -> [&mut f64; 33] {
         [
             &mut self.work_per_hour,
             &mut self.commands_per_hour,
@@ -216,6 +220,7 @@ impl Rates {
             &mut self.crashes,
             &mut self.conflicts_of_commits,
             &mut self.clock_jumps_per_hour,
+            &mut self.pr_down,
         ]
     }
 }
