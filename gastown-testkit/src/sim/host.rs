@@ -385,7 +385,7 @@ impl Simulation {
                 "a pass",
             )?;
             stale_actions_are_refused(&actions, town, now)?;
-            self.oracle.acted(&before, &actions, town)?;
+            self.oracle.acted(&before, &actions, town, now)?;
             self.judges_fairly(&before, &actions)?;
             settled.actions += actions.len() as u64;
         }

@@ -48,12 +48,34 @@ struct Memory {
     /// What each review was last seen to be, and since when it looks green without a break.
     seen: Rc<BTreeMap<BeadId, Rc<Seen>>>,
     budgets: Budgets,
-    /// Starts that were refused or never reported, ever.
-    start_failures: u32,
+    /// When starts were refused or never reported, and how many since the last that was reported.
+    start_failures: Rc<Vec<Timestamp>>,
+    failed_in_a_row: u32,
     /// Errors of each review's own pull request since it was last seen well.
     own_errors: Rc<BTreeMap<BeadId, u32>>,
     /// Review beads that ended as merged.
     merged: u64,
+}
+
+impl Memory {
+    fn start_failed(&mut self, now: Timestamp) {
+        Rc::make_mut(&mut self.start_failures).push(now);
+        self.failed_in_a_row += 1;
+    }
+
+    /// 3.6: enough starts failed in a row, or within the window.
+    fn may_trip(&self, town: &Town, now: Timestamp) -> Held {
+        let policy = town.policy();
+        let in_a_row = self.failed_in_a_row;
+        let is_recent = |at: &&Timestamp| now.since(**at) <= policy.breaker_window;
+        let recent = self.start_failures.iter().filter(is_recent).count();
+        match in_a_row >= policy.breaker_in_a_row || recent >= policy.breaker_threshold as usize {
+            true => Ok(()),
+            false => Err(format!(
+                "3.6: the breaker opened after {in_a_row} failed starts in a row, {recent} of late"
+            )),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -85,9 +107,11 @@ impl Oracle {
                 }
             },
             EventKind::DispatchFailed(failed) if changed => {
-                self.memory.start_failures +=
-                    u32::from(failed.outcome == DispatchOutcome::Rejected);
+                if failed.outcome == DispatchOutcome::Rejected {
+                    self.memory.start_failed(now);
+                }
             }
+            EventKind::AgentStarted(_) if changed => self.memory.failed_in_a_row = 0,
             EventKind::MergeAttempted(attempt) if changed => {
                 if let Some(seen) = Rc::make_mut(&mut self.memory.seen).get_mut(&attempt.bead_id) {
                     // Whatever came of it, it was green no longer for the whole delay.
@@ -185,24 +209,25 @@ impl Oracle {
     }
 
     /// After the actions of one pass.
-    pub(crate) fn acted(&mut self, before: &Town, actions: &[Action], after: &Town) -> Held {
+    pub(crate) fn acted(
+        &mut self,
+        before: &Town,
+        actions: &[Action],
+        after: &Town,
+        now: Timestamp,
+    ) -> Held {
         self.memory.budgets.note(before, after, actions)?;
         for action in actions {
             match &action.kind {
                 ActionKind::DispatchAgent(dispatch) => nothing_blocks(before, dispatch)?,
                 ActionKind::TripBreaker(_) => {
-                    let policy = before.policy();
-                    let least = policy.breaker_in_a_row.min(policy.breaker_threshold);
                     let probing = before.state().breaker.state == BreakerState::HalfOpen;
-                    if !probing && self.memory.start_failures < least {
-                        return Err(format!(
-                            "3.6: the breaker opened after {} failed starts",
-                            self.memory.start_failures
-                        ));
+                    if !probing {
+                        self.memory.may_trip(before, now)?;
                     }
                 }
                 ActionKind::StopAgent(_) if action.rule == "agents/never-reported" => {
-                    self.memory.start_failures += 1;
+                    self.memory.start_failed(now);
                 }
                 ActionKind::VerifyMerge(verify) => has_no_stand_in(before, verify)?,
                 ActionKind::MergePr(merge) => self.may_merge(before, merge)?,

@@ -64,6 +64,8 @@ pub struct Rates {
     pub evictions_per_hour: f64,
     /// The container's replacement is never announced.
     pub ready_lost: f64,
+    /// A container that should be gone says during a drain that it is ready.
+    pub old_ready: f64,
     /// The host crashes, at each of the steps of a tick and of an effect.
     pub crashes: f64,
     /// A commit is overtaken by another writer.
@@ -105,6 +107,7 @@ impl Rates {
         reviewers_end: 0.0,
         evictions_per_hour: 0.0,
         ready_lost: 0.0,
+        old_ready: 0.0,
         crashes: 0.0,
         conflicts_of_commits: 0.0,
         clock_jumps_per_hour: 0.0,
@@ -142,6 +145,7 @@ impl Rates {
         reviewers_end: 0.06,
         evictions_per_hour: 0.06,
         ready_lost: 0.2,
+        old_ready: 0.3,
         crashes: 0.001,
         conflicts_of_commits: 0.002,
         clock_jumps_per_hour: 0.03,
@@ -186,7 +190,7 @@ impl Rates {
         ]
     }
 
-    fn all(&mut self) -> [&mut f64; 33] {
+    fn all(&mut self) -> [&mut f64; 34] {
         [
             &mut self.work_per_hour,
             &mut self.commands_per_hour,
@@ -221,6 +225,7 @@ impl Rates {
             &mut self.conflicts_of_commits,
             &mut self.clock_jumps_per_hour,
             &mut self.pr_down,
+            &mut self.old_ready,
         ]
     }
 }

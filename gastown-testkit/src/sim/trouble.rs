@@ -9,8 +9,6 @@ const MINUTE: u64 = 60_000;
 /// How often something might happen, in milliseconds.
 const TURN: u64 = 15 * MINUTE;
 const TURNS_PER_HOUR: f64 = 4.0;
-/// How often a container that should be gone says that it is ready during a drain.
-const OLD_CONTAINERS: f64 = 0.3;
 /// The farthest that the wall clock is ever off, in milliseconds.
 pub(crate) const SKEW_MAX: i64 = 4 * 3_600_000;
 
@@ -59,7 +57,7 @@ impl Simulation {
         );
         self.sessions_are_evicted(n);
         let heard = "a container of an earlier drain announces itself";
-        if self.dice.happens(OLD_CONTAINERS, heard, "world", n) {
+        if self.dice.happens(self.rates.old_ready, heard, "world", n) {
             let nonce = "nonce0".into();
             self.send("late ready", ContainerReady { nonce }, 10_000);
         }
