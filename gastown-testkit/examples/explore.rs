@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use gastown_testkit::search::{Limits, SmallTown, scenarios, search};
+use gastown_testkit::search::{Limits, Order, SmallTown, scenarios, search};
 
 /// Half of the time would go into the system's allocator.
 #[global_allocator]
@@ -22,7 +22,10 @@ explore: every state of a small town
   --faults N       faults and human acts along each path (default 1)
   --states N       stop after so many states (default 1000000)
   --moves N        go so many moves from the beginning; with --breadth-first: all of those states
-  --breadth-first  the nearest states first: short counterexamples, more memory";
+  --breadth-first  the nearest states first: short counterexamples, more memory
+  --depth-first    the latest states first: to see all of a town, in little memory
+
+Without an order, depth first from one place after another: some of everything.";
 
 fn main() -> ExitCode {
     let mut wanted = None;
@@ -30,19 +33,20 @@ fn main() -> ExitCode {
     let mut limits = Limits {
         states_max: 1_000_000,
         moves_max: None,
-        breadth_first: false,
+        order: Order::Scattered,
         calm_steps_max: 400,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let value = if word == "--breadth-first" || word == "--help" {
+        let value = if ["--breadth-first", "--depth-first", "--help"].contains(&&*word) {
             None
         } else {
             words.next()
         };
         let number = value.as_ref().and_then(|value| value.parse::<usize>().ok());
         match (word.as_str(), value, number) {
-            ("--breadth-first", ..) => limits.breadth_first = true,
+            ("--breadth-first", ..) => limits.order = Order::BreadthFirst,
+            ("--depth-first", ..) => limits.order = Order::DepthFirst,
             ("--scenario", Some(name), _) => wanted = Some(name),
             ("--faults", _, Some(n)) => faults = u8::try_from(n).unwrap_or(u8::MAX),
             ("--states", _, Some(n)) => limits.states_max = n,

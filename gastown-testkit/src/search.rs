@@ -21,6 +21,7 @@
 mod canonical;
 mod costs;
 mod moves;
+mod scattered;
 mod scenarios;
 mod small_town;
 mod sometimes;
@@ -64,6 +65,11 @@ pub trait Model {
     /// Why the state can't be compared with others.
     fn digest(&self, state: &Self::State) -> Result<u128, String>;
 
+    /// Whether a step counts as a fault, of which the walks of [`Order::Scattered`] take few.
+    fn is_fault(&self, _step: &Self::Move) -> bool {
+        false
+    }
+
     /// What must hold in every state.
     ///
     /// # Errors
@@ -83,6 +89,18 @@ pub trait Model {
     fn sometimes(&self) -> Vec<Sometimes<Self::State>>;
 }
 
+/// In which order states are visited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The nearest first: counterexamples are short, but more states have to be kept.
+    BreadthFirst,
+    /// The latest first: few states have to be kept, but a search that is cut has seen one corner.
+    DepthFirst,
+    /// Depth first from one place after another, each at the end of a walk of its own: few states
+    /// have to be kept, and a search that is cut has seen some of everything. It is never complete.
+    Scattered,
+}
+
 /// How far a search goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -91,9 +109,8 @@ pub struct Limits {
     /// Moves from the beginning beyond which it does not go; none: no end. With the nearest states
     /// first, every state within so many moves is seen.
     pub moves_max: Option<usize>,
-    /// Whether the nearest states come first: counterexamples are short, but more states have to be
-    /// kept. Otherwise the latest come first.
-    pub breadth_first: bool,
+    /// In which order.
+    pub order: Order,
     /// Steps of a calm world within which every state must settle (P8).
     pub calm_steps_max: usize,
 }
@@ -204,41 +221,69 @@ impl<T: Model> Search<'_, T> {
             before: None,
         };
         let start = self.model.start().map_err(|what| broken(&root, what))?;
+        self.is_new(&start, &root)?;
+        match self.limits.order {
+            Order::Scattered => self.scattered(&start, &Rc::new(root)),
+            Order::BreadthFirst | Order::DepthFirst => {
+                self.all_from(start, Rc::new(root), self.limits.states_max)
+            }
+        }
+    }
+
+    /// Visits what can be reached from a state, until so many states are known; says whether that
+    /// is everything.
+    fn all_from(
+        &mut self,
+        from: T::State,
+        path: Rc<Path<T::Move>>,
+        states_max: usize,
+    ) -> Result<bool, Broken> {
+        let breadth_first = self.limits.order == Order::BreadthFirst;
         // Depth first, a state at the limit may be nearer by another way.
         let mut is_cut = false;
-        let mut ahead = VecDeque::new();
-        if self.is_new(&start, &root)? {
-            ahead.push_back((start, Rc::new(root)));
-        }
+        let mut ahead = VecDeque::from([(from, path)]);
         loop {
-            let next = match self.limits.breadth_first {
+            let next = match breadth_first {
                 true => ahead.pop_front(),
                 false => ahead.pop_back(),
             };
             let Some((state, path)) = next else {
-                return Ok(self.limits.breadth_first || !is_cut);
+                return Ok(breadth_first || !is_cut);
             };
             if self.limits.moves_max.is_some_and(|max| path.moves >= max) {
                 is_cut = true;
                 continue;
             }
             for step in self.model.moves(&state) {
-                self.steps += 1;
-                let path = Path {
-                    moves: path.moves + 1,
-                    step: Some(step.clone()),
-                    before: Some(path.clone()),
-                };
-                let after = self.model.take(&state, &step);
-                let after = after.map_err(|what| broken(&path, what))?;
-                if self.is_new(&after, &path)? {
-                    ahead.push_back((after, Rc::new(path)));
+                let (after, path, is_new) = self.step(&state, &path, &step)?;
+                if is_new {
+                    ahead.push_back((after, path));
                 }
-                if self.seen.len() >= self.limits.states_max {
+                if self.seen.len() >= states_max {
                     return Ok(false);
                 }
             }
         }
+    }
+
+    /// Takes a step; says where it leads, and whether nobody has been there.
+    #[allow(clippy::type_complexity)]
+    fn step(
+        &mut self,
+        state: &T::State,
+        path: &Rc<Path<T::Move>>,
+        step: &T::Move,
+    ) -> Result<(T::State, Rc<Path<T::Move>>, bool), Broken> {
+        self.steps += 1;
+        let path = Path {
+            moves: path.moves + 1,
+            step: Some(step.clone()),
+            before: Some(path.clone()),
+        };
+        let after = self.model.take(state, step);
+        let after = after.map_err(|what| broken(&path, what))?;
+        let is_new = self.is_new(&after, &path)?;
+        Ok((after, Rc::new(path), is_new))
     }
 
     /// Notes a state, and checks it if it is new.

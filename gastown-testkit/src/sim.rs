@@ -59,6 +59,8 @@ pub use self::dice::Happening;
 pub use self::minimize::{Minimal, minimize};
 pub use self::rates::Rates;
 
+pub(crate) use self::dice::spread;
+
 use self::agents::Session;
 use self::dice::Dice;
 use self::forge::Forge;

@@ -10,7 +10,7 @@
 )]
 #![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
 
-use gastown_testkit::search::{Found, Limits, Scenario, SmallTown, scenarios, search};
+use gastown_testkit::search::{Found, Limits, Order, Scenario, SmallTown, scenarios, search};
 
 fn explored(scenario: Scenario, faults: u8, limits: Limits) -> Found {
     let found = search(&SmallTown::new(scenario, faults), limits);
@@ -32,7 +32,7 @@ fn nothing_breaks_near_the_beginning_of_any_small_town() {
         let limits = Limits {
             states_max: usize::MAX,
             moves_max: Some(moves),
-            breadth_first: true,
+            order: Order::BreadthFirst,
             calm_steps_max: 400,
         };
         let found = explored(scenario, 1, limits);
@@ -72,7 +72,7 @@ fn nothing_breaks_near_the_beginning_of_any_small_town() {
     assert_eq!(counted, known);
 }
 
-/// The same, far: two faults along each path, the latest states first.
+/// The same, far: two faults along each path, some of everything.
 #[test]
 fn nothing_breaks_far_away() {
     if std::env::var_os("GASTOWN_LONG").is_none() {
@@ -82,7 +82,7 @@ fn nothing_breaks_far_away() {
         let limits = Limits {
             states_max: 500_000,
             moves_max: None,
-            breadth_first: false,
+            order: Order::Scattered,
             calm_steps_max: 400,
         };
         let found = explored(scenario, 2, limits);

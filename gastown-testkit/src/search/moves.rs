@@ -105,7 +105,7 @@ impl Move {
         state.wakeup.map(|_| Move::TimePasses)
     }
 
-    fn is_bounded(&self) -> bool {
+    pub(crate) fn is_bounded(&self) -> bool {
         match self {
             Move::TimePasses | Move::Done(_) | Move::Arrives | Move::AgentDone(_) | Move::Ready => {
                 false

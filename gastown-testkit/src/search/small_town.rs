@@ -231,6 +231,10 @@ impl Model for SmallTown {
         Move::all(state)
     }
 
+    fn is_fault(&self, step: &Move) -> bool {
+        step.is_bounded()
+    }
+
     fn take(&self, state: &State, step: &Move) -> Result<State, String> {
         let mut after = state.clone();
         step.take(&mut after)?;
