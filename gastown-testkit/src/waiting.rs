@@ -119,7 +119,13 @@ impl<'a> Resting<'a> {
                 waits_for_kind(WaitFor::Agent).next().is_none()
             }
             Some(Turn::People) => !by_bead.contains(&false),
-            None => by_bead.contains(&true),
+            None => {
+                // Who ends a convoy that has no branch yet leaves its issues without one.
+                let convoy = self.town.convoy_of(&bead.id);
+                let by_its_end = convoy.is_some_and(|convoy| !convoy.is_live())
+                    && waits_for_kind(WaitFor::Person).next().is_some();
+                by_its_end || by_bead.contains(&true)
+            }
         }
     }
 
