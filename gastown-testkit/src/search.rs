@@ -3,9 +3,9 @@
 //!
 //! What makes it finite and small:
 //!
-//! - Time moves by one step only: to the next moment at which the engine would wake up. Between two
-//!   deadlines nothing is due (P5), so *before* and *after* each deadline are all that can differ.
-//!   The thresholds of the searched towns lie on one grid, and all times are multiples of it.
+//! - Time moves to the next moment at which the engine would wake up, or by one step of a grid on
+//!   which the thresholds of the searched towns lie. Between two deadlines no rule decides anything
+//!   (P5); what events compare with the time may differ from one step to the next.
 //! - States are compared by what they can still do: times as ages, ages beyond every threshold as
 //!   *old*, counters that only grow as *current* or *stale*, engine-made names by their rank.
 //! - The number of faults and of human acts along one path is bounded.
@@ -179,6 +179,9 @@ impl<M: core::fmt::Debug> Path<M> {
     }
 }
 
+/// A state, and the way to it.
+type Place<T> = (<T as Model>::State, Rc<Path<<T as Model>::Move>>);
+
 struct Search<'a, T: Model> {
     model: &'a T,
     limits: Limits,
@@ -223,25 +226,20 @@ impl<T: Model> Search<'_, T> {
         let start = self.model.start().map_err(|what| broken(&root, what))?;
         self.is_new(&start, &root)?;
         match self.limits.order {
-            Order::Scattered => self.scattered(&start, &Rc::new(root)),
+            Order::Scattered => self.scattered(&(start, Rc::new(root))),
             Order::BreadthFirst | Order::DepthFirst => {
-                self.all_from(start, Rc::new(root), self.limits.states_max)
+                self.all_from((start, Rc::new(root)), self.limits.states_max)
             }
         }
     }
 
     /// Visits what can be reached from a state, until so many states are known; says whether that
     /// is everything.
-    fn all_from(
-        &mut self,
-        from: T::State,
-        path: Rc<Path<T::Move>>,
-        states_max: usize,
-    ) -> Result<bool, Broken> {
+    fn all_from(&mut self, from: Place<T>, states_max: usize) -> Result<bool, Broken> {
         let breadth_first = self.limits.order == Order::BreadthFirst;
         // Depth first, a state at the limit may be nearer by another way.
         let mut is_cut = false;
-        let mut ahead = VecDeque::from([(from, path)]);
+        let mut ahead = VecDeque::from([from]);
         loop {
             let next = match breadth_first {
                 true => ahead.pop_front(),
@@ -255,9 +253,9 @@ impl<T: Model> Search<'_, T> {
                 continue;
             }
             for step in self.model.moves(&state) {
-                let (after, path, is_new) = self.step(&state, &path, &step)?;
+                let (place, is_new) = self.step(&state, &path, &step)?;
                 if is_new {
-                    ahead.push_back((after, path));
+                    ahead.push_back(place);
                 }
                 if self.seen.len() >= states_max {
                     return Ok(false);
@@ -267,13 +265,12 @@ impl<T: Model> Search<'_, T> {
     }
 
     /// Takes a step; says where it leads, and whether nobody has been there.
-    #[allow(clippy::type_complexity)]
     fn step(
         &mut self,
         state: &T::State,
         path: &Rc<Path<T::Move>>,
         step: &T::Move,
-    ) -> Result<(T::State, Rc<Path<T::Move>>, bool), Broken> {
+    ) -> Result<(Place<T>, bool), Broken> {
         self.steps += 1;
         let path = Path {
             moves: path.moves + 1,
@@ -283,7 +280,7 @@ impl<T: Model> Search<'_, T> {
         let after = self.model.take(state, step);
         let after = after.map_err(|what| broken(&path, what))?;
         let is_new = self.is_new(&after, &path)?;
-        Ok((after, Rc::new(path), is_new))
+        Ok(((after, Rc::new(path)), is_new))
     }
 
     /// Notes a state, and checks it if it is new.

@@ -44,21 +44,21 @@ fn nothing_breaks_near_the_beginning_of_any_small_town() {
         (
             "pull-request",
             3,
-            163,
+            173,
             "a review is merged, a merge is refused, a rework is made",
         ),
         (
             "blocked",
             3,
-            386,
+            393,
             "a merge is refused, an exit of an older session is under way",
         ),
-        ("direct", 3, 380, ""),
-        ("no-rig", 3, 156, "an exit of an older session is under way"),
+        ("direct", 3, 384, ""),
+        ("no-rig", 3, 171, "an exit of an older session is under way"),
         (
             "convoy",
             3,
-            188,
+            193,
             "a review is merged, a convoy lands, a rework is made",
         ),
         (

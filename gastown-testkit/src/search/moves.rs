@@ -4,6 +4,8 @@ mod agents;
 mod effects;
 mod forge;
 
+use std::time::Duration;
+
 use gastown_core::commands::{CloseBead, Hold};
 use gastown_core::events::{ContainerReady, ExitStatus, Heartbeat};
 use gastown_core::{AgentId, BeadId, Caller, Command, Event, EventId, Role, Town, Work};
@@ -14,6 +16,9 @@ use super::canonical::GRID;
 use super::small_town::{Fate, State};
 use crate::loaded::is_what_was_held;
 
+/// One step of the grid.
+const STEP: Duration = Duration::from_millis(GRID.unsigned_abs());
+
 /// One thing that may happen. Those that count as a fault or a human act are bounded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Move {
@@ -21,6 +26,8 @@ pub enum Move {
     TimePasses,
     /// The same, but nobody is heard of. A fault.
     SilentTimePasses,
+    /// One step of the grid passes, where the engine wakes up later.
+    StepPasses,
     /// An effect is done and its result arrives.
     Done(usize),
     /// An effect fails. A fault.
@@ -76,6 +83,12 @@ impl Move {
         if state.town.is_draining() {
             out.push(Move::Ready);
         }
+        if state
+            .wakeup
+            .is_none_or(|wakeup| wakeup > state.now.plus(STEP))
+        {
+            out.push(Move::StepPasses);
+        }
         if state.wakeup.is_some() {
             out.push(Move::TimePasses);
         }
@@ -107,9 +120,12 @@ impl Move {
 
     pub(crate) fn is_bounded(&self) -> bool {
         match self {
-            Move::TimePasses | Move::Done(_) | Move::Arrives | Move::AgentDone(_) | Move::Ready => {
-                false
-            }
+            Move::TimePasses
+            | Move::StepPasses
+            | Move::Done(_)
+            | Move::Arrives
+            | Move::AgentDone(_)
+            | Move::Ready => false,
             Move::SilentTimePasses
             | Move::Fails(_)
             | Move::Lost(_)
@@ -136,10 +152,17 @@ impl Move {
             state.faults_left = state.faults_left.saturating_sub(1);
         }
         match self {
-            Move::TimePasses => time_passes(state, true),
+            Move::TimePasses => {
+                until_wakeup(state);
+                all_are_heard_of(state);
+            }
             Move::SilentTimePasses => {
                 state.happened.insert("silent");
-                time_passes(state, false);
+                until_wakeup(state);
+            }
+            Move::StepPasses => {
+                state.now = state.now.plus(STEP);
+                all_are_heard_of(state);
             }
             Move::Done(n) => {
                 let event = performed(state, *n);
@@ -270,17 +293,17 @@ fn human_acts(state: &State) -> Vec<Move> {
 }
 
 /// To the next moment on the grid at which the engine would wake up.
-fn time_passes(state: &mut State, heard: bool) {
+fn until_wakeup(state: &mut State) {
     let Some(wakeup) = state.wakeup else {
         return;
     };
     let ahead = wakeup.as_millis() - state.now.as_millis();
     let steps = ahead.div_euclid(GRID) + i64::from(ahead.rem_euclid(GRID) > 0);
     let millis = u64::try_from(steps.max(1) * GRID).unwrap_or(0);
-    state.now = state.now.plus(std::time::Duration::from_millis(millis));
-    if !heard {
-        return;
-    }
+    state.now = state.now.plus(Duration::from_millis(millis));
+}
+
+fn all_are_heard_of(state: &mut State) {
     for (agent_id, session) in state.sessions.clone() {
         let now = state.now;
         state.tell(Heartbeat {

@@ -1,8 +1,6 @@
 //! A search that can't see everything: some of everything, instead of all of one corner.
 
-use std::rc::Rc;
-
-use super::{Broken, Model, Path, Search};
+use super::{Broken, Model, Place, Search};
 use crate::sim::spread;
 
 /// The longest walk, which is longer than most lives of a small town.
@@ -17,20 +15,19 @@ const WALKS_IN_VAIN: u32 = 1_000;
 impl<T: Model> Search<'_, T> {
     /// Walks from the beginning, the same each time that it is searched, and visits what lies around
     /// the end of the walk; again and again.
-    pub(super) fn scattered(
-        &mut self,
-        start: &T::State,
-        root: &Rc<Path<T::Move>>,
-    ) -> Result<bool, Broken> {
+    pub(super) fn scattered(&mut self, start: &Place<T>) -> Result<bool, Broken> {
         let mut in_vain = 0;
         for walk in 0.. {
             let known = self.seen.len();
             if known >= self.limits.states_max || in_vain >= WALKS_IN_VAIN {
                 break;
             }
-            let (end, path) = self.walk(walk, start, root)?;
+            let end = self.walk(walk, start)?;
+            if self.seen.len() >= self.limits.states_max {
+                break;
+            }
             let until = known.saturating_add(STATES_AROUND);
-            self.all_from(end, path, until.min(self.limits.states_max))?;
+            self.all_from(end, until.min(self.limits.states_max))?;
             in_vain = if self.seen.len() > known {
                 0
             } else {
@@ -40,13 +37,8 @@ impl<T: Model> Search<'_, T> {
         Ok(false)
     }
 
-    fn walk(
-        &mut self,
-        walk: u64,
-        start: &T::State,
-        root: &Rc<Path<T::Move>>,
-    ) -> Result<(T::State, Rc<Path<T::Move>>), Broken> {
-        let (mut state, mut path) = (start.clone(), Rc::clone(root));
+    fn walk(&mut self, walk: u64, start: &Place<T>) -> Result<Place<T>, Broken> {
+        let (mut state, mut path) = start.clone();
         let chance = |n: u64| spread(spread(walk) ^ n);
         for n in 1..=chance(0) % MOVES_MAX {
             let (faults, usual): (Vec<T::Move>, Vec<T::Move>) = self
@@ -65,8 +57,7 @@ impl<T: Model> Search<'_, T> {
             let Some(step) = step.filter(|_| self.seen.len() < self.limits.states_max) else {
                 break;
             };
-            let (after, to, _) = self.step(&state, &path, step)?;
-            (state, path) = (after, to);
+            ((state, path), _) = self.step(&state, &path, step)?;
         }
         Ok((state, path))
     }

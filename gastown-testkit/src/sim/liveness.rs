@@ -11,7 +11,7 @@ use gastown_core::{Bead, Policy, Town, waits_for};
 use super::trouble::SKEW_MAX;
 use super::{Held, Simulation};
 use crate::laws::no_silent_stall;
-use crate::waiting::{Resting, live_work};
+use crate::waiting::{Resting, Turn, live_work};
 
 const HOUR: u64 = 3_600_000;
 
@@ -52,7 +52,10 @@ impl Simulation {
             return Vec::new();
         };
         let now = self.wall();
-        let turn_of = |mr: &Bead, url: &str| self.forge.turn(url, &town.settings_of_review(mr));
+        let turn_of = |mr: &Bead, url: &str| match self.oracle.was_told_of_head(mr) {
+            true => Turn::People,
+            false => self.forge.turn(url, &town.settings_of_review(mr)),
+        };
         let mut resting = Resting::of(town, now, &turn_of);
         let stuck = live_work(town).filter_map(|mr| {
             if resting.has(mr) {

@@ -53,9 +53,19 @@ struct Memory {
     failed_in_a_row: u32,
     /// Errors of each review's own pull request since it was last seen well.
     own_errors: Rc<BTreeMap<BeadId, u32>>,
+    /// Reviews, with the head that the engine keeps off, as a person was told. A grant lets a bead
+    /// forget what was told, not the person.
+    told_of_heads: Rc<BTreeSet<(BeadId, Option<String>)>>,
     /// Review beads that ended as merged.
     merged: u64,
 }
+
+/// What a person is told when the engine keeps off a head from there on.
+const KEEPS_OFF: [ReasonCode; 3] = [
+    ReasonCode::MergeRefused,
+    ReasonCode::Dequeued,
+    ReasonCode::RepairFailed,
+];
 
 impl Memory {
     fn start_failed(&mut self, now: Timestamp) {
@@ -106,10 +116,10 @@ impl Oracle {
                     }
                 }
             },
-            EventKind::DispatchFailed(failed) if changed => {
-                if failed.outcome == DispatchOutcome::Rejected {
-                    self.memory.start_failed(now);
-                }
+            EventKind::DispatchFailed(failed)
+                if changed && failed.outcome == DispatchOutcome::Rejected =>
+            {
+                self.memory.start_failed(now);
             }
             EventKind::AgentStarted(_) if changed => self.memory.failed_in_a_row = 0,
             EventKind::MergeAttempted(attempt) if changed => {
@@ -189,7 +199,27 @@ impl Oracle {
                 self.failed_rightly(town, bead)?;
             }
         }
+        self.told_of_heads(town);
         one_review_per_branch(town)
+    }
+
+    /// Notes which heads a person was told of.
+    fn told_of_heads(&mut self, town: &Town) {
+        for mr in super::liveness::live_reviews(town) {
+            if let Some(head) = kept_off(mr)
+                && KEEPS_OFF.iter().any(|code| mr.told.contains_key(code))
+                && !self.was_told_of_head(mr)
+            {
+                let told = Rc::make_mut(&mut self.memory.told_of_heads);
+                told.insert((mr.id.clone(), head.clone()));
+            }
+        }
+    }
+
+    /// Whether the engine keeps off the head of a review, and a person was told so.
+    pub(crate) fn was_told_of_head(&self, mr: &Bead) -> bool {
+        let told = &self.memory.told_of_heads;
+        kept_off(mr).is_some_and(|head| told.contains(&(mr.id.clone(), head.clone())))
     }
 
     /// 4.3: a pull request is failed for errors of its own, never for those of the world.
@@ -449,6 +479,13 @@ fn nothing_blocks(town: &Town, dispatch: &DispatchAgent) -> Held {
             blocker.status.as_str()
         )),
     }
+}
+
+/// The head of a review that the engine keeps off.
+fn kept_off(mr: &Bead) -> Option<&Option<String>> {
+    let review = mr.review()?;
+    let is_off = review.auto_merge.off_for_head.is_some();
+    is_off.then_some(&review.head_sha)
 }
 
 fn is_merged(bead: &Bead) -> bool {
