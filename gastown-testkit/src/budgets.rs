@@ -1,9 +1,12 @@
 //! P15 and P9 over a whole run: what was spent, and what was done for each line of work.
 
+// Other commands help the beads that they name.
+#![allow(clippy::wildcard_enum_match_arm)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gastown_core::{Action, ActionKind, Bead, BeadId, RigId, Town};
+use gastown_core::{Action, ActionKind, Bead, BeadId, Caller, Command, CommandKind, RigId, Town};
 
 /// What was spent since a person last helped. Copied with every commit of a simulation, so each map
 /// is shared until it changes.
@@ -51,10 +54,42 @@ pub(crate) fn probe_is_allowed(before: &Town, after: &Town) -> Result<(), String
     }
 }
 
+/// P9 of a merge: no other one of the review is under way.
+pub(crate) fn no_merge_beside(mr: &Bead) -> Result<(), String> {
+    let attempt = mr.review().and_then(|it| it.auto_merge.attempt.as_ref());
+    match attempt {
+        None => Ok(()),
+        Some(attempt) => Err(format!(
+            "P9: {} is merged while {attempt:?} is under way",
+            mr.id
+        )),
+    }
+}
+
 impl Budgets {
-    /// A person commanded something of a bead: what is done for it counts from here on. The
-    /// dispatches of a line go on, because a grant says how many more there are.
-    pub(crate) fn helped(&mut self, town: &Town, id: &BeadId) {
+    /// A command was taken. Of a person it is help, unless it only orders or delays work: what is
+    /// done for the beads that it names counts from here on. The dispatches of a line go on, because
+    /// a grant says how many more there are.
+    pub(crate) fn helped(&mut self, before: &Town, command: &Command) {
+        if !matches!(command.caller, Caller::User { .. }) {
+            return;
+        }
+        let named = match &command.kind {
+            CommandKind::Sling(_)
+            | CommandKind::SetDependencies(_)
+            | CommandKind::Hold(_)
+            | CommandKind::Release(_) => Vec::new(),
+            // The convoy itself lands no more often for it.
+            CommandKind::ConvoyAdd(add) => vec![&add.bead_id],
+            CommandKind::ConvoyRemove(remove) => vec![&remove.bead_id],
+            other => other.beads(),
+        };
+        for id in named {
+            self.starts_anew(before, id);
+        }
+    }
+
+    fn starts_anew(&mut self, town: &Town, id: &BeadId) {
         // Who retries a repair makes another for its review.
         let repaired = town.bead(id).and_then(|bead| town.repaired_mr(bead));
         for bead in [Some(id), repaired].into_iter().flatten() {
@@ -104,6 +139,7 @@ impl Budgets {
             if let ActionKind::MergePr(merge) = &action.kind
                 && let Some(mr) = before.bead(&merge.bead_id)
             {
+                no_merge_beside(mr)?;
                 self.merge(before, mr)?;
             }
         }
@@ -129,12 +165,6 @@ impl Budgets {
         let Some(review) = mr.review() else {
             return Ok(());
         };
-        if let Some(attempt) = &review.auto_merge.attempt {
-            return Err(format!(
-                "P9: {} is merged while {attempt:?} is under way",
-                mr.id
-            ));
-        }
         let head = review.head_sha.clone();
         self.merges
             .forget(|(id, other)| *id == mr.id && *other != head);

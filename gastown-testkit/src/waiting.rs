@@ -25,14 +25,17 @@ const SETTINGS: [&str; 2] = ["auto_merge", "delay"];
 
 /// What ends the engine's work on a bead until a person has done something, once the person was told.
 /// Whatever else a bead was told of happened once, or goes on by itself.
-const STOPS: [ReasonCode; 8] = [
+const STOPS: [ReasonCode; 5] = [
     ReasonCode::LineageSpent,
     ReasonCode::NoRig,
     ReasonCode::MrWithoutRig,
     ReasonCode::PrIdentity,
+    ReasonCode::MergeUnverified,
+];
+/// What keeps the engine off a head.
+pub(crate) const KEEPS_OFF: [ReasonCode; 3] = [
     ReasonCode::MergeRefused,
     ReasonCode::Dequeued,
-    ReasonCode::MergeUnverified,
     ReasonCode::RepairFailed,
 ];
 /// What ends repairs, but is no reason not to merge what is ready.
@@ -159,6 +162,7 @@ fn is_kept_by_a_person(town: &Town, bead: &Bead) -> bool {
 fn is_stopped(bead: &Bead, turn: Option<Turn>) -> bool {
     let told = |codes: &[ReasonCode]| codes.iter().any(|code| bead.told.contains_key(code));
     told(&STOPS)
+        || told(&KEEPS_OFF)
         || (turn != Some(Turn::ToMerge) && told(&STOPS_REPAIRS))
         || (turn.is_none() && told(&STOPS_OTHERS))
 }

@@ -295,7 +295,10 @@ impl World {
         };
         let before = self.town.clone();
         self.sent.push(Input::Command(command.clone()));
-        if self.town.execute(command, self.now).is_err() && self.town != before {
+        let taken = self.town.execute(command.clone(), self.now).is_ok();
+        if taken {
+            self.budgets.helped(&before, &command);
+        } else if self.town != before {
             self.problem = Some("P2: a refused command changed something".into());
         }
         let step = check_step(&before, Cause::Command, &self.town, self.now);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use gastown_core::{Action, ActionKind, Bead, BeadId, BreakerState, Review, Town};
 
-use crate::budgets::probe_is_allowed;
+use crate::budgets::{no_merge_beside, probe_is_allowed};
 
 /// Of a pass: what it sends agents, landings and merges for.
 pub(super) fn of_a_pass(before: &Town, actions: &[Action], after: &Town) -> Result<(), String> {
@@ -33,11 +33,9 @@ pub(super) fn of_a_pass(before: &Town, actions: &[Action], after: &Town) -> Resu
                 }
             }
             ActionKind::MergePr(merge) => {
-                let review = before.bead(&merge.bead_id).and_then(Bead::review);
-                if review.is_some_and(|review| review.auto_merge.attempt.is_some()) {
-                    let mr = &merge.bead_id;
-                    return Err(format!("P9: {mr} is merged beside another merge of it"));
-                }
+                let mr = before.bead(&merge.bead_id);
+                mr.map_or(Ok(()), no_merge_beside)?;
+                let review = mr.and_then(Bead::review);
                 let refusals = review.map_or(0, |review| review.auto_merge.refusals);
                 if refusals >= before.policy().merge_refusal_limit {
                     let mr = &merge.bead_id;

@@ -72,8 +72,8 @@ pub enum Move {
 
 impl Move {
     /// Everything that may happen next: first what counts as a fault or a human act, then what does
-    /// not. Depth first, the last comes first: faults are then tried everywhere along a life, and not
-    /// used up at its beginning.
+    /// not. Depth first, the last comes first: faults are then tried from the ends of lives on, and
+    /// not used up at their beginning.
     pub(crate) fn all(state: &State) -> Vec<Move> {
         let mut out = Vec::new();
         if state.faults_left > 0 {

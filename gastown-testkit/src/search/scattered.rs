@@ -40,7 +40,8 @@ impl<T: Model> Search<'_, T> {
     fn walk(&mut self, walk: u64, start: &Place<T>) -> Result<Place<T>, Broken> {
         let (mut state, mut path) = start.clone();
         let chance = |n: u64| spread(spread(walk) ^ n);
-        for n in 1..=chance(0) % MOVES_MAX {
+        let moves_max = self.limits.moves_max.map_or(u64::MAX, |max| max as u64);
+        for n in 1..=(chance(0) % MOVES_MAX).min(moves_max) {
             let (faults, usual): (Vec<T::Move>, Vec<T::Move>) = self
                 .model
                 .moves(&state)

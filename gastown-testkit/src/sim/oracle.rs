@@ -10,10 +10,9 @@ use gastown_core::events::DispatchOutcome;
 use gastown_core::forges::{ChecksState, Decision, Mergeable, PrState};
 use gastown_core::reviews::ReviewOutcome;
 use gastown_core::{
-    Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, Caller,
-    ChangeSet, Command, CommandKind, EdgeKind, Effect, EffectKey, Event, EventId, EventKind,
-    FailedBlocker, ForgeError, MergeOutcome, Observation, ReasonCode, Repository, Row, RowKey,
-    Settings, Timestamp, Town,
+    Action, ActionKind, AgentId, AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, ChangeSet,
+    Command, EdgeKind, Effect, EffectKey, Event, EventId, EventKind, FailedBlocker, ForgeError,
+    MergeOutcome, Observation, ReasonCode, Repository, Row, RowKey, Settings, Timestamp, Town,
 };
 
 use super::forge::{Forge, looks_green};
@@ -21,6 +20,7 @@ use super::host::invariants;
 use super::{Held, Simulation};
 use crate::budgets::Budgets;
 use crate::loaded::is_what_was_held;
+use crate::waiting::KEEPS_OFF;
 
 /// The oracle: what it remembers, and what of that is durable. A step that is lost in a crash never
 /// happened to the town, so the oracle forgets it, too.
@@ -59,13 +59,6 @@ struct Memory {
     /// Review beads that ended as merged.
     merged: u64,
 }
-
-/// What a person is told when the engine keeps off a head from there on.
-const KEEPS_OFF: [ReasonCode; 3] = [
-    ReasonCode::MergeRefused,
-    ReasonCode::Dequeued,
-    ReasonCode::RepairFailed,
-];
 
 impl Memory {
     fn start_failed(&mut self, now: Timestamp) {
@@ -267,20 +260,9 @@ impl Oracle {
         Ok(())
     }
 
-    /// A person's command was taken. What only orders or delays work is no help.
-    pub(crate) fn helped(&mut self, town: &Town, command: &Command) {
-        let is_help = !matches!(
-            command.kind,
-            CommandKind::Sling(_)
-                | CommandKind::SetDependencies(_)
-                | CommandKind::Hold(_)
-                | CommandKind::Release(_)
-        );
-        if is_help && matches!(command.caller, Caller::User { .. }) {
-            for id in command.kind.beads() {
-                self.memory.budgets.helped(town, id);
-            }
-        }
+    /// A command was taken.
+    pub(crate) fn helped(&mut self, before: &Town, command: &Command) {
+        self.memory.budgets.helped(before, command);
     }
 
     /// P15 of an input: the repairs that it asks for.

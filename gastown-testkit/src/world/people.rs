@@ -56,9 +56,6 @@ impl World {
             object.insert("type".into(), (*name).into());
             object.insert("caller".into(), user);
         }
-        if let Ok(id) = bead.parse() {
-            self.budgets.helped(&self.town, &id);
-        }
         self.command(command);
     }
 
