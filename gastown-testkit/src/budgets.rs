@@ -6,7 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gastown_core::{Action, ActionKind, Bead, BeadId, Caller, Command, CommandKind, RigId, Town};
+use gastown_core::events::MergeAttempted;
+use gastown_core::{
+    Action, ActionKind, Bead, BeadId, Caller, Command, CommandKind, Event, EventKind, MergeOutcome,
+    RigId, Town,
+};
 
 /// What was spent since a person last helped. Copied with every commit of a simulation, so each map
 /// is shared until it changes.
@@ -32,6 +36,17 @@ impl<K: Ord + Clone> Counts<K> {
         let count = Arc::make_mut(&mut self.0).entry(key).or_default();
         *count = count.saturating_add(1);
         *count
+    }
+
+    fn one_less(&mut self, is_meant: impl Fn(&K) -> bool) {
+        if self.0.keys().any(&is_meant) {
+            for (_, count) in Arc::make_mut(&mut self.0)
+                .iter_mut()
+                .filter(|(key, _)| is_meant(key))
+            {
+                *count = count.saturating_sub(1);
+            }
+        }
     }
 
     fn forget(&mut self, is_gone: impl Fn(&K) -> bool) {
@@ -64,6 +79,33 @@ pub(crate) fn no_merge_beside(mr: &Bead) -> Result<(), String> {
             mr.id
         )),
     }
+}
+
+/// While merges are held, an answer that is not known, or says what is known already, costs its
+/// review nothing (spec 1.8).
+fn cost_nothing(before: &Town, answer: &MergeAttempted, after: &Town) -> bool {
+    let mr = &answer.bead_id;
+    let auto = |town: &Town| {
+        let review = town.bead(mr).and_then(Bead::review);
+        review.map(|review| {
+            (
+                review.auto_merge.attempt.is_some(),
+                review.auto_merge.refusals,
+            )
+        })
+    };
+    let (Some((true, had)), Some((false, has))) = (auto(before), auto(after)) else {
+        return false;
+    };
+    let came_to_nothing = matches!(
+        answer.outcome,
+        MergeOutcome::Error { .. } | MergeOutcome::Refused { .. }
+    );
+    came_to_nothing
+        && had == has
+        && before
+            .conditions_of(mr)
+            .any(|condition| condition.kind.holds_merges())
 }
 
 impl Budgets {
@@ -173,6 +215,21 @@ impl Budgets {
             return Err(format!("P15: {} is merged for the {count}th time", mr.id));
         }
         Ok(())
+    }
+
+    /// An event was taken, or ignored.
+    pub(crate) fn observed(
+        &mut self,
+        before: &Town,
+        event: &Event,
+        after: &Town,
+    ) -> Result<(), String> {
+        if let EventKind::MergeAttempted(answer) = &event.kind
+            && cost_nothing(before, answer, after)
+        {
+            self.merges.one_less(|(mr, _)| *mr == answer.bead_id);
+        }
+        self.beads(before, after)
     }
 
     /// Repairs that were made for reviews.

@@ -284,8 +284,8 @@ impl World {
         let checked = laws::none(&step, "an event")
             .and_then(|()| unknown_look_is_not_yes(&before, event, self.now, within));
         self.problem = self.problem.take().or(checked.err());
-        let made = self.budgets.beads(&before, &self.town);
-        self.problem = self.problem.take().or(made.err());
+        let cost = self.budgets.observed(&before, event, &self.town);
+        self.problem = self.problem.take().or(cost.err());
     }
 
     fn command(&mut self, command: Value) {

@@ -9,8 +9,9 @@ use crate::ids::BeadId;
 use crate::time::Timestamp;
 
 impl Town {
-    /// The conditions that hold and are about an MR bead: those of the town, and those of its rig.
-    pub(crate) fn conditions_of(&self, mr: &BeadId) -> impl Iterator<Item = &Condition> {
+    /// The conditions that hold and are about an MR bead: those of the town, and those of its rig
+    /// (spec 1.8).
+    pub fn conditions_of(&self, mr: &BeadId) -> impl Iterator<Item = &Condition> {
         let rig = self
             .bead(mr)
             .and_then(|bead| self.rig_of_review(bead))

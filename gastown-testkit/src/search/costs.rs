@@ -62,7 +62,7 @@ pub(super) fn of_a_pass(before: &Town, actions: &[Action], after: &Town) -> Resu
 }
 
 /// Of any step: a repair that is made is a round of its review, and a merge that came to nothing is a
-/// refusal of its head.
+/// refusal of its head (the forge of the search is never in trouble).
 pub(super) fn of_a_step(before: &Town, after: &Town) -> Result<(), String> {
     let limit = after.policy().repair_rounds;
     let mut repairs: BTreeMap<&BeadId, u32> = BTreeMap::new();

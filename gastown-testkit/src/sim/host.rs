@@ -328,8 +328,8 @@ impl Simulation {
                     observed.why
                 )
             });
-            self.oracle.observed(event, observed.changed, town, now);
-            self.oracle.asked_for(&before, town)?;
+            self.oracle
+                .observed(&before, event, observed.changed, town, now)?;
             facts.judge(&before, town, event, observed.changed)?;
         }
         self.oracle.input(town)

@@ -96,8 +96,15 @@ impl Oracle {
         self.beats.insert(agent.clone(), (session, at));
     }
 
-    /// An event was observed.
-    pub(crate) fn observed(&mut self, event: &Event, changed: bool, town: &Town, now: Timestamp) {
+    /// An event was observed. P15: what it asks for and gives back.
+    pub(crate) fn observed(
+        &mut self,
+        before: &Town,
+        event: &Event,
+        changed: bool,
+        town: &Town,
+        now: Timestamp,
+    ) -> Held {
         let gap_max = town.policy().pr_poll_interval.saturating_mul(2);
         match &event.kind {
             EventKind::PrObserved(seen) if changed => match &seen.observation {
@@ -131,6 +138,7 @@ impl Oracle {
             }
             _ => {}
         }
+        self.memory.budgets.observed(before, event, town)
     }
 
     /// Green runs on from the last green look unless that is too long ago, or another look between
@@ -265,7 +273,7 @@ impl Oracle {
         self.memory.budgets.helped(before, command);
     }
 
-    /// P15 of an input: the repairs that it asks for.
+    /// P15 of a command: the repairs that it asks for.
     pub(crate) fn asked_for(&mut self, before: &Town, after: &Town) -> Held {
         self.memory.budgets.beads(before, after)
     }
