@@ -184,14 +184,27 @@ struct Misses {
 
 impl Misses {
     /// The one error that a person can act on. A refused token weighs most, because the person
-    /// gave it; a source that could not be reached weighs more than one that had nothing.
+    /// gave it; a source that could not be reached weighs more than one that had nothing. What a
+    /// source answered otherwise is no matter of the pull request for which it was asked.
     fn into_error(self) -> ForgeError {
         match (self.refused, self.failed) {
             (true, _) => ForgeError::Unauthorized,
-            (false, Some(error)) => error,
-            (false, None) => ForgeError::NoToken { tried: self.tried },
+            (false, Some(error)) if is_of_the_forge(&error) => error,
+            (false, _) => ForgeError::NoToken { tried: self.tried },
         }
     }
+}
+
+/// Whether an error says that the forge, or the right to ask it, is the trouble.
+fn is_of_the_forge(error: &ForgeError) -> bool {
+    matches!(
+        error,
+        ForgeError::Network { .. }
+            | ForgeError::Server { .. }
+            | ForgeError::RateLimited { .. }
+            | ForgeError::Unauthorized
+            | ForgeError::Forbidden { .. }
+    )
 }
 
 /// One walk along the chain: each step gives the next token to try.
@@ -281,7 +294,13 @@ mod tests {
         ))
     }
 
-    struct Failing;
+    struct Failing(ForgeError);
+
+    impl Failing {
+        fn server() -> Arc<dyn CredentialSource> {
+            Arc::new(Self(ForgeError::Server { status: 500 }))
+        }
+    }
 
     #[async_trait]
     impl CredentialSource for Failing {
@@ -290,7 +309,7 @@ mod tests {
         }
 
         async fn token(&self, _: &TokenScope) -> Result<Option<Token>, ForgeError> {
-            Err(ForgeError::Server { status: 500 })
+            Err(self.0.clone())
         }
     }
 
@@ -330,7 +349,7 @@ mod tests {
     async fn the_first_hit_wins_and_blank_and_failing_sources_are_passed_over() {
         let chain = CredentialChain::new([
             known("blank", "  "),
-            Arc::new(Failing) as Arc<dyn CredentialSource>,
+            Failing::server(),
             known("a", "ta"),
             known("b", "tb"),
         ]);
@@ -355,11 +374,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_source_that_could_not_be_asked_is_the_error_if_nothing_else_served() {
-        let chain = CredentialChain::new([
-            Arc::new(Failing) as Arc<dyn CredentialSource>,
-            known("blank", ""),
-        ]);
+        let chain = CredentialChain::new([Failing::server(), known("blank", "")]);
         assert_eq!(walked(&chain).await.1, ForgeError::Server { status: 500 });
+    }
+
+    /// Else a review would fail for a token that its town has not.
+    #[tokio::test]
+    async fn what_a_source_answers_is_no_error_of_the_pull_request() {
+        for error in [
+            ForgeError::InvalidResponse { why: "x".into() },
+            ForgeError::NotFound {
+                repository_readable: true,
+            },
+        ] {
+            let chain = CredentialChain::new([
+                Arc::new(Failing(error)) as Arc<dyn CredentialSource>,
+                known("blank", ""),
+            ]);
+            let tried = vec!["failing".to_owned(), "blank".to_owned()];
+            assert_eq!(walked(&chain).await.1, ForgeError::NoToken { tried });
+        }
     }
 
     #[tokio::test]
