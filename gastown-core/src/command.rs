@@ -421,6 +421,7 @@ impl Town {
     /// [`CommandError`] names the field and the reason. Nothing is changed then.
     pub fn execute(&mut self, command: Command, now: Timestamp) -> Result<Receipt, CommandError> {
         check::command(&command)?;
+        let command = self.unquoted_command(&command).unwrap_or(command);
         let actor = self.actor(&command.caller, now)?;
         let name = command.kind.type_name();
         let may = command

@@ -298,8 +298,10 @@ pub(crate) fn needs_refinery(town: &Town, mr: &Bead, settings: &Settings) -> boo
         return false;
     };
     // One under verification is left alone: its refinery has said its word (spec 3.4).
+    // A pass speaks of a pull request: without one nobody else would open it.
+    let is_passed = review.pr_url.is_some() && is_reviewed(mr, settings);
     review.verify.is_none()
-        && ((settings.code_review && !is_reviewed(mr, settings))
+        && ((settings.code_review && !is_passed)
             || town.is_direct(mr, settings)
             || town.in_review_and_merge_convoy(mr)
             || review.is_landing())

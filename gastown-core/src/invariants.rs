@@ -62,6 +62,15 @@ impl Violation {
         }
     }
 
+    /// Whether it was there before, perhaps with more subjects, some of which have left it since.
+    #[must_use]
+    pub fn was_among(&self, before: &[Violation]) -> bool {
+        before.iter().any(|old| {
+            let all = |id| old.subjects.contains(id);
+            old.invariant == self.invariant && self.subjects.iter().all(all)
+        })
+    }
+
     /// Whether the rules remove it: it may come from outside, but is never made by the engine.
     #[must_use]
     pub fn heals(&self) -> bool {

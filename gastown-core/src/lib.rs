@@ -75,6 +75,7 @@ mod observe;
 mod pass;
 mod policy;
 mod prompts;
+mod quoted;
 mod reason;
 mod recall;
 mod reconcile;

@@ -29,6 +29,8 @@ impl Town {
     /// Takes note of a fact. Never refuses: an event that is late, twice, or about something that
     /// is gone is ignored with a reason, so that it can't block the queue (spec 2.2).
     pub fn observe(&mut self, event: &Event, now: Timestamp) -> Observed {
+        let unquoted = self.unquoted_event(event);
+        let event = unquoted.as_ref().unwrap_or(event);
         let outcome = if self.first_seen(&event.id) {
             self.take_note(event, now)
         } else {
@@ -69,7 +71,7 @@ impl Town {
             E::ContainerEviction(e) => self.container_eviction(e, now),
             E::ContainerReady(e) => self.container_ready(e, now),
             E::PrObserved(e) => self.pr_observed(e, event.at, key, now),
-            E::MergeAttempted(e) => self.merge_attempted(e, key, now),
+            E::MergeAttempted(e) => self.merge_attempted(e, event.at, key, now),
             E::MergeVerified(e) => self.merge_verified(e, key, now),
             E::Webhook(e) => self.webhook(e),
             E::BranchCreated(e) => self.branch_created(e, key, now),

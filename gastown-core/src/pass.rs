@@ -210,7 +210,8 @@ impl<'a> Pass<'a> {
     // ---- new identifiers ----
 
     fn next_id(&self, kind: IdKind) -> String {
-        let next = self.sequence.get().saturating_add(1);
+        // As [`Town::next_bead_id`] does: after the last number comes the first that is free.
+        let next = self.sequence.get().checked_add(1).unwrap_or(0);
         self.sequence.set(next);
         engine_id(self.town.id(), kind, next)
     }
@@ -445,5 +446,21 @@ mod tests {
         let before = Pass::new(&town, at("0s"));
         assert_eq!(before.stale(at("-1m"), minute), Due::At(at("1ms")));
         assert_eq!(before.stale(at("-60001ms"), minute), Due::Now);
+    }
+
+    /// P12: a foreign snapshot may hold the last number; after it comes the first that is free.
+    #[test]
+    fn p12_identifiers_go_on_after_the_last_number() {
+        let town = "
+            town sequence=18446744073709551615
+            rig r1
+            bead b1 issue open rig_id=r1 dispatch_attempts=5
+            bead b2 issue open rig_id=r1 dispatch_attempts=5
+        ";
+        let settled = crate::testing::settled(town, "0s");
+        assert!(
+            settled.contains("t1-e0") && settled.contains("t1-e1"),
+            "{settled}"
+        );
     }
 }

@@ -11,6 +11,7 @@ use crate::config::MergeMethod;
 use crate::forge::{Decision, Observation};
 use crate::ids::{AgentId, BeadId, RigId};
 use crate::time::Timestamp;
+use crate::town::same_pull_request;
 
 /// What [`AutoMerge::off_for_head`] says when no head was known.
 pub(crate) const OFF_UNSEEN: &str = "unseen";
@@ -61,6 +62,14 @@ pub struct MergeAttempt {
     pub head_sha: String,
     /// When it was asked for.
     pub at: Timestamp,
+}
+
+impl MergeAttempt {
+    /// Whether it names the head that a review has now, as far as that is known.
+    pub(crate) fn is_of_head(&self, review: &Review) -> bool {
+        let head = review.head_sha.as_ref();
+        head.is_none_or(|head| *head == self.head_sha)
+    }
 }
 
 /// The clock and the budget of merging by the engine.
@@ -346,5 +355,21 @@ impl Review {
     #[must_use]
     pub fn is_landing(&self) -> bool {
         self.convoy.is_some()
+    }
+
+    /// Takes a pull request; what was seen of another one says nothing of it.
+    pub(crate) fn take_pr_url(&mut self, url: String) {
+        let is_another = |known: &String| !same_pull_request(known, &url);
+        if self.pr_url.as_ref().is_some_and(is_another) {
+            self.observation = None;
+            self.head_sha = None;
+            let auto = &mut self.auto_merge;
+            auto.pending = false;
+            auto.head_sha = None;
+            auto.ready_since = None;
+            auto.last_green_at = None;
+        }
+        self.pr_url = Some(url);
+        self.poll.due_now = true;
     }
 }

@@ -2,6 +2,7 @@
 
 mod record;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -13,6 +14,7 @@ pub use self::record::{is_base_of_this_engine, snapshot_entries};
 
 use crate::command::{Command, CommandError, Receipt};
 use crate::event::{Event, Observed};
+use crate::ids::EventId;
 use crate::reconcile::{Settled, settle};
 use crate::store::{ChangeSet, HistoryEntry, Row};
 use crate::time::Timestamp;
@@ -52,6 +54,8 @@ pub struct Ticked {
     pub changes: ChangeSet,
     /// The commands as they go into the record: without secrets that the town had already.
     pub(crate) commands: Vec<Command>,
+    /// The events that quoted secrets, as they go into the record.
+    pub(crate) unquoted: BTreeMap<EventId, Event>,
 }
 
 /// Runs one tick: observes the events, executes the commands, settles, and takes the changes.
@@ -63,15 +67,20 @@ pub fn tick(town: &mut Town, input: &TickInput<'_>) -> Ticked {
     town.remember(input.recalled);
     let mut events: Vec<&Event> = input.stored.iter().chain(input.local).collect();
     events.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+    let quoting = events.iter().filter_map(|event| town.unquoted_event(event));
+    let unquoted: BTreeMap<EventId, Event> =
+        quoting.map(|event| (event.id.clone(), event)).collect();
     let observed = events
         .into_iter()
+        .map(|event| unquoted.get(&event.id).unwrap_or(event))
         .map(|event| town.observe(event, now))
         .collect();
     let mut commands = Vec::new();
     let mut answers = Vec::new();
     for command in input.commands {
-        // Only now can it be told which of its secrets are new.
-        commands.push(command.without_known_secrets(&town.state().config));
+        // Only now can it be told which of its secrets are new, and what it quotes.
+        let known = command.without_known_secrets(&town.state().config);
+        commands.push(town.unquoted_command(&known).unwrap_or(known));
         answers.push(town.execute(command.clone(), now));
     }
     let settled = settle(town, now);
@@ -81,6 +90,7 @@ pub fn tick(town: &mut Town, input: &TickInput<'_>) -> Ticked {
         settled,
         changes: town.take_changes(),
         commands,
+        unquoted,
     }
 }
 

@@ -124,7 +124,9 @@ fn run_inner(
     let ticked = gastown_core::tick(town, input);
     let violations = check(town, now);
     let mut made = violations.clone();
-    made.retain(|found| !held_before.contains(found));
+    // A town from outside may hold some, which change with it. A secret in a text is told of and no
+    // more: the text came from outside, and stopping the town would not take it back.
+    made.retain(|found| found.invariant != "I17" && !found.was_among(&held_before));
     if ticked.settled.fault.is_some() || !made.is_empty() {
         return Err(Box::new(Broken {
             violations: made,
@@ -195,4 +197,88 @@ fn evidence(input: &TickInput<'_>, actions: &[Action]) -> String {
 /// Everything that goes through here has text keys and plain values, so writing it can't fail.
 fn to_json(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use gastown_core::testing::{at, town};
+    use gastown_core::wire::command_from_value;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// One tick with one command of a person; says why it is frozen, if it is.
+    fn frozen(text: &str, command: Value) -> Option<String> {
+        let input = TickInput {
+            number: 1,
+            now: at("0s"),
+            loaded: false,
+            recalled: &[],
+            stored: &[],
+            local: &[],
+            commands: &[command_from_value(command).unwrap()],
+        };
+        let ticked = run(&mut town(text), &input, &SystemClock::default());
+        ticked.err().map(|broken| broken.to_string())
+    }
+
+    fn user() -> Value {
+        json!({"kind": "user", "id": "ann"})
+    }
+
+    /// No input may stop a town, whatever it quotes (spec 2.2).
+    #[test]
+    fn a_quoted_secret_freezes_nothing() {
+        let town = "town config.llm_token=sk-0123456789\nrig r1\nbead b1 issue failed rig_id=r1 body=\"old sk-0123456789\"";
+        for command in [
+            json!({"type": "sling", "caller": user(), "rig_id": "r1", "title": "sk-0123456789"}),
+            // The text is there already.
+            json!({"type": "retry", "caller": user(), "bead_id": "b1"}),
+            json!({"type": "update_config", "caller": user(), "config": {"llm_token": "old sk-0"}}),
+        ] {
+            assert_eq!(frozen(town, command.clone()), None, "{command}");
+        }
+    }
+
+    /// A town from outside may hold violations, of which a person mends one after the other.
+    #[test]
+    fn a_violation_that_is_mended_in_part_freezes_nothing() {
+        let circles = "
+            rig r1
+            bead b1 issue open rig_id=r1
+            bead b2 issue open rig_id=r1
+            bead b3 issue open rig_id=r1
+            bead b4 issue open rig_id=r1
+            edge b1 blocks b2
+            edge b2 blocks b1
+            edge b3 blocks b4
+            edge b4 blocks b3
+        ";
+        let shared = "
+            rig r1
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1
+            bead m2 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1
+            bead m3 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1
+            edge m1 tracks b1
+            edge m2 tracks b1
+            edge m3 tracks b1
+        ";
+        for (town, command) in [
+            (
+                circles,
+                json!({"type": "set_dependencies", "caller": user(), "bead_id": "b1", "depends_on": []}),
+            ),
+            (
+                circles,
+                json!({"type": "sling", "caller": user(), "rig_id": "r1", "title": "x", "depends_on": ["b2"]}),
+            ),
+            (
+                shared,
+                json!({"type": "close_bead", "caller": user(), "bead_id": "m3"}),
+            ),
+        ] {
+            assert_eq!(frozen(town, command.clone()), None, "{command}");
+        }
+    }
 }

@@ -185,7 +185,7 @@ pub fn rests(town: &mut Town, now: Timestamp) -> Result<Rested, String> {
 /// # Errors
 /// The first violation that must not be there.
 pub fn is_healed(before: &Town, settled: &Town, now: Timestamp) -> Result<(), String> {
-    let was: BTreeSet<Violation> = check(before, now).into_iter().collect();
+    let was = check(before, now);
     let left: Vec<Violation> = check(settled, now)
         .into_iter()
         .filter(|violation| {
@@ -193,12 +193,7 @@ pub fn is_healed(before: &Town, settled: &Town, now: Timestamp) -> Result<(), St
                 // Merges under verification are left alone (spec 3.4), whatever waits with them.
                 return !violation.subjects.iter().all(|id| is_verified(settled, id));
             }
-            let same = |old: &Violation| {
-                // Of what was there before, some may have ended meanwhile.
-                let all = |id| old.subjects.contains(id);
-                old.invariant == violation.invariant && violation.subjects.iter().all(all)
-            };
-            violation.heals() || !was.iter().any(same)
+            violation.heals() || !violation.was_among(&was)
         })
         .collect();
     none(&left, "a settled town")

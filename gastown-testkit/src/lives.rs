@@ -134,7 +134,7 @@ async fn settings(host: &mut Host<'_>) -> Result<(), StoreError> {
             host.reload(false).await?;
         }
         let config = json!({"github_cli_pat": format!("{SECRET}-{secret}"),
-            "env_vars": {"API_KEY": format!("in-the-environment-{value}")}});
+            "env_vars": {"API_KEY": format!("in-the-environment-{value}"), "DEPLOY_TOKEN": SECRET}});
         host.command(update(config));
         host.tick().await?;
     }
@@ -143,6 +143,12 @@ async fn settings(host: &mut Host<'_>) -> Result<(), StoreError> {
     // As a host does when a token runs out; what quotes the old one stays.
     let renewed = json!({"llm_token": RENEWED, "env_vars": {"API_KEY": "renewed-environment"}});
     host.command(update(renewed));
+    host.tick().await?;
+    // One of the town's own is not taken at all, whose stand-in a replay could not tell.
+    host.command(command_of(
+        json!({"type": "sling", "caller": {"kind": "mayor"},
+        "rig_id": "r1", "title": format!("Why is {RENEWED} refused?")}),
+    ));
     host.tick().await?;
     Ok(())
 }
@@ -176,7 +182,8 @@ fn command_of(command: Value) -> Command {
 #[allow(clippy::panic)]
 fn world(setup: Setup) -> World {
     let mut world = World::new(setup);
-    let config = json!({"llm_token": SECRET, "env_vars": {"API_KEY": "in-the-environment"}});
+    let config = json!({"llm_token": "the-first-token",
+        "env_vars": {"API_KEY": "in-the-environment", "DEPLOY_TOKEN": SECRET}});
     let commands = [
         json!({"type": "update_config", "caller": {"kind": "host"}, "config": config}),
         json!({"type": "sling", "caller": {"kind": "mayor"}, "rig_id": "r1",

@@ -191,10 +191,14 @@ impl Performing<'_> {
     }
 
     pub(super) fn clear_condition(&mut self, action: &ClearCondition) -> Applied {
-        self.town
-            .remove_condition(action.kind, &action.subject)
-            .map(|_| Vec::new())
-            .ok_or_else(|| self.missing(action.kind.as_str()))
+        let Some(condition) = self.town.remove_condition(action.kind, &action.subject) else {
+            return Err(self.missing(action.kind.as_str()));
+        };
+        if condition.holds() {
+            self.town
+                .attempts_go_on(action.kind, &action.subject, self.now);
+        }
+        Ok(Vec::new())
     }
 }
 

@@ -266,6 +266,8 @@ impl Performing<'_> {
 
     pub(super) fn mark_auto_merge(&mut self, action: &MarkAutoMerge) -> Applied {
         self.edit_review(&action.bead_id, |review, _| {
+            let tried = review.auto_merge.attempt.as_ref();
+            let is_of_head = tried.is_none_or(|attempt| attempt.is_of_head(review));
             let auto = &mut review.auto_merge;
             auto.pending = action.pending;
             auto.ready_since = action.ready_since;
@@ -275,7 +277,8 @@ impl Performing<'_> {
             }
             if action.attempt_given_up {
                 auto.attempt = None;
-                auto.refusals = auto.refusals.saturating_add(1);
+                // Another head than the one that was tried has not been refused.
+                auto.refusals = auto.refusals.saturating_add(u32::from(is_of_head));
                 // It may have merged: look before anything else.
                 review.poll.due_now = true;
             }

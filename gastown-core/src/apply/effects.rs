@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Applied, Performing};
 use crate::action;
 use crate::breaker::BreakerState;
+use crate::config::AutoMergeDelay;
 use crate::convoy::{BranchState, ConvoyBranch};
 use crate::effect::{self, Effect};
 use crate::ids::BeadId;
@@ -192,9 +193,9 @@ impl Performing<'_> {
     pub(super) fn verify_merge(&mut self, action: &action::VerifyMerge) -> Applied {
         let mut found = false;
         self.edit_review(&action.bead_id, |review, now| {
-            review.verifications = review.verifications.max(action.number);
             if let Some(verify) = &mut review.verify {
                 found = true;
+                review.verifications = review.verifications.max(action.number);
                 verify.number = action.number;
                 verify.asked_at = Some(now);
                 verify.tries = verify.tries.saturating_add(1);
@@ -358,6 +359,15 @@ impl Performing<'_> {
 }
 
 impl crate::town::Town {
+    /// Whether nobody has forbidden a merge since it was decided; what else has to be true of it,
+    /// its adapter looks at once more.
+    fn may_still_merge(&self, mr: &BeadId) -> bool {
+        self.bead(mr).is_some_and(|mr| {
+            let settings = self.settings_of_review(mr);
+            !mr.held && settings.auto_merge && settings.auto_merge_delay != AutoMergeDelay::Never
+        })
+    }
+
     /// Whether the town still wants an effect (spec 2.4). Asked before an effect runs; one that is not wanted is finished as withdrawn.
     #[must_use]
     pub fn wants(&self, effect: &Effect) -> bool {
@@ -380,7 +390,7 @@ impl crate::town::Town {
             E::MergePr(merge) => review(&merge.bead_id).is_some_and(|review| {
                 review.auto_merge.attempt.as_ref().is_some_and(|attempt| {
                     attempt.number == effect.key.attempt && attempt.head_sha == merge.head_sha
-                })
+                }) && self.may_still_merge(&merge.bead_id)
             }),
             E::VerifyMerge(verify) => review(&verify.bead_id).is_some_and(|review| {
                 review
@@ -406,6 +416,32 @@ impl crate::town::Town {
                 self.state().container.idle_stops == effect.key.attempt
                     && self.agents().all(|agent| !agent.status.is_running())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::effect::Effect;
+    use crate::testing::{GREEN, at, town};
+
+    /// Spec 2.1, 2.4: what a person forbids while a merge waits for its turn is forbidden.
+    #[test]
+    fn wants_no_merge_that_was_forbidden_since() {
+        let mut merging = town(GREEN);
+        let settled = crate::reconcile::settle(&mut merging, at("0s"));
+        let merges = |it: &&Effect| it.key.kind == "merge_pr";
+        let merge = settled.effects.iter().find(merges).unwrap();
+        assert!(merging.wants(merge));
+        for command in [
+            r#"{"type": "hold", "caller": {"kind": "user", "id": "ann"}, "bead_id": "m1"}"#,
+            r#"{"type": "update_config", "caller": {"kind": "user", "id": "ann"}, "config": {"refinery": {"auto_merge": false}}}"#,
+            r#"{"type": "update_rig", "caller": {"kind": "user", "id": "ann"}, "rig_id": "r1", "config": {"refinery": {"auto_merge_delay_minutes": "never"}}}"#,
+        ] {
+            let mut forbidden = merging.clone();
+            let command = crate::wire::command_from_value(serde_json::from_str(command).unwrap());
+            forbidden.execute(command.unwrap(), at("1s")).unwrap();
+            assert!(!forbidden.wants(merge));
         }
     }
 }

@@ -88,8 +88,9 @@ impl Town {
         if bead.rig_id.as_ref() == rig {
             return Ok(());
         }
-        if let Some(rig) = rig {
-            self.rig_for("rig_id", rig, actor)?;
+        match rig {
+            Some(rig) => drop(self.rig_for("rig_id", rig, actor)?),
+            None => actor.may_touch("rig_id", None)?,
         }
         if bead.kind.bead_type() == BeadType::Convoy {
             return Err(CommandError::invalid("rig_id", "a convoy has no rig"));
@@ -106,8 +107,14 @@ impl Town {
     /// A pull request stays where it is, and a landing belongs to its rig's part of the convoy
     /// (invariant I14).
     fn check_same_repository(&self, bead: &Bead, rig: Option<&RigId>) -> Result<(), CommandError> {
-        let (Some(review), Some(rig)) = (bead.review(), rig.and_then(|rig| self.rig(rig))) else {
+        let Some(review) = bead.review() else {
             return Ok(());
+        };
+        let Some(rig) = rig.and_then(|rig| self.rig(rig)) else {
+            return match &review.landing_rig {
+                None => Ok(()),
+                Some(landing) => Err(lands_elsewhere(landing)),
+            };
         };
         if let Some(url) = &review.pr_url
             && !rig.has_pull_request(url)
@@ -121,10 +128,7 @@ impl Town {
             ));
         }
         match &review.landing_rig {
-            Some(landing) if *landing != rig.id => Err(CommandError::conflict(
-                "rig_id",
-                format!("it lands the convoy's branch of rig {landing}"),
-            )),
+            Some(landing) if *landing != rig.id => Err(lands_elsewhere(landing)),
             Some(_) | None => Ok(()),
         }
     }
@@ -339,6 +343,14 @@ fn engine_keys(work: &Work) -> &'static [&'static str] {
         Work::PrFixup(_) => PrFixup::KEYS,
         Work::TriageRequest(_) => TriageRequest::KEYS,
     }
+}
+
+/// A landing belongs to its rig's part of the convoy.
+fn lands_elsewhere(rig: &RigId) -> CommandError {
+    CommandError::conflict(
+        "rig_id",
+        format!("it lands the convoy's branch of rig {rig}"),
+    )
 }
 
 #[cfg(test)]
@@ -560,5 +572,38 @@ pub(super) mod tests {
         ] {
             assert!(update(new), "{new}");
         }
+    }
+
+    /// I14: without a rig any refinery would land it.
+    #[test]
+    fn update_leaves_a_landing_in_its_rig_and_a_bead_in_that_of_its_caller() {
+        let town = "
+            rig r1
+            rig r2
+            bead c1 convoy open convoy.total=1 convoy.closed=1
+            bead b1 issue open rig_id=r1
+            bead m1 merge_request open rig_id=r1 review.source=c1 review.convoy=c1 review.landing_rig=r1
+            edge m1 tracks c1
+        ";
+        let update = |bead: &str, caller: &str| {
+            executes(
+                town,
+                &std::format!(
+                    r#"{{"type": "update_bead", "caller": {{"kind": "user", "id": "ann"{caller}}}, "bead_id": "{bead}", "rig_id": null}}"#
+                ),
+            )
+        };
+        assert!(
+            update("m1", "").contains("refused Conflict: rig_id: it lands"),
+            "{}",
+            update("m1", "")
+        );
+        assert!(
+            update("b1", "").contains("b1.rig_id: \"r1\" → -"),
+            "{}",
+            update("b1", "")
+        );
+        let bound = update("b1", r#", "rig_id": "r1""#);
+        assert!(bound.contains("refused Forbidden: rig_id"), "{bound}");
     }
 }

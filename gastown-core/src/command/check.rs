@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{CommandError, Executed, Refusal};
 use crate::branches::is_branch_name;
-use crate::ids::shown;
+use crate::ids::{IdProblem, id_problem, shown};
 use crate::rig::Repository;
 use crate::work::label;
 
@@ -307,6 +307,12 @@ pub(super) fn user_id(id: &str) -> Checked {
     size(FIELD, id.len(), USER_BYTES_MAX)?;
     if id.chars().any(char::is_control) {
         return Err(CommandError::invalid(FIELD, "holds a control character"));
+    }
+    if id_problem(id) == Some(IdProblem::Reserved) {
+        return Err(CommandError::invalid(
+            FIELD,
+            IdProblem::Reserved.to_string(),
+        ));
     }
     creator(id)
 }

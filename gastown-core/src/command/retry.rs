@@ -40,6 +40,13 @@ impl Town {
                 format!("is retried already, by \"{}\"", successor.id),
             ));
         }
+        // Its successor would take its place in the circle.
+        if self.waits_for_itself(id) {
+            return Err(CommandError::conflict(
+                "bead_id",
+                "waits for itself; let it depend on something else first",
+            ));
+        }
         let (kind, letter) = match &bead.kind {
             BeadKind::Issue(work) => {
                 self.check_retried_issue(&bead, work)?;
@@ -47,7 +54,8 @@ impl Town {
             }
             BeadKind::MergeRequest(review) => {
                 self.check_retried_review(&bead, review)?;
-                let again = BeadKind::MergeRequest(Box::new(begun_anew(review)));
+                let source = self.source_of(&bead).unwrap_or(&review.source);
+                let again = BeadKind::MergeRequest(Box::new(begun_anew(review, source)));
                 (again, IdKind::MergeRequest)
             }
             BeadKind::Convoy(_)
@@ -231,8 +239,9 @@ impl Town {
     }
 }
 
-/// A review of the same branch with nothing of the old one's life.
-fn begun_anew(review: &Review) -> Review {
+/// A review of the same branch with nothing of the old one's life. Its source is the one that its
+/// edge names, which it takes over.
+fn begun_anew(review: &Review, source: &BeadId) -> Review {
     Review {
         source_agent: review.source_agent.clone(),
         convoy: review.convoy.clone(),
@@ -241,7 +250,7 @@ fn begun_anew(review: &Review) -> Review {
         ..Review::new(
             review.branch.clone(),
             review.target_branch.clone(),
-            review.source.clone(),
+            source.clone(),
         )
     }
 }
@@ -351,5 +360,38 @@ mod tests {
         );
         insta::assert_snapshot!(refusal(&same_pr), @r#"refused Conflict: bead_id: "m2" reviews the same branch already"#);
         insta::assert_snapshot!(executes(REVIEW, r#"{"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "w1"}"#), @"refused Conflict: bead_id: its merge request has ended; retry that");
+    }
+
+    /// I8: the successor is a review of the source that the edge names, whatever the field said.
+    #[test]
+    fn retry_of_a_review_keeps_the_source_of_its_edge() {
+        let town = "
+            rig r1
+            bead b1 issue open rig_id=r1
+            bead b2 issue open rig_id=r1
+            bead m1 merge_request failed rig_id=r1 review.source=b2 review.branch=x
+            edge m1 tracks b1
+        ";
+        let told = executes(
+            town,
+            r#"{"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "m1"}"#,
+        );
+        assert!(told.contains(r#"t1-m1.review.source: - → "b1""#), "{told}");
+    }
+
+    #[test]
+    fn retry_of_a_bead_that_waits_for_itself_is_refused() {
+        let town = "
+            rig r1
+            bead b1 issue failed rig_id=r1
+            bead b2 issue open rig_id=r1
+            edge b1 blocks b2
+            edge b2 blocks b1
+        ";
+        let retry = r#"{"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "b1"}"#;
+        let told = executes(town, retry);
+        assert!(told.contains("waits for itself"), "{told}");
+        let mended = town.replace("edge b2 blocks b1", "");
+        assert!(!executes(&mended, retry).contains("refused"));
     }
 }

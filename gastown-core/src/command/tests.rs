@@ -71,6 +71,7 @@ fn callers_are_looked_up_and_bound() {
             {"type": "report_status", "caller": {"kind": "agent", "id": "a9"}, "message": "x"}
             {"type": "report_status", "caller": {"kind": "user", "id": "ann"}, "message": "x"}
             {"type": "hold", "caller": {"kind": "user", "id": "patrol"}, "bead_id": "b1"}
+            {"type": "hold", "caller": {"kind": "user", "id": "__ann__"}, "bead_id": "b1"}
             {"type": "hold", "caller": {"kind": "user", "id": "ann", "rig_id": "r2"}, "bead_id": "b1"}
             {"type": "hold", "caller": {"kind": "nobody"}, "bead_id": "b1"}
             {"type": "hold", "caller": {"kind": "host"}, "bead_id": "b1"}
@@ -80,6 +81,7 @@ fn callers_are_looked_up_and_bound() {
         refused Forbidden: caller: the agent was given up
         refused Forbidden: caller: ann may not report_status
         refused Invalid: caller.id: "patrol" is a name of the engine's own
+        refused Invalid: caller.id: is a reserved word (it begins and ends with two underscores)
         refused Forbidden: bead_id: belongs to another rig than "r2", the caller's
         unreadable: caller.kind: unknown variant `nobody`, expected one of `user`, `mayor`, `agent`, `host`
         hold []: b1 is held

@@ -9,9 +9,10 @@ use core::time::Duration;
 use super::check::{self, limits};
 use super::data::{AddRig, RemoveRig, UpdateConfig, UpdateRig};
 use super::{Actor, CommandError, Did, Executed, Refusal};
+use crate::bead::{Bead, BeadStatus};
 use crate::breaker::BreakerState;
 use crate::condition::ConditionSubject;
-use crate::config::{ConfigError, PerRole, RigConfig, TownConfig};
+use crate::config::{ConfigError, ConvoyMergeMode, PerRole, RigConfig, TownConfig};
 use crate::ids::{AgentId, BeadId, RigId};
 use crate::rig::{Repository, Rig};
 use crate::town::Town;
@@ -41,14 +42,29 @@ impl Town {
         check::branch("default_branch", &add.default_branch)?;
         let config = rig_config(add.config.applied_to(&RigConfig::default()))?;
         let id = add.rig_id.clone();
-        self.insert_rig(Rig {
+        let rig = Rig {
             id: add.rig_id,
             name: add.name,
             git_url: add.git_url,
             default_branch: add.default_branch,
             config,
             created_at: actor.now,
+        };
+        // What names the rig already belongs to the repository that it will have (invariant I14).
+        let elsewhere = self.live_beads().find(|bead| {
+            let url = bead.review().and_then(|review| review.pr_url.as_ref());
+            bead.rig_id.as_ref() == Some(&id) && url.is_some_and(|url| !rig.has_pull_request(url))
         });
+        if let Some(mr) = elsewhere {
+            return Err(CommandError::conflict(
+                "git_url",
+                format!(
+                    "merge request \"{}\" names this rig and has a pull request elsewhere",
+                    mr.id
+                ),
+            ));
+        }
+        self.insert_rig(rig);
         Ok(Did::made(&id, format!("rig {id} is added")))
     }
 
@@ -123,6 +139,18 @@ impl Town {
         }
     }
 
+    /// Whether a convoy has finished work that is still to be landed in a rig.
+    fn is_to_land(&self, bead: &Bead, rig: &RigId) -> bool {
+        bead.convoy().is_some_and(|convoy| {
+            convoy.feature_branch.is_some()
+                && convoy.merge_mode == ConvoyMergeMode::ReviewThenLand
+                && convoy.landing_of(rig).landed_at.is_none()
+                && self.issues_of(&bead.id).iter().any(|issue| {
+                    issue.status == BeadStatus::Closed && issue.rig_id.as_ref() == Some(rig)
+                })
+        })
+    }
+
     pub(super) fn remove_rig_by_command(&mut self, remove: &RemoveRig, actor: &Actor) -> Executed {
         let id = &remove.rig_id;
         self.rig_for("rig_id", id, actor)?;
@@ -131,6 +159,7 @@ impl Town {
                 || bead
                     .review()
                     .is_some_and(|review| review.landing_rig.as_ref() == Some(id))
+                || self.is_to_land(bead, id)
         });
         if let Some(bead) = live {
             return Err(CommandError::conflict(
@@ -593,5 +622,63 @@ mod tests {
                 rig_id: None
             }
         );
+    }
+
+    /// Finished work that is still to be landed is not left behind with its rig.
+    #[test]
+    fn rigs_are_not_removed_while_a_convoy_is_to_land_there() {
+        let town = r#"
+            rig r1
+            rig r2
+            bead c1 convoy open convoy.total=2 convoy.closed=1 convoy.feature_branch=convoy/x/c1/head
+            bead b1 issue closed rig_id=r1
+            bead b2 issue open rig_id=r2
+            edge b1 tracks c1
+            edge b2 tracks c1
+        "#;
+        let remove = r#"{"type": "remove_rig", "caller": {"kind": "host"}, "rig_id": "r1"}"#;
+        let told = executes(town, remove);
+        assert!(
+            told.contains("refused Conflict: rig_id: bead \"c1\""),
+            "{told}"
+        );
+        for (from, to) in [
+            (
+                "convoy.closed=1",
+                "convoy.closed=1 convoy.merge_mode=review-and-merge",
+            ),
+            (
+                "convoy.closed=1",
+                "convoy.closed=1 convoy.landings={\"r1\":{\"landed_at\":\"2026-04-04T11:00:00Z\"},\"r2\":{}}",
+            ),
+            ("c1 convoy open", "c1 convoy closed"),
+        ] {
+            let told = executes(&town.replace(from, to), remove);
+            assert!(!told.contains("refused"), "{to}: {told}");
+        }
+    }
+
+    /// I14: what named the rig before it was there must not turn out to be elsewhere.
+    #[test]
+    fn rigs_are_not_added_under_a_name_whose_pull_requests_are_elsewhere() {
+        let town = r#"
+            bead b1 issue in_review rig_id=r9
+            bead m1 merge_request in_progress rig_id=r9 review.source=b1 review.pr_url=https://github.com/acme/r9/pull/1
+            edge m1 tracks b1
+        "#;
+        let add = |name: &str| {
+            executes(
+                town,
+                &std::format!(
+                    r#"{{"type": "add_rig", "caller": {{"kind": "host"}}, "rig_id": "r9", "name": "x", "git_url": "https://github.com/acme/{name}.git", "default_branch": "main"}}"#
+                ),
+            )
+        };
+        assert!(
+            add("web").contains("refused Conflict: git_url"),
+            "{}",
+            add("web")
+        );
+        assert!(!add("r9").contains("refused"), "{}", add("r9"));
     }
 }

@@ -49,10 +49,10 @@ pub(super) fn check(town: &Town, _: Timestamp, out: &mut Vec<Violation>) {
             out.push(Violation::new("I8", [&bead.id], message));
         }
     }
-    if let Some(cycle) = town.blocks_cycle() {
-        let path: Vec<&str> = cycle.iter().map(|id| id.as_str()).collect();
-        let message = format!("blocks form a cycle: {}", path.join(" → "));
-        out.push(Violation::new("I8", &cycle, message));
+    for circle in town.circles() {
+        let beads: Vec<&str> = circle.iter().map(|id| id.as_str()).collect();
+        let message = format!("blocks form a cycle of {}", beads.join(", "));
+        out.push(Violation::new("I8", &circle, message));
     }
 }
 
@@ -72,7 +72,23 @@ mod tests {
         let town = "bead b1 issue open\nbead b2 issue open\nbead b3 issue open\nedge b1 blocks b2\nedge b2 blocks b3";
         assert!(!violations(town, "0s").contains("I8"));
         let cycle = std::format!("{town}\nedge b3 blocks b1");
-        assert!(violations(&cycle, "0s").contains("blocks form a cycle"));
+        assert!(violations(&cycle, "0s").contains("blocks form a cycle of b1, b2, b3"));
+        // What only leads there is not on it.
+        let led = std::format!("{cycle}\nbead b0 issue open\nedge b0 blocks b1");
+        assert_eq!(violations(&led, "0s"), violations(&cycle, "0s"));
+    }
+
+    /// Whoever mends one of them makes no other one.
+    #[test]
+    fn i8_each_circle_is_reported() {
+        let town = "bead b1 issue open\nbead b2 issue open\nbead b3 issue open\nbead b4 issue open\nedge b3 blocks b4\nedge b4 blocks b3";
+        let both = std::format!("{town}\nedge b1 blocks b2\nedge b2 blocks b1");
+        assert!(violations(&both, "0s").contains("cycle of b1, b2"));
+        let rest = violations(town, "0s");
+        assert!(
+            rest.contains("cycle of b3, b4") && violations(&both, "0s").contains(&rest),
+            "{rest}"
+        );
     }
 
     #[test]

@@ -10,17 +10,8 @@ use super::Violation;
 use crate::time::Timestamp;
 use crate::town::Town;
 
-/// Shorter texts occur by chance, and are no secrets of any forge.
-const SECRET_CHARACTERS_MIN: usize = 8;
-
 pub(super) fn check(town: &Town, _: Timestamp, out: &mut Vec<Violation>) {
-    let mut secrets: Vec<String> = town
-        .state()
-        .config
-        .exposed_secrets()
-        .into_values()
-        .collect();
-    secrets.retain(|secret| secret.chars().count() >= SECRET_CHARACTERS_MIN);
+    let secrets = town.unquotable();
     if secrets.is_empty() {
         return;
     }

@@ -26,6 +26,16 @@ fn was_heard_of(agent: &Agent) -> bool {
     agent.reported && agent.dispatched_at.is_some()
 }
 
+/// A result that carries a key is of the start that it names (spec 2.4).
+fn is_of_this_start(key: Option<&EffectKey>, agent: &Agent) -> Result<(), String> {
+    match key {
+        Some(key) if key.subject != agent.id.as_str() || key.attempt != agent.session => {
+            Err(format!("{key} is not the key of the current start"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 impl Town {
     /// The agent that an event is about, if the event is of its current session. An event
     /// without a session is taken as of the current one (spec 8.2).
@@ -76,10 +86,11 @@ impl Town {
     pub(super) fn agent_started(
         &mut self,
         event: &AgentStarted,
-        _key: Option<&EffectKey>,
+        key: Option<&EffectKey>,
         now: Timestamp,
     ) -> Outcome {
         let agent = self.agent_in_session(&event.agent_id, event.session)?;
+        is_of_this_start(key, agent)?;
         if agent.reported {
             return Err("the session had reported already".to_string());
         }
@@ -94,32 +105,55 @@ impl Town {
 
     /// A heartbeat from another container instance than the known one ends a drain; one of the
     /// old container, or of any before it, never does (spec 2.2, 6.4). Without a drain, one that
-    /// was retired is known again when it names the current session, or when none is known.
-    fn see_container(&mut self, instance: Option<&str>, session: Option<u64>, now: Timestamp) {
-        let Some(instance) = instance else { return };
+    /// was retired is known again when it names the current session, or when none is known. Says
+    /// whether it was another one.
+    fn see_container(
+        &mut self,
+        instance: Option<&str>,
+        session: Option<u64>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(instance) = instance else {
+            return false;
+        };
         let container = &self.state().container;
         let known = container.instance.is_some();
         if container.instance.as_deref() == Some(instance) {
-            return;
+            return false;
         }
         let is_back = !self.is_draining() && (session.is_some() || !known);
         if container.is_retired(instance) && !is_back {
-            return;
+            return false;
         }
         self.state_mut().container.replace_instance(Some(instance));
         if known && self.is_draining() {
             self.end_drain(now);
         }
+        true
     }
 
     pub(super) fn heartbeat(&mut self, event: &Heartbeat, now: Timestamp) -> Outcome {
         let agent = self.agent_in_session(&event.agent_id, event.session)?;
-        if agent.status == AgentStatus::Dead {
-            return Err("the agent was given up".to_string());
+        let why = if agent.status == AgentStatus::Dead {
+            "the agent was given up"
+        } else if agent.stop_asked == Some(agent.session) && !agent.status.is_running() {
+            "the session was asked to stop"
+        } else {
+            self.heard_of(event, now);
+            return Ok("the agent was heard of".to_string());
+        };
+        // Whatever becomes of the agent: a new container ends the drain (spec 2.2).
+        let instance = event.container_instance.as_deref();
+        match self.is_draining() && self.see_container(instance, event.session, now) {
+            true => Ok(format!("{why}, and its container is a new one")),
+            false => Err(why.to_string()),
         }
-        if agent.stop_asked == Some(agent.session) && !agent.status.is_running() {
-            return Err("the session was asked to stop".to_string());
-        }
+    }
+
+    fn heard_of(&mut self, event: &Heartbeat, now: Timestamp) {
+        let Some(agent) = self.agent(&event.agent_id) else {
+            return;
+        };
         let resumes = agent.status == AgentStatus::Idle && agent.hook.is_some();
         let hook = agent.hook.clone();
         self.note_reported(&event.agent_id);
@@ -155,16 +189,16 @@ impl Town {
             }
         }
         self.see_container(event.container_instance.as_deref(), event.session, now);
-        Ok("the agent was heard of".to_string())
     }
 
     pub(super) fn dispatch_failed(
         &mut self,
         event: &DispatchFailed,
-        _key: Option<&EffectKey>,
+        key: Option<&EffectKey>,
         now: Timestamp,
     ) -> Outcome {
         let agent = self.agent_in_session(&event.agent_id, event.session)?;
+        is_of_this_start(key, agent)?;
         match event.outcome {
             DispatchOutcome::Unknown => {
                 return Err("the agent may run; its heartbeat decides".to_string());
@@ -176,6 +210,11 @@ impl Town {
                 return Err("the dispatch is no longer under way".to_string());
             }
             DispatchOutcome::Rejected => {}
+        }
+        if let Some(bead) = &event.bead_id
+            && agent.hook.as_ref() != Some(bead)
+        {
+            return Err(format!("the agent is not on {bead} by now"));
         }
         let hook = agent.hook.clone();
         self.record_start_failure(&event.agent_id, now);
@@ -505,5 +544,48 @@ mod tests {
         a1.exited_at: - → "2026-04-04T12:00:00.000Z"
         a1.status: "working" → "dead"
         "#);
+    }
+
+    /// A result is of the start that its key names (spec 2.4), and of the bead that it names.
+    #[test]
+    fn dispatch_failed_and_agent_started_of_another_start_or_bead_are_ignored() {
+        let keyed = |event: &str, subject: &str, attempt: u64| {
+            let key = std::format!(
+                r#"{{"key": {{"subject": "{subject}", "kind": "start_agent", "attempt": {attempt}}}, "#
+            );
+            event.replacen('{', &key, 1)
+        };
+        let rejected = REJECTED.replace(r#""session": 2, "#, "");
+        let started = r#"{"type": "agent_started", "agent_id": "a1"}"#;
+        for event in [rejected.as_str(), started] {
+            assert!(observed(TOWN, "0s", &keyed(event, "a1", 2)).starts_with("observed"));
+            assert!(observed(TOWN, "0s", &keyed(event, "a1", 1)).starts_with("ignored"));
+            assert!(observed(TOWN, "0s", &keyed(event, "a2", 2)).starts_with("ignored"));
+        }
+        let other = REJECTED.replace("b1", "b2");
+        assert!(observed(TOWN, "0s", &other).starts_with("ignored"));
+    }
+
+    /// Whatever became of its agent, the new container is there (spec 2.2).
+    #[test]
+    fn heartbeat_of_a_stopped_session_in_a_new_container_ends_the_drain() {
+        let stopped = TOWN
+            .replace("polecat working", "polecat idle stop_asked=2")
+            .replace("rig r1", "town drain.nonce=n drain.started_at=-1m container.instance=c1 container.retired=[\"c0\"]\nrig r1");
+        let beat = |instance: &str| {
+            let event = std::format!(
+                r#"{{"type": "heartbeat", "agent_id": "a1", "session": 2, "container_instance": "{instance}"}}"#
+            );
+            observed(&stopped, "0s", &event)
+        };
+        assert!(
+            beat("c2").contains("drain.nonce: \"n\" → -"),
+            "{}",
+            beat("c2")
+        );
+        assert!(!beat("c2").contains("a1."), "{}", beat("c2"));
+        for old in ["c1", "c0"] {
+            assert!(beat(old).starts_with("ignored"), "{}", beat(old));
+        }
     }
 }

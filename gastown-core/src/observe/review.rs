@@ -16,6 +16,7 @@ mod life;
 use alloc::string::{String, ToString};
 
 use super::Outcome;
+use crate::bead::Bead;
 use crate::effect::EffectKey;
 use crate::event::PrObserved;
 use crate::ids::BeadId;
@@ -49,8 +50,7 @@ impl Town {
         }
         // A clock that is ahead must not keep later looks out.
         let taken_at = at.min(now);
-        let last = review.observation.as_ref();
-        if last.is_some_and(|seen| taken_at < seen.taken_at.unwrap_or(seen.at)) {
+        if self.is_older_look(id, taken_at) {
             return Err("a newer look is known".to_string());
         }
         match (&event.observation, &event.error) {
@@ -60,6 +60,13 @@ impl Town {
                 Err("neither an observation nor an error".to_string())
             }
         }
+    }
+
+    /// Whether a look was taken before the last good one (spec 4.2).
+    fn is_older_look(&self, id: &BeadId, taken_at: Timestamp) -> bool {
+        let last = self.bead(id).and_then(Bead::review);
+        last.and_then(|review| review.observation.as_ref())
+            .is_some_and(|seen| taken_at < seen.taken_at.unwrap_or(seen.at))
     }
 
     /// The review of an MR bead that has not ended.

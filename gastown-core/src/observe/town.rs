@@ -34,11 +34,13 @@ impl Town {
         {
             return Err("this eviction is known".to_string());
         }
-        let drain = Drain {
+        // Another eviction replaces the nonce only: who evicts again and again must not hold
+        // dispatch back for ever (spec 2.2, 3.1).
+        let drain = self.state_mut().drain.get_or_insert_with(|| Drain {
             nonce: event.nonce.clone(),
             started_at: now,
-        };
-        self.state_mut().drain = Some(drain);
+        });
+        drain.nonce.clone_from(&event.nonce);
         Ok("draining".to_string())
     }
 
@@ -53,5 +55,20 @@ impl Town {
                 Ok("the drain has ended".to_string())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::observed;
+
+    /// Another eviction replaces the nonce: drain_timeout is that of the first.
+    #[test]
+    fn container_eviction_replaces_the_nonce_and_not_the_beginning() {
+        let town = "town drain.nonce=n1 drain.started_at=-1m";
+        let event = r#"{"type": "container_eviction", "nonce": "n2"}"#;
+        let told = observed(town, "0s", event);
+        assert!(told.contains(r#"drain.nonce: "n1" → "n2""#), "{told}");
+        assert!(!told.contains("started_at"), "{told}");
     }
 }

@@ -34,20 +34,21 @@ pub(crate) struct HeldBack {
 
 impl Looks {
     pub(super) fn of(town: &Town) -> Self {
-        let probes = town
-            .conditions()
-            .filter(|condition| condition.holds() && condition.kind.holds_polls())
-            .filter_map(|condition| {
-                let probe = probe_of(town, &condition.subject)?;
-                Some(((condition.kind, condition.subject.clone()), probe))
-            })
-            .collect();
         let mut sharing: BTreeMap<Option<&RigId>, Vec<&Bead>> = BTreeMap::new();
         for mr in town.live_pull_requests() {
             let rig = town.rig_of_review(mr).map(|rig| &rig.id);
             sharing.entry(rig).or_default().push(mr);
         }
-        let held_back = sharing.into_values().flat_map(held_back).collect();
+        let held_back: BTreeMap<BeadId, HeldBack> =
+            sharing.into_values().flat_map(held_back).collect();
+        let probes = town
+            .conditions()
+            .filter(|condition| condition.holds() && condition.kind.holds_polls())
+            .filter_map(|condition| {
+                let probe = probe_of(town, condition, &held_back)?;
+                Some(((condition.kind, condition.subject.clone()), probe))
+            })
+            .collect();
         Self { probes, held_back }
     }
 
@@ -63,14 +64,24 @@ impl Looks {
     }
 }
 
-/// The pull request not looked at for the longest time, so that no single one decides.
-fn probe_of(town: &Town, subject: &ConditionSubject) -> Option<BeadId> {
+/// The pull request not looked at for the longest time, so that no single one decides; of those
+/// first that nothing else keeps from being looked at.
+fn probe_of(
+    town: &Town,
+    probed: &Condition,
+    held_back: &BTreeMap<BeadId, HeldBack>,
+) -> Option<BeadId> {
+    let is_another = |condition: &&Condition| {
+        condition.kind.holds_polls()
+            && (condition.kind, &condition.subject) != (probed.kind, &probed.subject)
+    };
     let probe = town
-        .pull_requests_under(subject)
+        .pull_requests_under(&probed.subject)
         .into_iter()
         .min_by_key(|mr| {
             let last = mr.review().and_then(|review| review.poll.last_at);
-            (last, &mr.id)
+            let hindered = town.conditions_of(&mr.id).filter(is_another).count();
+            (held_back.contains_key(&mr.id), hindered, last, &mr.id)
         });
     probe.map(|probe| probe.id.clone())
 }

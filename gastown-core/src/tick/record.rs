@@ -143,8 +143,9 @@ pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>, took: Duration) ->
     let number = input.number;
     let (recalled, chunks) = chunks(input.recalled.iter().cloned());
     let mut entries = row_entries(number, input.now, true, chunks);
-    for event in input.stored {
-        let body = json!({"number": number, "event": to_json(event)});
+    let recorded = |event: &Event| ticked.unquoted.get(&event.id).unwrap_or(event).clone();
+    for event in input.stored.iter().map(recorded) {
+        let body = json!({"number": number, "event": to_json(&event)});
         entries.push(entry(HistoryKind::Event, input.now, &body));
     }
     let mut accepted: usize = 0;
@@ -158,7 +159,7 @@ pub(super) fn entries(ticked: &Ticked, input: &TickInput<'_>, took: Duration) ->
         now: input.now,
         loaded: input.loaded,
         events: input.stored.iter().map(|event| event.id.clone()).collect(),
-        local: input.local.to_vec(),
+        local: input.local.iter().map(recorded).collect(),
         recalled,
         commands: accepted,
         actions: recorded_actions(&ticked.settled.actions),

@@ -45,10 +45,46 @@ impl Town {
         let Some(condition) = self.condition(kind, subject) else {
             return;
         };
+        let held = condition.holds();
         if condition.told_at.is_none() {
             self.remove_condition(kind, subject);
-        } else if condition.holds() {
+        } else if held {
             self.edit_condition(kind, subject, |condition| condition.ended_at = Some(now));
+        }
+        if held {
+            self.attempts_go_on(kind, subject, now);
+        }
+    }
+
+    /// No timeout of a merge was spent while a condition held (spec 1.8): what was under way is
+    /// given its time from here on.
+    pub(crate) fn attempts_go_on(
+        &mut self,
+        kind: ConditionKind,
+        subject: &ConditionSubject,
+        now: Timestamp,
+    ) {
+        if !kind.holds_merges() {
+            return;
+        }
+        let mrs: Vec<BeadId> = self
+            .pull_requests_under(subject)
+            .into_iter()
+            .filter(|mr| {
+                mr.review()
+                    .is_some_and(|it| it.auto_merge.attempt.is_some())
+            })
+            .map(|mr| mr.id.clone())
+            .collect();
+        for mr in mrs {
+            self.edit_bead(&mr, |mr| {
+                let attempt = mr
+                    .review_mut()
+                    .and_then(|review| review.auto_merge.attempt.as_mut());
+                if let Some(attempt) = attempt {
+                    attempt.at = now;
+                }
+            });
         }
     }
 

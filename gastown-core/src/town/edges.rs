@@ -1,6 +1,6 @@
 //! The edges of a town, and what keeps `blocks` acyclic (spec 1.7).
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::Town;
@@ -120,15 +120,40 @@ impl Town {
         false
     }
 
-    /// A cycle of what waits for each other, if there is one.
-    pub(crate) fn blocks_cycle(&self) -> Option<Vec<BeadId>> {
+    /// The groups of beads that wait for each other, each by id: of one that is added to or taken
+    /// from, the others stay what they are.
+    pub(crate) fn circles(&self) -> BTreeSet<Vec<BeadId>> {
         Convoys::BOTH
             .into_iter()
-            .find_map(|convoys| self.cycle(convoys))
+            .filter(|convoys| self.has_cycle(*convoys))
+            .flat_map(|convoys| self.circles_of(convoys))
+            .collect()
+    }
+
+    /// Whether a bead waits for itself in the end.
+    pub(crate) fn waits_for_itself(&self, bead: &BeadId) -> bool {
+        Convoys::BOTH.into_iter().any(|convoys| {
+            let mut ahead = self.waits_on(bead, convoys).into_iter();
+            ahead.any(|next| self.way_back_is_there(next, bead, convoys))
+        })
+    }
+
+    fn way_back_is_there(&self, from: &BeadId, to: &BeadId, convoys: Convoys) -> bool {
+        let mut seen: BTreeSet<&BeadId> = BTreeSet::new();
+        let mut ahead = BTreeSet::from([from]);
+        while let Some(next) = ahead.pop_first() {
+            if next == to {
+                return true;
+            }
+            if seen.insert(next) {
+                ahead.extend(self.waits_on(next, convoys));
+            }
+        }
+        false
     }
 
     /// Depth first, each bead visited once.
-    fn cycle(&self, convoys: Convoys) -> Option<Vec<BeadId>> {
+    fn has_cycle(&self, convoys: Convoys) -> bool {
         let mut done: BTreeSet<&BeadId> = BTreeSet::new();
         for start in self
             .edges
@@ -139,8 +164,8 @@ impl Town {
             let mut way: Vec<(&BeadId, Vec<&BeadId>)> = Vec::new();
             let mut next = Some(&start.bead_id);
             while let Some(bead) = next.take() {
-                if let Some(at) = way.iter().position(|(on_way, _)| *on_way == bead) {
-                    return Some(way.iter().skip(at).map(|(id, _)| (*id).clone()).collect());
+                if way.iter().any(|(on_way, _)| *on_way == bead) {
+                    return true;
                 }
                 if done.insert(bead) {
                     way.push((bead, self.waits_on(bead, convoys).into_iter().collect()));
@@ -154,7 +179,48 @@ impl Town {
                 }
             }
         }
-        None
+        false
+    }
+
+    /// The strongly connected components of more than one bead, by Kosaraju's algorithm.
+    fn circles_of(&self, convoys: Convoys) -> Vec<Vec<BeadId>> {
+        let mut seen: BTreeSet<&BeadId> = BTreeSet::new();
+        let mut waited_for_by: BTreeMap<&BeadId, Vec<&BeadId>> = BTreeMap::new();
+        // The beads in the order in which all that they wait for was seen.
+        let mut finished: Vec<&BeadId> = Vec::new();
+        for start in self.edges.iter().map(|edge| &edge.bead_id) {
+            let mut way: Vec<(&BeadId, BTreeSet<&BeadId>)> = Vec::new();
+            if seen.insert(start) {
+                way.push((start, self.waits_on(start, convoys)));
+            }
+            while let Some((bead, left)) = way.last_mut() {
+                let bead = *bead;
+                if let Some(next) = left.pop_first() {
+                    waited_for_by.entry(next).or_default().push(bead);
+                    if seen.insert(next) {
+                        way.push((next, self.waits_on(next, convoys)));
+                    }
+                } else {
+                    finished.push(bead);
+                    way.pop();
+                }
+            }
+        }
+        let mut circles = Vec::new();
+        while let Some(root) = finished.pop() {
+            let mut near: Vec<&BeadId> = seen.take(root).into_iter().collect();
+            let mut circle = Vec::new();
+            while let Some(bead) = near.pop() {
+                circle.push(bead.clone());
+                let before = waited_for_by.get(bead).into_iter().flatten();
+                near.extend(before.filter_map(|before| seen.take(before)));
+            }
+            if circle.len() > 1 {
+                circle.sort_unstable();
+                circles.push(circle);
+            }
+        }
+        circles
     }
 
     /// The beads on a cycle that a new `blocks` edge from `bead` to `depends_on` would close,

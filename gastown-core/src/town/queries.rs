@@ -322,8 +322,13 @@ impl Town {
                         .is_some_and(|rig| agent.rig_id.as_ref() == Some(&rig.id))
             }
             Role::Refinery => {
-                // A review without a rig of its own fits any refinery.
-                bead.review().is_some()
+                // A review without a rig of its own fits any refinery that has one.
+                let has_rig = agent
+                    .rig_id
+                    .as_ref()
+                    .is_some_and(|id| self.rig(id).is_some());
+                has_rig
+                    && bead.review().is_some()
                     && self
                         .rig_of(bead)
                         .is_none_or(|rig| agent.rig_id.as_ref() == Some(&rig.id))

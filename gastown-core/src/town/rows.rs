@@ -230,13 +230,17 @@ impl Town {
     }
 
     /// Terminal beads that a rule may still look at: neighbours of live beads, the reviews of such
-    /// neighbours, and what agents are hooked to.
+    /// neighbours, what agents are hooked to, and what they may still say done of.
     fn referred_terminal_beads(&self) -> BTreeSet<BeadId> {
         let mut near: Vec<&BeadId> = Vec::new();
         for bead in self.live_beads() {
             self.add_neighbours(bead, &mut near);
         }
         near.extend(self.agents.values().filter_map(|agent| agent.hook.as_ref()));
+        // What may still be said done, however late (spec 4.1, case 1).
+        let unsaid = |agent: &&Agent| agent.done_session != Some(agent.session);
+        let unsaid = self.agents.values().filter(unsaid);
+        near.extend(unsaid.filter_map(|agent| agent.last_bead.as_ref()));
         near.sort_unstable();
         near.dedup();
         let ended = |id: &&BeadId| self.bead(id).is_some_and(|bead| !bead.is_live());
@@ -309,5 +313,27 @@ mod tests {
             assert_eq!(read.to_string(), written);
             assert_eq!(read.as_f64(), Some(float));
         }
+    }
+
+    /// Spec 4.1, 1: finished work is not lost, however late a session says so.
+    #[test]
+    fn what_a_session_may_still_say_done_of_is_read_again() {
+        let text = "
+            rig r1
+            agent a1 polecat idle rig_id=r1 session=2 last_bead=b1
+            bead b1 issue closed rig_id=r1
+            bead b2 issue closed rig_id=r1
+        ";
+        let read_again = |text: &str| {
+            let mut town = crate::testing::town(text);
+            let rows = town.take_changes().put;
+            let working = rows.into_iter().filter(|row| row.working);
+            Town::from_rows(working.collect::<Vec<_>>()).unwrap()
+        };
+        let holds = |town: &Town, id: &str| town.bead(&id.parse().unwrap()).is_some();
+        let town = read_again(text);
+        assert!(holds(&town, "b1") && !holds(&town, "b2"));
+        let done = text.replace("session=2", "session=2 done_session=2");
+        assert!(!holds(&read_again(&done), "b1"));
     }
 }

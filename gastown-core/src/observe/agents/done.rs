@@ -492,4 +492,80 @@ mod tests {
             "{done}"
         );
     }
+
+    /// A session speaks of its own review, and not of what waits to be verified.
+    #[test]
+    fn done_of_an_unhooked_refinery_is_of_its_session_and_of_nothing_under_verify() {
+        let lost = REFINERY.replace("working rig_id=r1 hook=m1", "idle rig_id=r1");
+        let done = r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#;
+        assert!(observed(&lost, "0s", done).contains("refinery_unhooked_done"));
+        let other = lost.replace("session=2", "session=2 last_bead=m9");
+        assert!(observed(&other, "0s", done).starts_with("ignored"));
+        let named = done.replace("\"branch\"", "\"bead_id\": \"m9\", \"branch\"");
+        assert!(observed(&lost, "0s", &named).starts_with("ignored"));
+        let verified = lost.replace(
+            "review.source=b1",
+            r#"review.source=b1 review.verify={"number":1,"asked_at":"2026-04-04T12:00:00Z","tries":1}"#,
+        );
+        assert!(observed(&verified, "0s", done).starts_with("ignored"));
+    }
+
+    /// I12: new work came while it looked at the old; what it says is of no head that there is.
+    #[test]
+    fn done_of_a_refinery_passes_nothing_that_was_opened_again_meanwhile() {
+        let town = REFINERY.replace(
+            "merge_request in_progress rig_id=r1 assignee=a1",
+            "merge_request open rig_id=r1 review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h2",
+        );
+        let told = observed(
+            &town,
+            "0s",
+            r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#,
+        );
+        assert!(told.starts_with("observed: m1 has new work"), "{told}");
+        assert!(told.contains("a1.hook: \"m1\" → -"), "{told}");
+        assert!(!told.contains("m1."), "{told}");
+    }
+
+    /// I13: what was seen of one pull request says nothing of another.
+    #[test]
+    fn done_with_another_pull_request_forgets_what_was_seen() {
+        let town = REFINERY.replace(
+            "review.source=b1",
+            r#"review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h1 review.auto_merge.pending=true review.auto_merge.ready_since=-6m review.observation={"at":"2026-04-04T12:00:00Z","observation":{"state":"open","head_sha":"h1","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"clean"}}"#,
+        );
+        let done = |number: u32| {
+            let event = std::format!(
+                r#"{{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x", "pr_url": "https://github.com/acme/r1/pull/{number}"}}"#
+            );
+            observed(&town, "0s", &event)
+        };
+        let same = done(1);
+        assert!(
+            same.contains("reviewed.head_sha: - → \"h1\"") && !same.contains("pending"),
+            "{same}"
+        );
+        let other = done(9);
+        assert!(other.contains("pending: true → false"), "{other}");
+        assert!(other.contains("m1.review.head_sha: \"h1\" → -"), "{other}");
+        assert!(!other.contains("reviewed.head_sha: - → \"h1\""), "{other}");
+    }
+
+    /// Spec 4.1, 1: not dispatched again.
+    #[test]
+    fn done_of_a_polecat_comes_late_for_what_another_one_was_given_since() {
+        let town = POLECAT
+            .replace(
+                "working rig_id=r1 hook=b1",
+                "idle rig_id=r1 dispatched_at=-2m",
+            )
+            .replace(
+                "in_progress rig_id=r1 assignee=a1",
+                "open rig_id=r1 last_dispatch_attempt_at=-1m",
+            );
+        let done = r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#;
+        assert!(observed(&town, "0s", done).contains("late_done"));
+        let mine = town.replace("attempt_at=-1m", "attempt_at=-2m");
+        assert!(observed(&mine, "0s", done).contains("t1-m1 reviews branch x"));
+    }
 }

@@ -128,6 +128,11 @@ impl Town {
             // Right after a dispatch the container may not know it yet.
             ProcessStatus::NotFound => {
                 let since = agent.dispatched_at.unwrap_or(agent.created_at);
+                // What passed unseen counts for no age (spec 1.8).
+                let since = self
+                    .state()
+                    .judge_from
+                    .map_or(since, |from| since.max(from));
                 now.since(since) > self.policy().start_grace
             }
         };
@@ -356,5 +361,15 @@ mod tests {
         );
         assert!(exited.contains("b1.body: - → \"saved\""), "{exited}");
         assert!(exited.contains("b1.updated_at"), "{exited}");
+    }
+
+    /// What passed unseen is no age (spec 1.8).
+    #[test]
+    fn container_status_not_found_counts_from_the_end_of_a_gap() {
+        let town = "rig r1\nagent a1 polecat working rig_id=r1 hook=b1 session=2 reported=false dispatched_at=-10m\nbead b1 issue in_progress rig_id=r1 assignee=a1";
+        let event = r#"{"type": "container_status", "agent_id": "a1", "session": 2, "status": "not_found"}"#;
+        assert!(observed(town, "0s", event).starts_with("observed"));
+        let gap = std::format!("town judge_from=-10s\n{town}");
+        assert!(observed(&gap, "0s", event).starts_with("ignored"));
     }
 }

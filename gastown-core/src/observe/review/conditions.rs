@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::bead::Bead;
 use crate::condition::{Condition, ConditionKind, ConditionSubject};
 use crate::ids::{BeadId, cut};
 use crate::time::Timestamp;
@@ -30,14 +31,15 @@ pub(super) struct Evidence {
 impl Town {
     /// An answer of the forge for a review: whatever kept it from answering is over.
     pub(super) fn forge_answered(&mut self, mr: &BeadId, now: Timestamp) {
+        let drift_is_over = self.disproves_drift(mr);
         let ended: Vec<(ConditionKind, ConditionSubject)> = self
             .conditions_of(mr)
             .filter(|condition| match condition.kind {
                 ConditionKind::ForgeUnreachable
                 | ConditionKind::CredentialsMissing
                 | ConditionKind::CredentialsRejected
-                | ConditionKind::PermissionMissing
-                | ConditionKind::ApiDrift => true,
+                | ConditionKind::PermissionMissing => true,
+                ConditionKind::ApiDrift => drift_is_over,
                 // These end by their time, or by a merge.
                 ConditionKind::RateLimited | ConditionKind::MergeMethodImpossible => false,
             })
@@ -46,6 +48,17 @@ impl Town {
         for (kind, subject) in ended {
             self.end_condition(kind, &subject, now);
         }
+    }
+
+    /// Whether an answer that was understood says that the forge did not change after all: one of
+    /// a pull request whose answers were not, or when there is none left. Others go on being
+    /// understood all the while, and would end and begin it at each round (spec 1.8: edges).
+    fn disproves_drift(&self, mr: &BeadId) -> bool {
+        let was_unreadable = |mr: &Bead| {
+            mr.review()
+                .is_some_and(|review| review.poll.last_invalid_at.is_some())
+        };
+        self.bead(mr).is_some_and(was_unreadable) || !self.live_pull_requests().any(was_unreadable)
     }
 
     /// Begins a condition, or counts a strike on the one that holds. An answer to a question that

@@ -136,6 +136,10 @@ impl Town {
             self.blame_world(id, kind, &words, None, now);
             return;
         }
+        // While something else is wrong around it, no strike of its own is spent (spec 1.8).
+        if self.conditions_of(id).any(|it| it.kind.holds_polls()) {
+            return;
+        }
         self.transient_error(id, &words, now);
     }
 
@@ -438,5 +442,38 @@ mod tests {
         assert!(!both.contains("m1.review.poll.invalid_responses"), "{both}");
         let long_ago = failed(&two("review.poll.last_invalid_at=-60001ms"), invalid);
         assert!(!long_ago.contains("api_drift"), "{long_ago}");
+    }
+
+    /// Spec 1.8: a forge that changed goes on being understood where it did not change.
+    #[test]
+    fn errors_not_understood_are_a_drift_until_one_of_those_is_understood() {
+        let condition = r#"town conditions=[{"kind":"api_drift","subject":{"kind":"town"},"since":"2026-04-04T11:59:00Z"}]"#;
+        let good = |m1: &str, m2: &str| {
+            let town = std::format!("{condition}\n{}", two(m2)).replace(
+                "review.pr_url=https://github.com/acme/r1/pull/1",
+                &std::format!("review.pr_url=https://github.com/acme/r1/pull/1 {m1}"),
+            );
+            let look = r#"{"type": "pr_observed", "bead_id": "m1", "observation": {"state": "open", "head_sha": "h1", "head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"clean"}}"#;
+            observed(&town, "0s", look)
+        };
+        let failed = "review.poll.last_invalid_at=-10m";
+        let ends = |told: &str| told.contains("api_drift");
+        assert!(!ends(&good("", failed)), "{}", good("", failed));
+        assert!(ends(&good(failed, failed)));
+        assert!(ends(&good("", "")));
+    }
+
+    /// Spec 4.3: strikes of one pull request count while no condition holds.
+    #[test]
+    fn errors_that_may_pass_are_not_counted_under_another_condition() {
+        let server = r#"{"kind": "server", "status": 502}"#;
+        let free = failed(&two(""), server);
+        assert!(
+            free.contains("m1.review.poll.transient_errors: 0 → 1"),
+            "{free}"
+        );
+        let condition = r#"town conditions=[{"kind":"rate_limited","subject":{"kind":"town"},"since":"2026-04-04T11:59:00Z","until":"2026-04-04T12:30:00Z"}]"#;
+        let limited = failed(&std::format!("{condition}\n{}", two("")), server);
+        assert!(!limited.contains("transient_errors"), "{limited}");
     }
 }

@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use super::errors::advice;
 use super::good::stop_clock;
 use super::is_current;
+use crate::bead::Bead;
 use crate::condition::{ConditionKind, ConditionSubject};
 use crate::effect::EffectKey;
 use crate::event::MergeAttempted;
@@ -19,6 +20,7 @@ impl Town {
     pub(in crate::observe) fn merge_attempted(
         &mut self,
         event: &MergeAttempted,
+        at: Timestamp,
         key: Option<&EffectKey>,
         now: Timestamp,
     ) -> Outcome {
@@ -43,11 +45,12 @@ impl Town {
             review.auto_merge.attempt = None;
             stop_clock(review);
         });
-        Ok(self.merge_outcome(id, &event.outcome, now))
+        Ok(self.merge_outcome(event, at.min(now), now))
     }
 
-    fn merge_outcome(&mut self, id: &BeadId, outcome: &MergeOutcome, now: Timestamp) -> String {
-        match outcome {
+    fn merge_outcome(&mut self, event: &MergeAttempted, at: Timestamp, now: Timestamp) -> String {
+        let id = &event.bead_id;
+        match &event.outcome {
             MergeOutcome::Merged { commit } => {
                 let evidence = format!("the forge merged it as {commit}");
                 self.merged(id, Some(commit), &evidence, now);
@@ -59,14 +62,19 @@ impl Town {
                 self.edit_review(id, |review| {
                     if let Some(seen) = &mut review.observation {
                         seen.observation.merge_queue = MergeQueue::Queued;
+                        review.poll.changed_at = Some(now);
+                        review.waiting = None;
                     }
                 });
                 format!("{id} is in the merge queue")
             }
             MergeOutcome::NotReady { observation } => {
                 let words = "a fresh look showed that it is not ready";
-                self.merge_was_refused(id, words, now);
-                let seen = self.good_look(id, observation, now, now);
+                self.merge_came_to_nothing(event, words, now);
+                if self.is_older_look(id, at) {
+                    return format!("{words}; a newer look is known");
+                }
+                let seen = self.good_look(id, observation, at, now);
                 format!("{words}; {seen}")
             }
             MergeOutcome::Refused { status, message } => {
@@ -76,7 +84,7 @@ impl Town {
                 if no_method && self.no_method_is_known(id) {
                     self.merge_was_stopped(id, &words);
                 } else {
-                    self.merge_was_refused(id, &words, now);
+                    self.merge_came_to_nothing(event, &words, now);
                 }
                 if no_method {
                     self.no_method_is_allowed(id, &words, now);
@@ -90,9 +98,21 @@ impl Town {
                 if self.merges_are_held(id) {
                     return format!("whether {id} was merged is not known: {words}");
                 }
-                self.merge_was_refused(id, &words, now);
+                self.merge_came_to_nothing(event, &words, now);
                 format!("whether {id} was merged is not known: {words}")
             }
+        }
+    }
+
+    /// A refusal of the head that was to be merged; another head was never tried.
+    fn merge_came_to_nothing(&mut self, event: &MergeAttempted, words: &str, now: Timestamp) {
+        let id = &event.bead_id;
+        let head = self.bead(id).and_then(Bead::review);
+        let head = head.and_then(|review| review.head_sha.as_ref());
+        if head.is_some_and(|head| *head != event.head_sha) {
+            self.merge_was_stopped(id, words);
+        } else {
+            self.merge_was_refused(id, words, now);
         }
     }
 
@@ -176,6 +196,7 @@ mod tests {
         m1.review.auto_merge.pending: true → false
         m1.review.auto_merge.ready_since: "2026-04-04T11:54:00.000Z" → -
         m1.review.observation.observation.merge_queue: "none" → "queued"
+        m1.review.poll.changed_at: "2026-04-04T11:54:00.000Z" → "2026-04-04T12:00:00.000Z"
         "#);
     }
 
@@ -293,5 +314,30 @@ mod tests {
     #[test]
     fn merge_rests_after_a_refusal() {
         assert!(settled(&town(), "0s").contains("at rest"));
+    }
+
+    /// Spec 4.2: a look that was taken before the last good one is ignored, whoever brings it.
+    #[test]
+    fn merge_not_ready_takes_no_look_that_is_older_than_the_last_good_one() {
+        let seen = r#"{"state":"closed","head_sha":"h1","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"clean"}"#;
+        let late = format!(
+            r#"{{"type": "merge_attempted", "key": {{"subject": "m1", "kind": "merge_pr", "attempt": 3}}, "bead_id": "m1", "head_sha": "h1", "outcome": {{"kind": "not_ready", "observation": {seen}}}}}"#
+        );
+        let after = observed(&town(), "-11s", &late);
+        assert!(after.contains("a newer look is known"), "{after}");
+        assert!(
+            after.contains("refusals: 0 → 1") && !after.contains("m1.status"),
+            "{after}"
+        );
+    }
+
+    /// What was tried is not what there is: no head pays for another one.
+    #[test]
+    fn merge_refused_of_a_head_that_is_gone_costs_the_new_one_nothing() {
+        let town = town().replace(r#""head_sha":"h1""#, r#""head_sha":"h0""#);
+        let event = r#"{"type": "merge_attempted", "key": {"subject": "m1", "kind": "merge_pr", "attempt": 3}, "bead_id": "m1", "head_sha": "h0", "outcome": {"kind": "refused", "status": 409, "message": "head was modified"}}"#;
+        let after = observed(&town, "0s", event);
+        assert!(after.contains("pending: true → false"), "{after}");
+        assert!(!after.contains("refusals"), "{after}");
     }
 }

@@ -102,7 +102,10 @@ impl Town {
 
     /// The head changed since the last repair, or a poll interval passed since it closed.
     fn conflict_repair_is_due(&self, mr: &Bead, review: &Review, now: Timestamp) -> bool {
-        let newest = self.newest_repair(&mr.id, |work| matches!(work, Work::PrConflict(_)));
+        let newest = self.newest_repair(&mr.id, |work| {
+            matches!(work, Work::PrConflict(_))
+                || matches!(work, Work::PrFeedback(work) if work.has_conflicts)
+        });
         let noted = review
             .conflict
             .as_ref()
@@ -227,12 +230,16 @@ impl Town {
     /// failed: no other is made for this head.
     pub(crate) fn failed_repair_for_head(&self, mr: &Bead) -> Option<&Bead> {
         let head = mr.review()?.head_sha.as_deref();
-        let feedback = self.newest_repair(&mr.id, |work| matches!(work, Work::PrFeedback(_)));
-        let conflict = self.newest_repair(&mr.id, |work| matches!(work, Work::PrConflict(_)));
-        [feedback, conflict].into_iter().flatten().find(|repair| {
-            repair.status == BeadStatus::Failed
-                && repair.work().is_some_and(|work| work.head_sha() == head)
-        })
+        let feedback = self.newest_repair(&mr.id, |work| {
+            matches!(work, Work::PrFeedback(_)) && work.head_sha() == head
+        });
+        let conflict = self.newest_repair(&mr.id, |work| {
+            matches!(work, Work::PrConflict(_)) && work.head_sha() == head
+        });
+        [feedback, conflict]
+            .into_iter()
+            .flatten()
+            .find(|repair| repair.status == BeadStatus::Failed)
     }
 }
 

@@ -164,4 +164,21 @@ mod tests {
             assert!(!unhooks(&town), "{status}");
         }
     }
+
+    /// A rig that is not there counts as none, and without one nobody is dispatched (spec 3.6).
+    #[test]
+    fn agents_wrong_hook_of_a_refinery_without_a_rig_of_its_own() {
+        for (rig, expected) in [("", true), ("rig_id=r9", true), ("rig_id=r1", false)] {
+            let town = std::format!(
+                "
+                rig r1
+                agent a1 refinery idle {rig} hook=m1
+                bead b1 issue in_review
+                bead m1 merge_request in_progress review.source=b1 review.pr_url=https://github.com/else/where/pull/1
+                edge m1 tracks b1
+            "
+            );
+            assert_eq!(unhooks(&town), expected, "{rig}");
+        }
+    }
 }

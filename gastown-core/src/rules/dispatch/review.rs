@@ -379,4 +379,22 @@ mod tests {
             );
         }
     }
+
+    /// P7: a pass without a pull request would leave it to nobody.
+    #[test]
+    fn dispatch_review_of_what_was_passed_without_a_pull_request() {
+        let town = r#"
+            town config={"merge_strategy":"pr","refinery":{"code_review":true}}
+            rig r1
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request open rig_id=r1 review.source=b1 review.head_sha=h1 review.reviewed.at=-1h review.reviewed.head_sha=h1
+            edge m1 tracks b1
+        "#;
+        assert!(acts(town, "0s").contains("dispatch/review: dispatch_agent"));
+        let open = town.replace(
+            "review.source=b1",
+            "review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1",
+        );
+        assert!(!acts(&open, "0s").contains("dispatch_agent"));
+    }
 }

@@ -46,8 +46,8 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         );
     }
     let refusals = auto.refusals.saturating_add(1);
-    let spent = refusals >= pass.policy().merge_refusal_limit;
     let head = review.head_sha.as_deref().unwrap_or(OFF_UNSEEN);
+    let spent = attempt.is_of_head(review) && refusals >= pass.policy().merge_refusal_limit;
     let mark = MarkAutoMerge {
         bead_id: mr.id.clone(),
         pending: false,
@@ -129,5 +129,27 @@ mod tests {
         4: review/merge-overdue category=merge_refused
         5: review/merge-overdue category=merge_refused
         ");
+    }
+
+    #[test]
+    fn review_merge_overdue_costs_no_other_head_than_the_one_tried() {
+        let town = TOWN.replace(r#""head_sha":"h1","at""#, r#""head_sha":"h0","at""#);
+        let town = town.replace("refusals=3", "refusals=4");
+        let after = settled(&town, "1ms");
+        assert!(after.contains("review/merge-overdue"), "{after}");
+        assert!(
+            !after.contains("off_for_head=h1") && !after.contains("merge_refused"),
+            "{after}"
+        );
+    }
+
+    /// Spec 1.8: no timeout is spent while a condition holds; it begins anew where that ends.
+    #[test]
+    fn review_merge_overdue_counts_from_the_end_of_a_condition() {
+        let condition = r#"town conditions=[{"kind":"rate_limited","subject":{"kind":"town"},"since":"2026-04-04T11:56:00Z","until":"2026-04-04T12:30:00Z"}]"#;
+        let town = std::format!("{condition}\n{TOWN}");
+        let ended = settled(&town, "31m");
+        assert!(ended.contains("conditions/end"), "{ended}");
+        assert!(!ended.contains("review/merge-overdue"), "{ended}");
     }
 }

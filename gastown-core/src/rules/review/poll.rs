@@ -317,4 +317,42 @@ mod tests {
         just over: review/poll
         ");
     }
+
+    /// Under a condition of the town some pull request must be able to be its probe.
+    #[test]
+    fn review_poll_probes_with_one_that_nothing_else_keeps_back() {
+        let town = |more: &str, seen: &str| {
+            std::format!(
+                r#"
+        town conditions=[{{"kind":"forge_unreachable","subject":{{"kind":"town"}},"since":"2026-04-04T11:00:00Z","next_probe_at":"2026-04-04T11:59:00Z"}}{more}]
+        rig r1
+        rig r2
+        bead b1 issue in_review rig_id=r1
+        bead b2 issue in_review rig_id=r2
+        bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.head_sha=h1 review.poll.last_at=-9m {seen}
+        bead m2 merge_request in_progress rig_id=r2 review.source=b2 review.pr_url=https://github.com/acme/r2/pull/1 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.head_sha=h1 review.poll.last_at=-5m
+        edge m1 tracks b1
+        edge m2 tracks b2
+    "#
+            )
+        };
+        let polled = |town: &str| {
+            let acts = acts(town, "0s");
+            let polls = acts.lines().filter(|line| line.contains("poll_pr"));
+            polls
+                .map(std::string::String::from)
+                .collect::<std::vec::Vec<_>>()
+                .join("; ")
+        };
+        let only =
+            |found: &str, mr: &str| found.matches("poll_pr").count() == 1 && found.contains(mr);
+        let free = polled(&town("", ""));
+        assert!(only(&free, "bead_id=m1"), "{free}");
+        let rejected = r#",{"kind":"credentials_rejected","subject":{"kind":"rig","id":"r1"},"since":"2026-04-04T11:00:00Z","next_probe_at":"2026-04-04T12:10:00Z"}"#;
+        let other = polled(&town(rejected, ""));
+        assert!(only(&other, "bead_id=m2"), "{other}");
+        let short = r#"review.observation={"at":"2026-04-04T11:51:00Z","observation":{"state":"open","head_sha":"h1","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"clean","api_budget":{"remaining":3,"resets_at":"2026-04-04T12:50:00Z"}}}"#;
+        let scarce = polled(&town("", short));
+        assert!(only(&scarce, "bead_id=m2"), "{scarce}");
+    }
 }

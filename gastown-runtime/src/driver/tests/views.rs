@@ -79,6 +79,11 @@ async fn a_bead_keeps_its_record_and_events_when_it_has_left_the_working_set() {
     };
     let command = Command::new(Caller::user("ann"), close);
     bench.handle.execute(command).await.unwrap();
+    bench.settled().await;
+    // Until its agent has other work, it may still be said done.
+    assert!(bench.stored().await.bead(&id).is_some());
+    bench.sling("Fix that, too").await;
+    bench.next_start().await;
     // A town that is loaded anew has forgotten it.
     let bench = bench.crash().await;
     bench.settled().await;

@@ -39,6 +39,9 @@ impl Town {
         }
         let is_open = matches!(bead.status, BeadStatus::Open | BeadStatus::InProgress);
         let given_away = self.holders(&bead.id).next().is_some()
+            || agent
+                .dispatched_at
+                .is_some_and(|at| bead.last_dispatch_attempt_at > Some(at))
             || self.agents().any(|other| {
                 other.id != agent.id
                     && other.last_bead.as_ref() == Some(&bead.id)
@@ -132,7 +135,7 @@ impl Town {
         self.set_status(mr, BeadStatus::Open, &reason, "done", now);
         let holders: alloc::vec::Vec<_> = self.holders(mr).map(|a| a.id.clone()).collect();
         for holder in holders {
-            // A session that reviews the old work ends by the rules; its word counts no more.
+            // A session that reviews the old work may end it; its word counts no more.
             if self
                 .agent(&holder)
                 .is_some_and(|agent| !agent.status.is_running())
@@ -162,8 +165,7 @@ impl Town {
             Ok(url) => {
                 self.edit_bead(mr_id, |mr| {
                     if let Some(review) = mr.review_mut() {
-                        review.pr_url = Some(url);
-                        review.poll.due_now = true;
+                        review.take_pr_url(url);
                     }
                 });
             }

@@ -30,8 +30,12 @@ impl Town {
         if asked_now || self.has_live_rework(&mr.id) {
             return Ok(format!("{} waits for its rework", mr.id));
         }
+        // What it looked at is not what there is now (I12).
+        if mr.status == BeadStatus::Open {
+            return Ok(format!("{} has new work and is reviewed again", mr.id));
+        }
         if let Some(url) = done.pr_url.as_ref().or(review.pr_url.as_ref()) {
-            return self.reviewed_pull_request(mr, review, url, done, now);
+            return self.reviewed_pull_request(mr, url, done, now);
         }
         if self.is_direct(mr, &self.settings_of_review(mr)) {
             return self.merged_directly(mr, review, done, now);
@@ -50,7 +54,6 @@ impl Town {
     fn reviewed_pull_request(
         &mut self,
         mr: &Bead,
-        review: &Review,
         url: &str,
         done: &AgentDone,
         now: Timestamp,
@@ -61,15 +64,14 @@ impl Town {
                 return Ok(self.fail_review(&mr.id, ReasonCode::InvalidPrUrl, &why, now));
             }
         };
-        let head_sha = done.head_sha.clone().or_else(|| review.head_sha.clone());
         self.mark_in_progress(&mr.id, now);
         self.edit_bead(&mr.id, |mr| {
             let Some(review) = mr.review_mut() else {
                 return;
             };
-            review.pr_url = Some(url);
+            review.take_pr_url(url);
+            let head_sha = done.head_sha.clone().or_else(|| review.head_sha.clone());
             review.reviewed = Some(Reviewed { head_sha, at: now });
-            review.poll.due_now = true;
         });
         Ok(format!("{} is reviewed; the forge decides", mr.id))
     }
@@ -103,17 +105,23 @@ impl Town {
     }
 
     /// A refinery that lost its hook while it worked: its latest live MR bead in progress that is
-    /// assigned to it and has no live blocker.
+    /// assigned to it, has no live blocker and is not under `verify`; of this session, if that is
+    /// known.
     pub(super) fn unhooked_refinery_done(
         &mut self,
         agent: &Agent,
         done: &AgentDone,
         now: Timestamp,
     ) -> Outcome {
+        let session = [&done.bead_id, &agent.last_bead];
+        let is_of_session = |bead: &&Bead| session.into_iter().flatten().all(|id| *id == bead.id);
+        let is_unverified = |bead: &&Bead| bead.review().is_some_and(|it| it.verify.is_none());
         let mr = self
             .live_beads()
-            .filter(|bead| bead.review().is_some() && bead.status == BeadStatus::InProgress)
+            .filter(|bead| bead.status == BeadStatus::InProgress)
+            .filter(is_unverified)
             .filter(|bead| bead.assignee.as_ref() == Some(&agent.id))
+            .filter(is_of_session)
             .filter(|bead| !self.has_live_blocker(&bead.id))
             .max_by_key(|bead| (bead.updated_at, bead.id.clone()))
             .cloned();
@@ -129,8 +137,7 @@ impl Town {
         if let Some(url) = valid.next() {
             self.edit_bead(&mr.id, |mr| {
                 if let Some(review) = mr.review_mut() {
-                    review.pr_url = Some(url);
-                    review.poll.due_now = true;
+                    review.take_pr_url(url);
                 }
             });
             return Ok(format!("{} has a pull request; it is not reviewed", mr.id));

@@ -534,3 +534,47 @@ fn good_resets_strikes_and_ends_conditions() {
         "{conditions}"
     );
 }
+
+/// Spec 4.4, 5: a feedback bead that was to resolve the conflicts, too, is the last repair of them.
+#[test]
+fn good_pauses_after_a_repair_that_had_the_conflicts_with_it() {
+    let dirty = green("h1").replace(r#""mergeable":"clean""#, r#""mergeable":"dirty""#);
+    let town = |closed_at: &str| {
+        format!(
+            r#"{GREEN}
+        bead w0 issue closed rig_id=r1 parent_id=m1 created_at=-2h closed_at=-90m labels=["gt:pr-conflict"] metadata.mr_bead_id=m1 metadata.head_sha=h0
+        bead w1 issue closed rig_id=r1 parent_id=m1 created_at=-1h closed_at={closed_at} labels=["gt:pr-feedback"] metadata.pr_feedback_for=m1 metadata.head_sha=h1 metadata.has_conflicts=true
+        edge m1 blocks w0
+        edge m1 blocks w1"#
+        )
+    };
+    let soon = look(&town("-60s"), "0s", &dirty);
+    assert!(!soon.contains("gt:pr-conflict"), "{soon}");
+    let later = look(&town("-60001ms"), "0s", &dirty);
+    assert!(later.contains("gt:pr-conflict"), "{later}");
+}
+
+/// Spec 3.4: the newest that was made for this head, not the newest of all.
+#[test]
+fn good_makes_no_second_repair_for_a_head_that_came_back() {
+    let open = green("h1").replace(r#""unresolved_threads":0"#, r#""unresolved_threads":1"#);
+    let town = |first: &str| {
+        format!(
+            r#"{GREEN}
+        bead w1 issue {first} rig_id=r1 parent_id=m1 created_at=-2h labels=["gt:pr-feedback"] metadata.pr_feedback_for=m1 metadata.head_sha=h1
+        bead w2 issue closed rig_id=r1 parent_id=m1 created_at=-1h labels=["gt:pr-feedback"] metadata.pr_feedback_for=m1 metadata.head_sha=h2
+        edge m1 blocks w1
+        edge m1 blocks w2"#
+        )
+    };
+    let town = |first: &str| {
+        town(first).replace(
+            "config.refinery",
+            "config.refinery.auto_resolve_pr_feedback=true config.refinery",
+        )
+    };
+    let failed = look(&town("failed"), "0s", &open);
+    assert!(!failed.contains("gt:pr-feedback"), "{failed}");
+    let closed = look(&town("closed"), "0s", &open);
+    assert!(closed.contains("gt:pr-feedback"), "{closed}");
+}
