@@ -50,7 +50,7 @@ pub(crate) enum Item {
 
 /// The place of a command among those of its town that are not answered; free again when it is
 /// dropped.
-pub(crate) struct Place(Arc<AtomicUsize>);
+pub(crate) struct Place(pub(crate) Arc<AtomicUsize>);
 
 impl Drop for Place {
     fn drop(&mut self) {

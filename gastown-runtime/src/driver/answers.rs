@@ -18,8 +18,8 @@ const COMMANDS_PER_TICK_MAX: usize = 64;
 pub(super) enum Call {
     /// The host.
     Host(oneshot::Sender<Result<Receipt, RuntimeError>>),
-    /// An agent.
-    Agent(ToolReply),
+    /// An agent, by the session that speaks for it.
+    Agent(ToolReply, SessionId),
 }
 
 impl Call {
@@ -27,7 +27,7 @@ impl Call {
         match self {
             // Whoever asked may be gone.
             Self::Host(reply) => drop(reply.send(Ok(receipt))),
-            Self::Agent(reply) => {
+            Self::Agent(reply, _) => {
                 let value = serde_json::to_value(&receipt).unwrap_or(Value::Null);
                 reply.accept(value);
             }
@@ -37,16 +37,33 @@ impl Call {
     fn refuse(self, error: CommandError) {
         match self {
             Self::Host(reply) => drop(reply.send(Err(RuntimeError::RefuseCommand(error)))),
-            Self::Agent(reply) => reply.refuse(error.field.clone(), error.message),
+            Self::Agent(reply, _) => reply.refuse(error.field.clone(), error.message),
         }
     }
 
     fn fail(self, error: &RuntimeError) {
         match self {
             Self::Host(reply) => drop(reply.send(Err(copy(error)))),
-            Self::Agent(reply) => reply.refuse(".", error.to_string()),
+            Self::Agent(reply, _) => reply.refuse(".", error.to_string()),
         }
     }
+
+    /// Whether it is of a session that was replaced, which speaks for nobody.
+    fn is_late(&self, town: &Town) -> bool {
+        match self {
+            Self::Host(_) => false,
+            Self::Agent(_, session) => is_replaced(town, session),
+        }
+    }
+}
+
+fn is_replaced(town: &Town, session: &SessionId) -> bool {
+    let agent = town.agent(&session.agent_id);
+    agent.is_some_and(|agent| agent.session != session.session)
+}
+
+fn refuse_late(reply: ToolReply) {
+    reply.refuse(".", "this session is not the agent's current one any more");
 }
 
 /// Commands in the order in which they came, each with who waits for it.
@@ -88,18 +105,38 @@ impl Calls {
         place: Place,
     ) {
         let ToolRequest { name, input, reply } = request;
-        let agent = town.and_then(|town| town.agent(&session.agent_id));
-        // A session that was replaced speaks for nobody.
-        if agent.is_some_and(|agent| agent.session != session.session) {
-            reply.refuse(".", "this session is not the agent's current one any more");
+        if town.is_some_and(|town| is_replaced(town, session)) {
+            refuse_late(reply);
             return;
         }
         let caller = Caller::Agent {
             id: session.agent_id.clone(),
         };
         match wire::command_from_tool(&name, Value::Object(input), caller) {
-            Ok(command) => self.push(command, Call::Agent(reply), place),
+            Ok(command) => self.push(command, Call::Agent(reply, session.clone()), place),
             Err(error) => reply.refuse(error.path, error.message),
+        }
+    }
+
+    /// Refuses what agents asked for in sessions that were replaced while it waited: the command
+    /// names none, and would count as the new session's (spec 4.1).
+    pub(super) fn refuse_late(&mut self, town: &Town) {
+        if !self.waiting.iter().any(|(call, _)| call.is_late(town)) {
+            return;
+        }
+        let commands = std::mem::take(&mut self.commands);
+        let waiting = std::mem::take(&mut self.waiting);
+        for (command, (call, place)) in commands.into_iter().zip(waiting) {
+            match call {
+                Call::Agent(reply, session) if is_replaced(town, &session) => {
+                    drop(place);
+                    refuse_late(reply);
+                }
+                call => {
+                    self.commands.push_back(command);
+                    self.waiting.push_back((call, place));
+                }
+            }
         }
     }
 
@@ -168,5 +205,55 @@ fn copy(error: &RuntimeError) -> RuntimeError {
         | RuntimeError::RefuseCommand(_)
         | RuntimeError::TownNotLoaded
         | RuntimeError::TownOpen { .. } => RuntimeError::TownNotLoaded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use gastown_core::testing::town;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Spec 4.1: `done` of an older session is ignored, however long it waited.
+    #[tokio::test]
+    async fn a_call_of_a_session_that_was_replaced_while_it_waited_is_refused() {
+        let agent = |session: u64| {
+            town(&format!(
+                "rig r1\nagent a1 polecat working rig_id=r1 hook=b1 session={session}\nbead b1 issue in_progress rig_id=r1 assignee=a1"
+            ))
+        };
+        let (lines, mut said) = tokio::sync::mpsc::channel(4);
+        let mut calls = Calls::default();
+        let count = Arc::new(AtomicUsize::new(2));
+        for id in [1, 2] {
+            let session = SessionId {
+                town_id: "t1".parse().unwrap(),
+                agent_id: "a1".parse().unwrap(),
+                session: id,
+            };
+            let Value::Object(input) = json!({"branch": "work"}) else {
+                continue;
+            };
+            let request = ToolRequest {
+                name: "gt_done".into(),
+                input,
+                reply: ToolReply::new(id, lines.clone()),
+            };
+            // Each was the current one when it came.
+            let place = Place(Arc::clone(&count));
+            calls.push_tool(Some(&agent(id)), &session, request, place);
+        }
+        assert_eq!(calls.next_batch().len(), 2);
+        calls.refuse_late(&agent(2));
+        assert_eq!(calls.next_batch().len(), 1);
+        let told = format!("{:?}", said.try_recv().unwrap());
+        assert!(
+            told.contains("id: 1") && told.contains("not the agent's current one"),
+            "{told}"
+        );
+        assert!(said.try_recv().is_err());
     }
 }

@@ -114,6 +114,9 @@ impl Driver {
         local: &[Event],
         now: Timestamp,
     ) -> Result<(), RuntimeError> {
+        if let Some(town) = &self.state.town {
+            self.state.calls.refuse_late(town);
+        }
         let recalled = self.recall().await?;
         let Some(mut town) = self.state.town.take() else {
             return Err(RuntimeError::TownNotLoaded);
