@@ -198,7 +198,7 @@ impl<'a> Pass<'a> {
 
     /// Who may look at pull requests while looks are scarce.
     pub(crate) fn looks(&self) -> &looks::Looks {
-        self.looks.get_or_init(|| looks::Looks::of(self.town))
+        self.looks.get_or_init(|| looks::Looks::of(self))
     }
 
     /// Takes the actions of a rule into the plan unless an earlier rule has changed one of their

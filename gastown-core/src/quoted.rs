@@ -2,6 +2,8 @@
 //!
 //! An agent may quote the token that it was given, and a forge a header. Such a text is neither kept
 //! nor refused: an event can't be refused (spec 2.2), and what a command asks for is not lost for it.
+//! What is no text but a name or an address stays as it is, because decisions rest on it; `check`
+//! reports it.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -62,9 +64,7 @@ impl Town {
             return None;
         }
         let value = serde_json::to_value(input).ok()?;
-        let text = value.to_string();
-        let is_quoted = secrets.iter().any(|secret| text.contains(secret.as_str()));
-        is_quoted.then(|| self.without(value, &secrets))
+        quotes(&value.to_string(), &secrets).then(|| self.without(value, &secrets))
     }
 
     fn without(&self, value: Value, secrets: &[String]) -> Value {
@@ -79,6 +79,10 @@ impl Town {
             Value::Object(fields) => {
                 let mut out = Map::new();
                 for (name, value) in fields {
+                    if is_structural(&name) {
+                        out.insert(name, value);
+                        continue;
+                    }
                     let mut name = replaced(&name, secrets);
                     // Two names that differed in their secrets only stay two.
                     while out.contains_key(&name) {
@@ -99,6 +103,38 @@ impl Town {
         let nudge = || text.parse().ok().and_then(|id| self.nudge(&id)).is_some();
         bead() || agent() || rig() || nudge()
     }
+}
+
+/// Whether JSON quotes a secret.
+pub(crate) fn quotes(json: &str, secrets: &[String]) -> bool {
+    let is_quoted = |secret: &String| {
+        let written = Value::from(secret.as_str()).to_string();
+        let inner = written.strip_prefix('"');
+        let inner = inner.and_then(|rest| rest.strip_suffix('"'));
+        inner.is_some_and(|inner| json.contains(inner))
+    };
+    secrets.iter().any(is_quoted)
+}
+
+/// Fields that name something, or say where it is.
+fn is_structural(field: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "base_branch",
+        "branch",
+        "commit",
+        "container_instance",
+        "head_branch",
+        "head_repository",
+        "kind",
+        "merge_commit",
+        "nonce",
+        "pr_url",
+        "repository",
+        "target_branch",
+        "type",
+    ];
+    let ends = ["_id", "_ids", "_sha"];
+    NAMES.contains(&field) || ends.iter().any(|end| field.ends_with(end))
 }
 
 fn replaced(text: &str, secrets: &[String]) -> String {
@@ -149,6 +185,29 @@ mod tests {
             assert!(told.starts_with("observed"), "{told}");
             assert!(!told.contains("0123456789"), "{told}");
         }
+    }
+
+    /// A placeholder for a token may be the name of a repository.
+    #[test]
+    fn i17_addresses_stay_what_they_are() {
+        let town = TOWN.replace("ghp_0123456789-longer", "lm-studio");
+        let done = r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "work/lm-studio", "summary": "for lm-studio"}"#;
+        let told = observed(&town, "0s", done);
+        assert!(told.contains(r#""work/lm-studio""#), "{told}");
+        let status = r#"{"type": "report_status", "caller": {"kind": "agent", "id": "a1"}, "message": "for lm-studio"}"#;
+        assert!(executes(&town, status).contains("for [redacted]"));
+    }
+
+    /// However JSON writes it.
+    #[test]
+    fn i17_a_secret_with_quotes_is_known() {
+        let town = TOWN.replace("ghp_0123456789-longer", r#""a\"b\\c-0123""#);
+        let event = r#"{"type": "report_status", "caller": {"kind": "agent", "id": "a1"}, "message": "x a\"b\\c-0123"}"#;
+        let told = executes(&town, event);
+        assert!(
+            told.contains("x [redacted]") && !told.contains("c-0123"),
+            "{told}"
+        );
     }
 
     /// Who names a rig like a token must still be able to name the rig.

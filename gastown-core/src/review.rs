@@ -363,11 +363,18 @@ impl Review {
         if self.pr_url.as_ref().is_some_and(is_another) {
             self.observation = None;
             self.head_sha = None;
-            let auto = &mut self.auto_merge;
-            auto.pending = false;
-            auto.head_sha = None;
-            auto.ready_since = None;
-            auto.last_green_at = None;
+            self.head_seen_at = None;
+            self.reviewed = None;
+            self.conflict = None;
+            // How often the engine asked says which answers are late.
+            self.auto_merge = AutoMerge {
+                attempts: self.auto_merge.attempts,
+                ..AutoMerge::default()
+            };
+            self.poll = Poll {
+                attempts: self.poll.attempts,
+                ..Poll::default()
+            };
         }
         self.pr_url = Some(url);
         self.poll.due_now = true;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use gastown_core::events::MergeAttempted;
 use gastown_core::{
-    Action, ActionKind, Bead, BeadId, Caller, Command, CommandKind, Event, EventKind, MergeOutcome,
-    RigId, Town,
+    Action, ActionKind, Bead, BeadId, Caller, Command, CommandKind, ConditionKind, Event,
+    EventKind, MergeOutcome, RigId, Town,
 };
 
 /// What was spent since a person last helped. Copied with every commit of a simulation, so each map
@@ -97,15 +97,15 @@ fn cost_nothing(before: &Town, answer: &MergeAttempted, after: &Town) -> bool {
     let (Some((true, had)), Some((false, has))) = (auto(before), auto(after)) else {
         return false;
     };
-    let came_to_nothing = matches!(
-        answer.outcome,
-        MergeOutcome::Error { .. } | MergeOutcome::Refused { .. }
-    );
-    came_to_nothing
-        && had == has
+    let excuses = |kind: ConditionKind| match answer.outcome {
+        MergeOutcome::Error { .. } => kind.holds_merges(),
+        MergeOutcome::Refused { .. } => kind == ConditionKind::MergeMethodImpossible,
+        _ => false,
+    };
+    had == has
         && before
             .conditions_of(mr)
-            .any(|condition| condition.kind.holds_merges())
+            .any(|condition| excuses(condition.kind))
 }
 
 impl Budgets {

@@ -9,9 +9,9 @@ use serde_json::json;
 use super::{Applied, Performing};
 use crate::action;
 use crate::breaker::BreakerState;
-use crate::config::AutoMergeDelay;
 use crate::convoy::{BranchState, ConvoyBranch};
 use crate::effect::{self, Effect};
+use crate::green::green;
 use crate::ids::BeadId;
 use crate::nudge::{Nudge, NudgeMode, NudgePriority};
 use crate::review::MergeAttempt;
@@ -359,13 +359,12 @@ impl Performing<'_> {
 }
 
 impl crate::town::Town {
-    /// Whether nobody has forbidden a merge since it was decided; what else has to be true of it,
-    /// its adapter looks at once more.
+    /// Whether what only the town knows still allows a merge that was decided; at what the forge
+    /// knows its adapter looks once more.
     fn may_still_merge(&self, mr: &BeadId) -> bool {
-        self.bead(mr).is_some_and(|mr| {
-            let settings = self.settings_of_review(mr);
-            !mr.held && settings.auto_merge && settings.auto_merge_delay != AutoMergeDelay::Never
-        })
+        self.bead(mr)
+            .and_then(|mr| green(self, mr, &self.settings_of_review(mr)))
+            .is_some_and(|green| !green.town_objects())
     }
 
     /// Whether the town still wants an effect (spec 2.4). Asked before an effect runs; one that is not wanted is finished as withdrawn.
@@ -435,6 +434,8 @@ mod tests {
         assert!(merging.wants(merge));
         for command in [
             r#"{"type": "hold", "caller": {"kind": "user", "id": "ann"}, "bead_id": "m1"}"#,
+            r#"{"type": "hold", "caller": {"kind": "user", "id": "ann"}, "bead_id": "b1"}"#,
+            r#"{"type": "reopen_bead", "caller": {"kind": "user", "id": "ann"}, "bead_id": "b1"}"#,
             r#"{"type": "update_config", "caller": {"kind": "user", "id": "ann"}, "config": {"refinery": {"auto_merge": false}}}"#,
             r#"{"type": "update_rig", "caller": {"kind": "user", "id": "ann"}, "rig_id": "r1", "config": {"refinery": {"auto_merge_delay_minutes": "never"}}}"#,
         ] {

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Violation;
+use crate::quoted::quotes;
 use crate::time::Timestamp;
 use crate::town::Town;
 
@@ -18,10 +19,7 @@ pub(super) fn check(town: &Town, _: Timestamp, out: &mut Vec<Violation>) {
     let mut look = |id: &str, written: Result<String, serde_json::Error>| {
         // What can't be written is not stored either.
         let written = written.unwrap_or_default();
-        if secrets
-            .iter()
-            .any(|secret| written.contains(secret.as_str()))
-        {
+        if quotes(&written, &secrets) {
             out.push(Violation::new("I17", [id], format!("{id} holds a secret")));
         }
     };

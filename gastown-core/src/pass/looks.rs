@@ -7,9 +7,9 @@ use core::time::Duration;
 use crate::bead::Bead;
 use crate::condition::{Condition, ConditionKind, ConditionSubject};
 use crate::ids::{BeadId, RigId};
+use crate::pass::{Due, Pass};
 use crate::review::Seen;
 use crate::time::Timestamp;
-use crate::town::Town;
 
 /// Requests that one look with feedback may take.
 const REQUESTS_PER_LOOK: u64 = 8;
@@ -33,7 +33,8 @@ pub(crate) struct HeldBack {
 }
 
 impl Looks {
-    pub(super) fn of(town: &Town) -> Self {
+    pub(super) fn of(pass: &Pass<'_>) -> Self {
+        let town = pass.town;
         let mut sharing: BTreeMap<Option<&RigId>, Vec<&Bead>> = BTreeMap::new();
         for mr in town.live_pull_requests() {
             let rig = town.rig_of_review(mr).map(|rig| &rig.id);
@@ -45,7 +46,7 @@ impl Looks {
             .conditions()
             .filter(|condition| condition.holds() && condition.kind.holds_polls())
             .filter_map(|condition| {
-                let probe = probe_of(town, condition, &held_back)?;
+                let probe = probe_of(pass, condition, &held_back)?;
                 Some(((condition.kind, condition.subject.clone()), probe))
             })
             .collect();
@@ -64,26 +65,42 @@ impl Looks {
     }
 }
 
-/// The pull request not looked at for the longest time, so that no single one decides; of those
-/// first that nothing else keeps from being looked at.
+/// The pull request not looked at for the longest time, so that no single one decides; but one that
+/// something else keeps from being looked at probes only where nothing is free before it.
 fn probe_of(
-    town: &Town,
+    pass: &Pass<'_>,
     probed: &Condition,
     held_back: &BTreeMap<BeadId, HeldBack>,
 ) -> Option<BeadId> {
-    let is_another = |condition: &&Condition| {
-        condition.kind.holds_polls()
-            && (condition.kind, &condition.subject) != (probed.kind, &probed.subject)
-    };
-    let probe = town
+    let probe = pass
+        .town
         .pull_requests_under(&probed.subject)
         .into_iter()
         .min_by_key(|mr| {
             let last = mr.review().and_then(|review| review.poll.last_at);
-            let hindered = town.conditions_of(&mr.id).filter(is_another).count();
-            (held_back.contains_key(&mr.id), hindered, last, &mr.id)
+            let kept_until = kept_back_until(pass, mr, probed, held_back.get(&mr.id));
+            (kept_until, last, &mr.id)
         });
     probe.map(|probe| probe.id.clone())
+}
+
+/// Until when another condition, or a budget, keeps a pull request from being looked at; none: it
+/// does not.
+fn kept_back_until(
+    pass: &Pass<'_>,
+    mr: &Bead,
+    probed: &Condition,
+    held: Option<&HeldBack>,
+) -> Option<Timestamp> {
+    let others = pass.town.conditions_of(&mr.id).filter(|condition| {
+        condition.kind.holds_polls()
+            && (condition.kind, &condition.subject) != (probed.kind, &probed.subject)
+    });
+    others
+        .filter_map(|condition| condition.next_probe_at.max(condition.until))
+        .chain(held.map(|held| held.until))
+        .filter(|until| matches!(pass.reached(*until), Due::At(_)))
+        .max()
 }
 
 /// Of pull requests that share a budget, those for which too little of it is left: those nearest

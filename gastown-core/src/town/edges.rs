@@ -134,25 +134,11 @@ impl Town {
     pub(crate) fn waits_for_itself(&self, bead: &BeadId) -> bool {
         Convoys::BOTH.into_iter().any(|convoys| {
             let mut ahead = self.waits_on(bead, convoys).into_iter();
-            ahead.any(|next| self.way_back_is_there(next, bead, convoys))
+            ahead.any(|next| self.way_back(bead, next, convoys).is_some())
         })
     }
 
-    fn way_back_is_there(&self, from: &BeadId, to: &BeadId, convoys: Convoys) -> bool {
-        let mut seen: BTreeSet<&BeadId> = BTreeSet::new();
-        let mut ahead = BTreeSet::from([from]);
-        while let Some(next) = ahead.pop_first() {
-            if next == to {
-                return true;
-            }
-            if seen.insert(next) {
-                ahead.extend(self.waits_on(next, convoys));
-            }
-        }
-        false
-    }
-
-    /// Depth first, each bead visited once.
+    /// Depth first, each bead visited once; cheaper than to find the circles that hardly ever are.
     fn has_cycle(&self, convoys: Convoys) -> bool {
         let mut done: BTreeSet<&BeadId> = BTreeSet::new();
         for start in self

@@ -189,8 +189,8 @@ impl Misses {
     fn into_error(self) -> ForgeError {
         match (self.refused, self.failed) {
             (true, _) => ForgeError::Unauthorized,
-            (false, Some(error)) if is_of_the_forge(&error) => error,
-            (false, _) => ForgeError::NoToken { tried: self.tried },
+            (false, Some(error)) => error,
+            (false, None) => ForgeError::NoToken { tried: self.tried },
         }
     }
 }
@@ -266,7 +266,9 @@ impl ChainWalk {
             Err(error) => {
                 tracing::warn!(source = source.name(), %error, "no token from this source");
                 self.misses.tried.push(source.name().to_owned());
-                self.misses.failed.get_or_insert(error);
+                if is_of_the_forge(&error) {
+                    self.misses.failed.get_or_insert(error);
+                }
                 None
             }
         }

@@ -127,15 +127,12 @@ impl Calls {
         let commands = std::mem::take(&mut self.commands);
         let waiting = std::mem::take(&mut self.waiting);
         for (command, (call, place)) in commands.into_iter().zip(waiting) {
-            match call {
-                Call::Agent(reply, session) if is_replaced(town, &session) => {
-                    drop(place);
-                    refuse_late(reply);
-                }
-                call => {
-                    self.commands.push_back(command);
-                    self.waiting.push_back((call, place));
-                }
+            if !call.is_late(town) {
+                self.commands.push_back(command);
+                self.waiting.push_back((call, place));
+            } else if let Call::Agent(reply, _) = call {
+                drop(place);
+                refuse_late(reply);
             }
         }
     }

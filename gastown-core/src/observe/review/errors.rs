@@ -136,8 +136,13 @@ impl Town {
             self.blame_world(id, kind, &words, None, now);
             return;
         }
-        // While something else is wrong around it, no strike of its own is spent (spec 1.8).
+        // While something else is wrong around it, no strike of its own is spent (spec 1.8); that
+        // it had one is what the next pull request is compared with.
         if self.conditions_of(id).any(|it| it.kind.holds_polls()) {
+            self.edit_review(id, |review| {
+                let count = &mut review.poll.transient_errors;
+                *count = (*count).max(1);
+            });
             return;
         }
         self.transient_error(id, &words, now);
@@ -473,7 +478,25 @@ mod tests {
             "{free}"
         );
         let condition = r#"town conditions=[{"kind":"rate_limited","subject":{"kind":"town"},"since":"2026-04-04T11:59:00Z","until":"2026-04-04T12:30:00Z"}]"#;
-        let limited = failed(&std::format!("{condition}\n{}", two("")), server);
-        assert!(!limited.contains("transient_errors"), "{limited}");
+        let limited = |m1: &str| {
+            let town = std::format!("{condition}\n{}", two("")).replace(
+                "review.pr_url=https://github.com/acme/r1/pull/1",
+                &std::format!("review.pr_url=https://github.com/acme/r1/pull/1 {m1}"),
+            );
+            failed(&town, server)
+        };
+        // That it had one is remembered: with another pull request it is the forge.
+        assert!(
+            limited("").contains("transient_errors: 0 → 1"),
+            "{}",
+            limited("")
+        );
+        let many = limited("review.poll.transient_errors=9");
+        assert!(!many.contains("transient_errors"), "{many}");
+        let both = failed(
+            &std::format!("{condition}\n{}", two("review.poll.transient_errors=1")),
+            server,
+        );
+        assert!(both.contains("forge_unreachable"), "{both}");
     }
 }

@@ -336,14 +336,15 @@ mod tests {
     "#
             )
         };
-        let polled = |town: &str| {
-            let acts = acts(town, "0s");
+        let polled_at = |town: &str, now: &str| {
+            let acts = acts(town, now);
             let polls = acts.lines().filter(|line| line.contains("poll_pr"));
             polls
                 .map(std::string::String::from)
                 .collect::<std::vec::Vec<_>>()
                 .join("; ")
         };
+        let polled = |town: &str| polled_at(town, "0s");
         let only =
             |found: &str, mr: &str| found.matches("poll_pr").count() == 1 && found.contains(mr);
         let free = polled(&town("", ""));
@@ -354,5 +355,10 @@ mod tests {
         let short = r#"review.observation={"at":"2026-04-04T11:51:00Z","observation":{"state":"open","head_sha":"h1","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"clean","api_budget":{"remaining":3,"resets_at":"2026-04-04T12:50:00Z"}}}"#;
         let scarce = polled(&town("", short));
         assert!(only(&scarce, "bead_id=m2"), "{scarce}");
+        // What kept it back is over: its turn comes as that of any other.
+        for (more, seen, now) in [(rejected, "", "+10m"), ("", short, "+50m")] {
+            let over = polled_at(&town(more, seen), now);
+            assert!(only(&over, "bead_id=m1"), "{now}: {over}");
+        }
     }
 }

@@ -39,9 +39,6 @@ impl Town {
         }
         let is_open = matches!(bead.status, BeadStatus::Open | BeadStatus::InProgress);
         let given_away = self.holders(&bead.id).next().is_some()
-            || agent
-                .dispatched_at
-                .is_some_and(|at| bead.last_dispatch_attempt_at > Some(at))
             || self.agents().any(|other| {
                 other.id != agent.id
                     && other.last_bead.as_ref() == Some(&bead.id)

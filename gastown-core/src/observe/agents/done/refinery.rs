@@ -30,8 +30,12 @@ impl Town {
         if asked_now || self.has_live_rework(&mr.id) {
             return Ok(format!("{} waits for its rework", mr.id));
         }
-        // What it looked at is not what there is now (I12).
+        // What it looked at is not what there is now (I12); where it can be found is.
         if mr.status == BeadStatus::Open {
+            let url = done.pr_url.as_ref();
+            if let Some(url) = url.and_then(|url| self.valid_pr_url(url, mr).ok()) {
+                self.edit_bead(&mr.id, |mr| mr.review_mut().map(|it| it.take_pr_url(url)));
+            }
             return Ok(format!("{} has new work and is reviewed again", mr.id));
         }
         if let Some(url) = done.pr_url.as_ref().or(review.pr_url.as_ref()) {
