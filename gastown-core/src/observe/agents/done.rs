@@ -515,8 +515,9 @@ mod tests {
     fn done_of_a_refinery_passes_nothing_that_was_opened_again_meanwhile() {
         let town = REFINERY.replace(
             "merge_request in_progress rig_id=r1 assignee=a1",
-            "merge_request open rig_id=r1 review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h2",
+            "merge_request open rig_id=r1 status_changed_at=-1m review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h2",
         );
+        let town = town.replace("session=2", "session=2 dispatched_at=-2m");
         let told = observed(
             &town,
             "0s",
@@ -525,6 +526,12 @@ mod tests {
         assert!(told.starts_with("observed: m1 has new work"), "{told}");
         assert!(told.contains("a1.hook: \"m1\" → -"), "{told}");
         assert!(!told.contains("m1."), "{told}");
+        // What names its head, or was opened before, is taken at its word.
+        let named = r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x", "head_sha": "h1"}"#;
+        assert!(observed(&town, "0s", named).contains("reviewed.head_sha: - → \"h1\""));
+        let before = town.replace("status_changed_at=-1m", "status_changed_at=-3m");
+        let done = r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#;
+        assert!(observed(&before, "0s", done).contains("reviewed.head_sha: - → \"h2\""));
     }
 
     /// I13: what was seen of one pull request says nothing of another.

@@ -30,8 +30,9 @@ impl Town {
         if asked_now || self.has_live_rework(&mr.id) {
             return Ok(format!("{} waits for its rework", mr.id));
         }
-        // What it looked at is not what there is now (I12); where it can be found is.
-        if mr.status == BeadStatus::Open {
+        // What it looked at is not what there is now (I12), unless it names it; where it can be found is.
+        let since_then = |at| mr.status == BeadStatus::Open && mr.in_status_since() > at;
+        if done.head_sha.is_none() && agent.dispatched_at.is_some_and(since_then) {
             let url = done.pr_url.as_ref();
             if let Some(url) = url.and_then(|url| self.valid_pr_url(url, mr).ok()) {
                 self.edit_bead(&mr.id, |mr| mr.review_mut().map(|it| it.take_pr_url(url)));
