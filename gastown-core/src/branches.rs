@@ -5,7 +5,6 @@ use alloc::string::{String, ToString};
 
 use crate::agent::Agent;
 use crate::bead::Bead;
-use crate::config::ConvoyMergeMode;
 use crate::convoy::Convoy;
 use crate::ids::BeadId;
 use crate::review::Review;
@@ -92,8 +91,7 @@ impl Town {
     pub(crate) fn feature_convoy_of(&self, issue: &BeadId) -> Option<(&Bead, &Convoy, &str)> {
         let bead = self.convoy_of(issue)?;
         let convoy = bead.convoy()?;
-        let branch = convoy.feature_branch.as_deref()?;
-        (convoy.merge_mode == ConvoyMergeMode::ReviewThenLand).then_some((bead, convoy, branch))
+        Some((bead, convoy, convoy.lands_from()?))
     }
 
     /// Where an issue's work goes: its convoy's feature branch if the convoy is review-then-land

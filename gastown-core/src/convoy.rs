@@ -143,6 +143,12 @@ fn review_then_land() -> ConvoyMergeMode {
 }
 
 impl Convoy {
+    /// The branch that it lands from, if it lands at all.
+    pub(crate) fn lands_from(&self) -> Option<&str> {
+        let branch = self.feature_branch.as_deref()?;
+        (self.merge_mode == ConvoyMergeMode::ReviewThenLand).then_some(branch)
+    }
+
     /// The landing of `rig`: its own record, else the short form of a convoy of one rig.
     #[must_use]
     pub fn landing_of(&self, rig: &RigId) -> Landing {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::bead::{Bead, BeadStatus};
 use crate::breaker::BreakerState;
-use crate::config::{ConvoyMergeMode, Settings};
+use crate::config::Settings;
 use crate::ids::{AgentId, BeadId};
 use crate::pass::{Due, Pass, Plan};
 use crate::town::{Blocker, Town};
@@ -101,8 +101,7 @@ fn convoy_obstacle<'a>(town: &'a Town, bead: &'a Bead) -> Option<Obstacle<'a>> {
     if convoy.staged && convoy_bead.is_live() {
         return Some(Obstacle::StagedConvoy(&convoy_bead.id));
     }
-    let needs_branch = convoy.merge_mode == ConvoyMergeMode::ReviewThenLand
-        && convoy.feature_branch.is_some()
+    let needs_branch = convoy.lands_from().is_some()
         && town
             .rig_of(bead)
             .is_some_and(|rig| !convoy.branch_created(&rig.id));

@@ -180,7 +180,7 @@ fn without(text: &str, mut found: Vec<Found>) -> String {
 
 /// A text as it stands between the quotes of JSON. Quotes of its own are part of it: a value of an
 /// `.env` file may begin and end with one.
-fn as_json(text: &str) -> String {
+pub(crate) fn as_json(text: &str) -> String {
     let quoted = Value::from(text).to_string();
     let inner = quoted
         .strip_prefix('"')

@@ -30,7 +30,11 @@ impl Town {
     /// is gone is ignored with a reason, so that it can't block the queue (spec 2.2).
     pub fn observe(&mut self, event: &Event, now: Timestamp) -> Observed {
         let unquoted = self.unquoted_event(event);
-        let event = unquoted.as_ref().unwrap_or(event);
+        self.observe_unquoted(unquoted.as_ref().unwrap_or(event), now)
+    }
+
+    /// As [`Self::observe`], of an event that quotes no secret.
+    pub(crate) fn observe_unquoted(&mut self, event: &Event, now: Timestamp) -> Observed {
         let outcome = if self.first_seen(&event.id) {
             self.take_note(event, now)
         } else {

@@ -143,12 +143,7 @@ impl<'a> Pass<'a> {
     /// As [`Self::stale`], for silence: it counts from the end of the last observation gap at the
     /// earliest (spec 1.8).
     pub(crate) fn silent(&self, since: Timestamp, threshold: Duration) -> Due {
-        let from = self
-            .town
-            .state()
-            .judge_from
-            .map_or(since, |gap| gap.max(since));
-        self.stale(from, threshold)
+        self.stale(self.town.judged_since(since), threshold)
     }
 
     /// The first deadline that some comparison of this pass waits for.

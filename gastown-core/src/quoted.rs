@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::command::{Command, CommandKind};
 use crate::event::Event;
+use crate::mask::as_json;
 use crate::secret::REDACTED;
 use crate::town::Town;
 use crate::wire;
@@ -20,19 +21,43 @@ use crate::wire;
 /// Shorter texts occur by chance, and are no secrets of any forge.
 const SECRET_CHARACTERS_MIN: usize = 8;
 
+/// Secrets that no text may hold.
+pub(crate) struct Unquotable {
+    texts: Vec<String>,
+    /// The same as they stand within JSON.
+    written: Vec<String>,
+}
+
+impl Unquotable {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// Whether JSON quotes one.
+    pub(crate) fn are_in(&self, json: &str) -> bool {
+        self.written
+            .iter()
+            .any(|secret| json.contains(secret.as_str()))
+    }
+
+    fn out_of(&self, text: &str) -> String {
+        self.texts.iter().fold(text.to_string(), |text, secret| {
+            text.replace(secret.as_str(), REDACTED)
+        })
+    }
+}
+
 impl Town {
     /// The secrets that no text of the town may hold.
-    pub(crate) fn unquotable(&self) -> Vec<String> {
-        let mut secrets: Vec<String> = self
-            .state()
-            .config
-            .exposed_secrets()
-            .into_values()
+    pub(crate) fn unquotable(&self) -> Unquotable {
+        let secrets = self.state().config.exposed_secrets().into_values();
+        let mut texts: Vec<String> = secrets
+            .filter(|secret| secret.chars().count() >= SECRET_CHARACTERS_MIN)
             .collect();
-        secrets.retain(|secret| secret.chars().count() >= SECRET_CHARACTERS_MIN);
         // Of two that begin alike nothing is left of the longer one.
-        secrets.sort_by_key(|secret| core::cmp::Reverse(secret.len()));
-        secrets
+        texts.sort_by_key(|secret| core::cmp::Reverse(secret.len()));
+        let written = texts.iter().map(|secret| as_json(secret)).collect();
+        Unquotable { texts, written }
     }
 
     /// The same event with `[redacted]` for each secret of the town; none if it quotes none.
@@ -64,14 +89,15 @@ impl Town {
             return None;
         }
         let value = serde_json::to_value(input).ok()?;
-        quotes(&value.to_string(), &secrets).then(|| self.without(value, &secrets))
+        let is_quoted = secrets.are_in(&value.to_string());
+        is_quoted.then(|| self.without(value, &secrets))
     }
 
-    fn without(&self, value: Value, secrets: &[String]) -> Value {
+    fn without(&self, value: Value, secrets: &Unquotable) -> Value {
         match value {
             // A name of something in the town is no quotation.
             Value::String(text) if self.is_name(&text) => Value::String(text),
-            Value::String(text) => Value::String(replaced(&text, secrets)),
+            Value::String(text) => Value::String(secrets.out_of(&text)),
             Value::Array(items) => items
                 .into_iter()
                 .map(|item| self.without(item, secrets))
@@ -83,7 +109,7 @@ impl Town {
                         out.insert(name, value);
                         continue;
                     }
-                    let mut name = replaced(&name, secrets);
+                    let mut name = secrets.out_of(&name);
                     // Two names that differed in their secrets only stay two.
                     while out.contains_key(&name) {
                         name.push('_');
@@ -105,17 +131,6 @@ impl Town {
     }
 }
 
-/// Whether JSON quotes a secret.
-pub(crate) fn quotes(json: &str, secrets: &[String]) -> bool {
-    let is_quoted = |secret: &String| {
-        let written = Value::from(secret.as_str()).to_string();
-        let inner = written.strip_prefix('"');
-        let inner = inner.and_then(|rest| rest.strip_suffix('"'));
-        inner.is_some_and(|inner| json.contains(inner))
-    };
-    secrets.iter().any(is_quoted)
-}
-
 /// Fields that name something, or say where it is.
 fn is_structural(field: &str) -> bool {
     const NAMES: [&str; 13] = [
@@ -135,12 +150,6 @@ fn is_structural(field: &str) -> bool {
     ];
     let ends = ["_id", "_ids", "_sha"];
     NAMES.contains(&field) || ends.iter().any(|end| field.ends_with(end))
-}
-
-fn replaced(text: &str, secrets: &[String]) -> String {
-    secrets.iter().fold(text.to_string(), |text, secret| {
-        text.replace(secret.as_str(), REDACTED)
-    })
 }
 
 #[cfg(test)]

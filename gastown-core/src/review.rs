@@ -64,14 +64,6 @@ pub struct MergeAttempt {
     pub at: Timestamp,
 }
 
-impl MergeAttempt {
-    /// Whether it names the head that a review has now, as far as that is known.
-    pub(crate) fn is_of_head(&self, review: &Review) -> bool {
-        let head = review.head_sha.as_ref();
-        head.is_none_or(|head| *head == self.head_sha)
-    }
-}
-
 /// The clock and the budget of merging by the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -355,6 +347,11 @@ impl Review {
     #[must_use]
     pub fn is_landing(&self) -> bool {
         self.convoy.is_some()
+    }
+
+    /// Whether a head is the one that there is, as far as that is known.
+    pub(crate) fn is_at(&self, head: &str) -> bool {
+        self.head_sha.as_deref().is_none_or(|known| known == head)
     }
 
     /// Takes a pull request; what was seen of another one says nothing of it.

@@ -73,7 +73,7 @@ pub fn tick(town: &mut Town, input: &TickInput<'_>) -> Ticked {
     let observed = events
         .into_iter()
         .map(|event| unquoted.get(&event.id).unwrap_or(event))
-        .map(|event| town.observe(event, now))
+        .map(|event| town.observe_unquoted(event, now))
         .collect();
     let mut commands = Vec::new();
     let mut answers = Vec::new();

@@ -267,7 +267,7 @@ impl Performing<'_> {
     pub(super) fn mark_auto_merge(&mut self, action: &MarkAutoMerge) -> Applied {
         self.edit_review(&action.bead_id, |review, _| {
             let tried = review.auto_merge.attempt.as_ref();
-            let is_of_head = tried.is_none_or(|attempt| attempt.is_of_head(review));
+            let is_of_head = tried.is_none_or(|attempt| review.is_at(&attempt.head_sha));
             let auto = &mut review.auto_merge;
             auto.pending = action.pending;
             auto.ready_since = action.ready_since;

@@ -12,7 +12,7 @@ use super::{Actor, CommandError, Did, Executed, Refusal};
 use crate::bead::{Bead, BeadStatus};
 use crate::breaker::BreakerState;
 use crate::condition::ConditionSubject;
-use crate::config::{ConfigError, ConvoyMergeMode, PerRole, RigConfig, TownConfig};
+use crate::config::{ConfigError, PerRole, RigConfig, TownConfig};
 use crate::ids::{AgentId, BeadId, RigId};
 use crate::rig::{Repository, Rig};
 use crate::town::Town;
@@ -142,8 +142,7 @@ impl Town {
     /// Whether a convoy has finished work that is still to be landed in a rig.
     fn is_to_land(&self, bead: &Bead, rig: &RigId) -> bool {
         bead.convoy().is_some_and(|convoy| {
-            convoy.feature_branch.is_some()
-                && convoy.merge_mode == ConvoyMergeMode::ReviewThenLand
+            convoy.lands_from().is_some()
                 && convoy.landing_of(rig).landed_at.is_none()
                 && self.issues_of(&bead.id).iter().any(|issue| {
                     issue.status == BeadStatus::Closed && issue.rig_id.as_ref() == Some(rig)

@@ -7,7 +7,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Violation;
-use crate::quoted::quotes;
 use crate::time::Timestamp;
 use crate::town::Town;
 
@@ -19,7 +18,7 @@ pub(super) fn check(town: &Town, _: Timestamp, out: &mut Vec<Violation>) {
     let mut look = |id: &str, written: Result<String, serde_json::Error>| {
         // What can't be written is not stored either.
         let written = written.unwrap_or_default();
-        if quotes(&written, &secrets) {
+        if secrets.are_in(&written) {
             out.push(Violation::new("I17", [id], format!("{id} holds a secret")));
         }
     };

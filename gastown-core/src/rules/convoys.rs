@@ -15,7 +15,6 @@ use alloc::vec::Vec;
 
 use super::Rule;
 use crate::bead::{Bead, BeadStatus};
-use crate::config::ConvoyMergeMode;
 use crate::convoy::Convoy;
 use crate::ids::RigId;
 use crate::pass::Pass;
@@ -65,8 +64,7 @@ impl<'a> Issues<'a> {
 
     /// The branch that the convoy lands from, if it lands at all.
     fn lands_from(&self) -> Option<&'a str> {
-        let branch = self.convoy.feature_branch.as_deref()?;
-        (self.convoy.merge_mode == ConvoyMergeMode::ReviewThenLand).then_some(branch)
+        self.convoy.lands_from()
     }
 
     /// At least one issue closed, all closed or (once that was ordered) terminal, and no live MR

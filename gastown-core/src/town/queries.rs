@@ -343,6 +343,13 @@ impl Town {
             .find(|agent| agent.role == Role::Mayor && agent.status != AgentStatus::Dead)
     }
 
+    /// From when on the age of a silence counts: from the end of the last observation gap at the
+    /// earliest (spec 1.8).
+    pub(crate) fn judged_since(&self, since: Timestamp) -> Timestamp {
+        let gap = self.state().judge_from;
+        gap.map_or(since, |gap| gap.max(since))
+    }
+
     /// Since when an agent has nothing to do.
     #[must_use]
     pub fn idle_since(agent: &Agent) -> Timestamp {

@@ -128,12 +128,7 @@ impl Town {
             // Right after a dispatch the container may not know it yet.
             ProcessStatus::NotFound => {
                 let since = agent.dispatched_at.unwrap_or(agent.created_at);
-                // What passed unseen counts for no age (spec 1.8).
-                let since = self
-                    .state()
-                    .judge_from
-                    .map_or(since, |from| since.max(from));
-                now.since(since) > self.policy().start_grace
+                now.since(self.judged_since(since)) > self.policy().start_grace
             }
         };
         if !gone {

@@ -32,10 +32,7 @@ impl Town {
                     && is_current(key, id, "merge_pr", attempt.number)
             }
             // Without a key it is a fact, asked for or not (spec 8.2), unless of another head.
-            None => {
-                let head = review.head_sha.as_ref();
-                key.is_none() && head.is_none_or(|head| *head == event.head_sha)
-            }
+            None => key.is_none() && review.is_at(&event.head_sha),
         };
         let is_merged = key.is_none() && matches!(event.outcome, MergeOutcome::Merged { .. });
         if !is_expected && !is_merged {
@@ -107,9 +104,8 @@ impl Town {
     /// A refusal of the head that was to be merged; another head was never tried.
     fn merge_came_to_nothing(&mut self, event: &MergeAttempted, words: &str, now: Timestamp) {
         let id = &event.bead_id;
-        let head = self.bead(id).and_then(Bead::review);
-        let head = head.and_then(|review| review.head_sha.as_ref());
-        if head.is_some_and(|head| *head != event.head_sha) {
+        let review = self.bead(id).and_then(Bead::review);
+        if review.is_some_and(|review| !review.is_at(&event.head_sha)) {
             self.merge_was_stopped(id, words);
         } else {
             self.merge_was_refused(id, words, now);
