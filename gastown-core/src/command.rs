@@ -18,6 +18,7 @@ mod named;
 mod patch;
 mod retry;
 mod review;
+mod rigs;
 mod town;
 mod triage;
 

@@ -249,6 +249,10 @@ pub struct Review {
     /// The rig in which it lands the convoy.
     #[serde(default)]
     pub landing_rig: Option<RigId>,
+    /// Of a landing: whether it brings all that its convoy has in the rig. The engine makes it so, and an
+    /// issue that joins or closes later makes it not so. Absent: its creation time speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lands_all: Option<bool>,
     /// The pull request; none for a direct merge.
     #[serde(default)]
     pub pr_url: Option<String>,
@@ -316,6 +320,7 @@ impl Review {
             source_agent: None,
             convoy: None,
             landing_rig: None,
+            lands_all: None,
             pr_url: None,
             merge_commit: None,
             outcome: None,
@@ -347,6 +352,13 @@ impl Review {
     #[must_use]
     pub fn is_landing(&self) -> bool {
         self.convoy.is_some()
+    }
+
+    /// Whether it lands its convoy in `rig`: the rig of the landing, else that of `mr`, whose review
+    /// this is; one without either speaks for all.
+    pub(crate) fn lands_in(&self, mr: &Bead, rig: &RigId) -> bool {
+        let of = self.landing_rig.as_ref().or(mr.rig_id.as_ref());
+        self.is_landing() && of.is_none_or(|of| of == rig)
     }
 
     /// Whether a head is the one that there is, as far as that is known.

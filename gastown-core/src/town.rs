@@ -435,6 +435,7 @@ impl Town {
         }
         if to == BeadStatus::Closed {
             self.blocker_closed(id);
+            self.outdates_landings(id);
         }
         self.log(
             id,
@@ -461,6 +462,38 @@ impl Town {
                 let review = bead.review_mut();
                 if let Some(review) = review.filter(|review| review.pr_url.is_some()) {
                     review.poll.due_now = true;
+                }
+            });
+        }
+    }
+
+    /// An issue of a convoy joined its rig or closed there: landings that were made before it don't
+    /// bring its work (spec 3.5). Told apart by order and not by time, for clocks jump (P11).
+    pub(crate) fn outdates_landings(&mut self, issue: &BeadId) {
+        let bead = self.bead(issue).filter(|bead| bead.work().is_some());
+        let rig = bead.and_then(|bead| bead.rig_id.as_ref());
+        let (Some(rig), Some(convoy)) = (rig, self.convoy_of(issue)) else {
+            return;
+        };
+        let made_before = |mr: &&Bead| {
+            mr.review()
+                .is_some_and(|review| review.lands_in(mr, rig) && review.lands_all == Some(true))
+        };
+        let reviews = self.reviews_of(&convoy.id);
+        let outdated = reviews.into_iter().filter(made_before);
+        let outdated: Vec<BeadId> = outdated.map(|mr| mr.id.clone()).collect();
+        let (rig, convoy) = (rig.clone(), convoy.id.clone());
+        self.edit_bead(&convoy, |bead| {
+            let convoy = bead.convoy_mut();
+            let landed = convoy.filter(|convoy| convoy.landing_of(&rig).landed_at.is_some());
+            if let Some(convoy) = landed {
+                convoy.edit_landing(&rig, |landing| landing.landed_at = None);
+            }
+        });
+        for mr in outdated {
+            self.edit_bead(&mr, |bead| {
+                if let Some(review) = bead.review_mut() {
+                    review.lands_all = Some(false);
                 }
             });
         }

@@ -189,6 +189,7 @@ impl Performing<'_> {
         );
         review.convoy = Some(action.convoy_id.clone());
         review.landing_rig = Some(action.rig_id.clone());
+        review.lands_all = Some(true);
         let mut mr = Bead::new(
             action.mr_id.clone(),
             BeadKind::MergeRequest(Box::new(review)),

@@ -267,6 +267,7 @@ impl Town {
 
     /// An issue of `rig` joined: its rig has to land (again), on a branch that may have to be made.
     pub(super) fn joined(&mut self, convoy: &BeadId, issue: &BeadId, rig: &RigId, actor: &Actor) {
+        self.outdates_landings(issue);
         let before: BTreeSet<RigId> = self
             .issues_of(convoy)
             .iter()

@@ -246,6 +246,7 @@ fn begun_anew(review: &Review, source: &BeadId) -> Review {
         source_agent: review.source_agent.clone(),
         convoy: review.convoy.clone(),
         landing_rig: review.landing_rig.clone(),
+        lands_all: review.is_landing().then_some(true),
         pr_url: review.pr_url.clone(),
         ..Review::new(
             review.branch.clone(),

@@ -100,15 +100,14 @@ impl<'a> Issues<'a> {
 
     /// How the landing stands in one rig whose last issue closed at `since`.
     fn landed_in(&self, landing_mrs: &[&'a Bead], rig: &RigId, since: Timestamp) -> Landed<'a> {
-        let of_rig = |mr: &&&Bead| {
-            mr.review().is_some_and(|review| {
-                let of = review.landing_rig.as_ref().or(mr.rig_id.as_ref());
-                review.is_landing() && of.is_none_or(|of| of == rig)
-            })
+        let of_rig = |mr: &&&Bead| mr.review().is_some_and(|review| review.lands_in(mr, rig));
+        let lands_all = |mr: &Bead| {
+            let known = mr.review().and_then(|review| review.lands_all);
+            known.unwrap_or(mr.created_at >= since)
         };
         let mrs: Vec<&Bead> = landing_mrs.iter().filter(of_rig).copied().collect();
         let record = self.convoy.landing_of(rig);
-        let merged = mrs.iter().any(|mr| is_merged(mr) && mr.created_at >= since);
+        let merged = mrs.iter().any(|mr| is_merged(mr) && lands_all(mr));
         // The record speaks where the review itself is gone.
         let recorded =
             mrs.is_empty() && record.landed_at.is_some_and(|landed_at| landed_at >= since);

@@ -68,7 +68,9 @@ impl TownSeed {
             add("verify", dice.one_in(3), verify);
             add("verifications", true, tries.into());
         }
-        if let Some(convoy) = landed_convoy(shapes, &mut dice) {
+        let landed = landed_convoy(shapes, &mut dice);
+        let lands = landed.is_some();
+        if let Some(convoy) = landed {
             add("convoy", true, convoy.clone());
             add("source", true, convoy);
             add("landing_rig", !shape.rig.is_null(), shape.rig.clone());
@@ -79,6 +81,8 @@ impl TownSeed {
             shape.status == "closed" && dice.one_in(2),
             outcome.into(),
         );
+        let lands_all = dice.one_in(2);
+        add("lands_all", lands && dice.one_in(2), lands_all.into());
         Value::Object(review)
     }
 }

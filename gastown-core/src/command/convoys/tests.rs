@@ -176,6 +176,30 @@ fn adding_keeps_totals_right_and_asks_for_the_branch_of_a_new_rig() {
 }
 
 #[test]
+fn adding_outdates_the_landings_of_its_rig() {
+    let town = std::format!(
+        "{CONVOY}
+        bead m1 merge_request in_progress rig_id=r1 review.source=c1 review.convoy=c1 review.landing_rig=r1 review.lands_all=true
+        edge m1 tracks c1
+        bead m2 merge_request in_progress rig_id=r2 review.source=c1 review.convoy=c1 review.landing_rig=r2 review.lands_all=true
+        edge m2 tracks c1"
+    );
+    let did = executes(
+        &town,
+        r#"
+            {"type": "convoy_add", "caller": {"kind": "mayor"}, "convoy_id": "c1", "bead_id": "b3"}
+        "#,
+    );
+    let of_landings = did.lines().filter(|line| line.contains("lands_all"));
+    let of_landings: std::vec::Vec<_> = of_landings.collect();
+    assert_eq!(
+        of_landings,
+        ["  m2.review.lands_all: true → false"],
+        "{did}"
+    );
+}
+
+#[test]
 fn adding_is_refused_where_it_makes_no_sense() {
     insta::assert_snapshot!(executes(CONVOY, r#"
             {"type": "convoy_add", "caller": {"kind": "mayor"}, "convoy_id": "c1", "bead_id": "b1"}

@@ -73,8 +73,9 @@ impl Town {
         let (Some(convoy), Some(rig)) = (&review.convoy, rig) else {
             return;
         };
+        let lands_all = review.lands_all != Some(false);
         self.edit_bead(convoy, |bead| {
-            if let Some(convoy) = bead.convoy_mut() {
+            if let Some(convoy) = bead.convoy_mut().filter(|_| lands_all) {
                 convoy.edit_landing(&rig, |landing| landing.landed_at = Some(now));
             }
         });

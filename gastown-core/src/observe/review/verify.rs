@@ -126,7 +126,7 @@ mod tests {
         let town = "
             rig r1
             bead c1 convoy open
-            bead m1 merge_request in_progress rig_id=r1 review.source=c1 review.convoy=c1 review.landing_rig=r1 review.verify.number=2
+            bead m1 merge_request in_progress rig_id=r1 review.source=c1 review.convoy=c1 review.landing_rig=r1 review.lands_all=true review.verify.number=2
             edge m1 tracks c1
         ";
         insta::assert_snapshot!(verified(town, LANDED), @r#"
@@ -142,6 +142,46 @@ mod tests {
         m1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
         m1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
         "#);
+    }
+
+    #[test]
+    fn landed_work_outdates_the_landings_of_its_convoy_in_its_rig() {
+        let town = std::format!(
+            "{TOWN}
+            rig r2
+            bead c1 convoy open convoy.landings={{\"r1\":{{\"attempts\":1,\"landed_at\":\"2026-04-04T11:00:00Z\"}},\"r2\":{{\"attempts\":1,\"landed_at\":\"2026-04-04T11:00:00Z\"}}}}
+            edge b1 tracks c1
+            bead m2 merge_request open rig_id=r1 review.source=c1 review.convoy=c1 review.landing_rig=r1 review.lands_all=true
+            edge m2 tracks c1
+            bead m3 merge_request open rig_id=r2 review.source=c1 review.convoy=c1 review.landing_rig=r2 review.lands_all=true
+            edge m3 tracks c1"
+        );
+        let seen = verified(&town, LANDED);
+        let of_landings = seen.lines().filter(|line| line.contains("land"));
+        let of_landings: std::vec::Vec<_> = of_landings.collect();
+        insta::assert_snapshot!(of_landings.join("\n"), @r#"
+        observed: m1 has landed
+        c1.convoy.landings.r1.landed_at: "2026-04-04T11:00:00.000Z" → -
+        m2.review.lands_all: true → false
+        "#);
+    }
+
+    #[test]
+    fn landed_of_an_outdated_landing_is_no_landing_of_its_rig() {
+        let town = "
+            rig r1
+            bead c1 convoy open
+            bead b1 issue open rig_id=r1
+            edge b1 tracks c1
+            bead m1 merge_request in_progress rig_id=r1 review.source=c1 review.convoy=c1 review.landing_rig=r1 review.lands_all=false review.verify.number=2
+            edge m1 tracks c1
+        ";
+        let seen = verified(town, LANDED);
+        assert!(
+            seen.contains(r#"m1.review.outcome: - → "merged""#),
+            "{seen}"
+        );
+        assert!(!seen.contains("landed_at"), "{seen}");
     }
 
     #[test]

@@ -143,6 +143,23 @@ mod tests {
     }
 
     #[test]
+    fn convoys_close_goes_by_what_came_first_where_that_is_known() {
+        let merged = "bead m1 merge_request closed rig_id=r1 review.source=c1 review.convoy=c1 review.landing_rig=r1 review.outcome=merged\nedge m1 tracks c1";
+        // The clock jumped back after the issue had closed.
+        let jumped = merged.replace(
+            "rig_id=r1 ",
+            "rig_id=r1 created_at=-3h review.lands_all=true ",
+        );
+        insta::assert_snapshot!(acts(&landing(&jumped), "0s"), @"convoys/close: close_convoy convoy_id=c1");
+        // It jumped back before.
+        let outdated = merged.replace(
+            "rig_id=r1 ",
+            "rig_id=r1 created_at=-1m review.lands_all=false ",
+        );
+        insta::assert_snapshot!(acts(&landing(&outdated), "0s"), @"convoys/land: create_landing_mr branch=convoy/x/c1/head convoy_id=c1 mr_id=t1-m1 rig_id=r1 target_branch=main");
+    }
+
+    #[test]
     fn convoys_close_takes_neither_withdrawn_nor_superseded_for_landed() {
         for outcome in ["withdrawn", "superseded"] {
             let ended = landing(&alloc::format!(
