@@ -177,6 +177,9 @@ pub struct Agent {
     /// Stops asked for so far; only grows, so that keys never repeat.
     #[serde(default)]
     pub stops: u64,
+    /// Whether the last stop has its answer; a second one with the same key says nothing (2.4).
+    #[serde(default, skip_serializing_if = "crate::wire::is_default")]
+    pub stop_answered: bool,
     /// When its latest session ended.
     #[serde(default)]
     pub exited_at: Option<Timestamp>,
@@ -232,6 +235,7 @@ impl Agent {
             stop_asked: None,
             stop_retry_at: None,
             stops: 0,
+            stop_answered: false,
             exited_at: None,
             prompted_at: None,
             told: BTreeMap::new(),

@@ -204,13 +204,9 @@ macro_rules! config {
         #[schemars(transform = titled)]
         pub struct $struct {
             $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)*
-            $($(#[$ndoc])* #[serde(skip_serializing_if = "is_default")] pub $nname: $ntype,)*
+            $($(#[$ndoc])* #[serde(skip_serializing_if = "crate::wire::is_default")] pub $nname: $ntype,)*
         }
     };
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 config! {

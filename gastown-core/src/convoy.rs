@@ -48,12 +48,8 @@ pub struct ConvoyBranch {
     #[serde(default)]
     pub tries: u32,
     /// Tries that no longer count, because a person asked to try again.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::wire::is_default")]
     pub forgiven: u32,
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl ConvoyBranch {

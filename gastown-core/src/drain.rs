@@ -37,6 +37,9 @@ pub struct Container {
     pub last_token_refresh_at: Option<Timestamp>,
     /// When a refresh was last asked for.
     pub refresh_asked_at: Option<Timestamp>,
+    /// Whether the last one has its answer; a second one with the same key says nothing (2.4).
+    #[serde(skip_serializing_if = "crate::wire::is_default")]
+    pub refresh_answered: bool,
     /// Refreshes that failed in a row.
     pub refresh_failures: u32,
     /// Refreshes asked for so far; only grows, so that keys never repeat.
@@ -47,19 +50,16 @@ pub struct Container {
     pub last_llm_check_at: Option<Timestamp>,
     /// Renewals asked for so far; only grows.
     pub llm_renewals: u64,
+    /// As `refresh_answered`.
+    #[serde(skip_serializing_if = "crate::wire::is_default")]
+    pub llm_answered: bool,
     /// Renewals that failed in a row.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::wire::is_default")]
     pub llm_failures: u32,
     /// When an idle container was last stopped.
     pub last_idle_stop_at: Option<Timestamp>,
     /// Stops asked for so far; only grows.
     pub idle_stops: u64,
-}
-
-// Serde hands every field by reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-const fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 impl Container {

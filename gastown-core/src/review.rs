@@ -96,6 +96,9 @@ pub struct Poll {
     pub last_at: Option<Timestamp>,
     /// How often it was asked; only grows.
     pub attempts: u64,
+    /// Whether what was asked last has its answer; a second one with the same key says nothing (2.4).
+    #[serde(skip_serializing_if = "crate::wire::is_default")]
+    pub answered: bool,
     /// When it was last answered.
     pub last_ok_at: Option<Timestamp>,
     /// When anything observed last changed.
@@ -382,6 +385,7 @@ impl Review {
             };
             self.poll = Poll {
                 attempts: self.poll.attempts,
+                answered: self.poll.answered,
                 ..Poll::default()
             };
         }

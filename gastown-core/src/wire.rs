@@ -23,6 +23,11 @@ use crate::command::{Caller, Command, CommandKind};
 use crate::effect::{Effect, EffectKind};
 use crate::event::{Event, EventKind};
 
+/// What is as it is by default is not written.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Where a JSON text can't be taken, and why (spec 8).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]

@@ -6,9 +6,11 @@
 // A broken property must stop the fuzzer, and a panic is how.
 #![allow(clippy::panic, clippy::missing_panics_doc)]
 
+use std::fmt::Debug;
+
 use arbitrary::{Arbitrary, Unstructured};
 use gastown_core::{
-    Cause, Repository, Timestamp, Town, check, check_step, reconcile, settle, waits_for, wire,
+    Bead, Cause, Repository, Timestamp, Town, check, check_step, reconcile, settle, wire,
 };
 use serde_json::{Value, json};
 
@@ -18,6 +20,9 @@ use crate::world::{Setup, Step, World};
 
 /// Steps of a fuzzed sequence.
 const STEPS_MAX: usize = 48;
+
+/// A fuzzed host crashes about once in so many steps.
+const CRASH_EVERY: usize = 10;
 
 /// Beads beyond which a fuzzed town only is read: slow inputs find nothing that small ones don't.
 const BEADS_MAX: usize = 200;
@@ -136,29 +141,45 @@ pub fn pr_url(data: &[u8]) {
     );
 }
 
-/// A sequence of commands, events, answers and time on a town, with every oracle on: P2, P3, P9,
-/// P12 and all invariants after each step, and P7 at the end.
+/// A sequence of commands, events, answers and time on a town, with every oracle on that one town
+/// can be held against: what [`World::step`] holds after each step, P5 and P6 after each, P1 and P10
+/// after a crash, P7 and P16 at the end.
 pub fn sequence(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(setup) = u16::arbitrary(&mut input) else {
         return;
     };
     let mut world = World::new(Setup(setup));
-    for _ in 0..STEPS_MAX {
+    for number in 0..STEPS_MAX {
         if input.is_empty() {
             break;
         }
         let Ok(step) = Step::arbitrary(&mut input) else {
             break;
         };
-        if let Err(broken) = world.step(&step) {
-            panic!("{step:?}: {broken}")
+        holds(world.step(&step), &step);
+        // Where to look is no part of the input, so that inputs keep their meaning.
+        let where_to = number.wrapping_mul(37).wrapping_add(setup.into()) % 100;
+        #[allow(clippy::cast_precision_loss)]
+        let share = where_to as f64 / 100.0;
+        holds(laws::wakes_in_time(&world.town, world.now, share), &step);
+        if where_to % CRASH_EVERY == 0 {
+            holds(world.reload(), &step);
         }
     }
-    // What comes next takes a look ahead for each bead, which would be most of the work.
-    for bead in world.town.live_beads() {
-        let waits = waits_for(&world.town, world.now, &bead.id);
-        assert!(!waits.is_empty(), "P7: {bead:?} waits for nothing");
+    holds(laws::no_silent_stall(&world.town, world.now), "at the end");
+    let live: Vec<&Bead> = world.town.live_beads().collect();
+    let which = usize::from(setup).checked_rem(live.len());
+    if let Some(bead) = which.and_then(|which| live.get(which)) {
+        let happens = laws::happens_as_explained(&world.town, world.now, &bead.id);
+        holds(happens, "at the end");
+    }
+}
+
+/// Stops the fuzzer where a property is broken.
+fn holds<D: Debug + ?Sized>(held: Result<(), String>, after: &D) {
+    if let Err(broken) = held {
+        panic!("{after:?}: {broken}")
     }
 }
 

@@ -254,7 +254,13 @@ impl<T: Model> Search<'_, T> {
             }
             for step in self.model.moves(&state) {
                 let (place, is_new) = self.step(&state, &path, &step)?;
-                if is_new {
+                // The last states, which are most, need not be kept.
+                let is_last = self
+                    .limits
+                    .moves_max
+                    .is_some_and(|max| place.1.moves >= max);
+                is_cut |= is_last;
+                if is_new && !is_last {
                     ahead.push_back(place);
                 }
                 if self.seen.len() >= states_max {

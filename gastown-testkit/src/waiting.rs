@@ -99,7 +99,7 @@ impl<'a> Resting<'a> {
     fn judge(&mut self, bead: &Bead) -> bool {
         let url = bead.review().and_then(|review| review.pr_url.as_deref());
         let turn = url.map(|url| (self.turn_of)(bead, url));
-        if is_kept_by_a_person(self.town, bead) || is_stopped(bead, turn) {
+        if is_kept_by_a_person(self.town, bead, turn) || is_stopped(bead, turn) {
             return true;
         }
         let waits = waits_for(self.town, self.now, &bead.id);
@@ -141,8 +141,8 @@ impl<'a> Resting<'a> {
     }
 }
 
-/// A person's own command makes it wait, or the breaker does, all probes made.
-fn is_kept_by_a_person(town: &Town, bead: &Bead) -> bool {
+/// A person's own command makes it wait, or the breaker does, all probes made, if an agent is needed.
+fn is_kept_by_a_person(town: &Town, bead: &Bead, turn: Option<Turn>) -> bool {
     let is_held = |bead: &Bead| bead.held;
     let source = town.source_of(bead).and_then(|id| town.bead(id));
     let is_staged = |bead: &Bead| bead.convoy().is_some_and(|convoy| convoy.staged);
@@ -155,7 +155,17 @@ fn is_kept_by_a_person(town: &Town, bead: &Bead) -> bool {
         || source.is_some_and(is_held)
         || is_staged(bead)
         || town.convoy_of(&bead.id).is_some_and(is_staged)
-        || probed_out
+        || (probed_out && needs_an_agent(town, bead, turn))
+}
+
+/// A pull request that is ready and reviewed needs none.
+fn needs_an_agent(town: &Town, bead: &Bead, turn: Option<Turn>) -> bool {
+    let review = bead.review().filter(|_| turn == Some(Turn::ToMerge));
+    review.is_none_or(|review| {
+        let passed = review.reviewed.as_ref().map(|reviewed| &reviewed.head_sha);
+        let is_passed = passed.is_some_and(|head| head.as_ref() == review.head_sha.as_ref());
+        town.settings_of_review(bead).code_review && !is_passed
+    })
 }
 
 /// A person was told of what ends the engine's work on it.

@@ -50,11 +50,11 @@ fn nothing_breaks_near_the_beginning_of_any_small_town() {
         (
             "blocked",
             3,
-            393,
+            396,
             "a merge is refused, an exit of an older session is under way",
         ),
-        ("direct", 3, 384, ""),
-        ("no-rig", 3, 171, "an exit of an older session is under way"),
+        ("direct", 3, 390, ""),
+        ("no-rig", 3, 174, "an exit of an older session is under way"),
         (
             "convoy",
             3,

@@ -116,6 +116,7 @@ impl Performing<'_> {
         self.town.edit_agent(&action.agent_id, |agent| {
             agent.stop_asked = Some(action.session);
             agent.stop_retry_at = None;
+            agent.stop_answered = false;
             agent.stops = agent.stops.saturating_add(1);
             stops = agent.stops;
         });
@@ -144,6 +145,7 @@ impl Performing<'_> {
             poll.last_at = Some(now);
             poll.due_now = false;
             poll.attempts = poll.attempts.saturating_add(1);
+            poll.answered = false;
             attempt = poll.attempts;
         })?;
         self.town.probe_conditions_of(&action.bead_id, self.now);
@@ -322,6 +324,7 @@ impl Performing<'_> {
         let subject = self.town.id().to_string();
         let container = &mut self.town.state_mut().container;
         container.refresh_asked_at = Some(now);
+        container.refresh_answered = false;
         container.refreshes = container.refreshes.saturating_add(1);
         Ok(vec![Effect::new(
             subject,
@@ -335,6 +338,7 @@ impl Performing<'_> {
         let subject = self.town.id().to_string();
         let container = &mut self.town.state_mut().container;
         container.last_llm_check_at = Some(now);
+        container.llm_answered = false;
         container.llm_renewals = container.llm_renewals.saturating_add(1);
         Ok(vec![Effect::new(
             subject,

@@ -254,6 +254,12 @@ impl Town {
         if key.is_some_and(|key| key.attempt != agent.stops) {
             return Err("the result of an older stop".to_string());
         }
+        if key.is_some() && agent.stop_answered {
+            return Err("the stop is answered already".to_string());
+        }
+        if key.is_some() {
+            self.edit_agent(&event.agent_id, |agent| agent.stop_answered = true);
+        }
         match event.outcome {
             None | Some(EffectOutcome::Done) => {
                 self.edit_agent(&event.agent_id, |agent| agent.stop_retry_at = None);

@@ -32,6 +32,9 @@ impl Town {
         if key.is_some_and(|key| key.attempt != notice.number) {
             return Err("the result of an older notice".to_string());
         }
+        if key.is_some() && notice.next_at.is_some() {
+            return Err("the notice is answered already".to_string());
+        }
         let under_way = &mut self.state_mut().notices_under_way;
         match event.outcome {
             EffectOutcome::Done => {
@@ -62,6 +65,9 @@ impl Town {
         if nudge.delivered_at.is_some() {
             return Err("the nudge had arrived already".to_string());
         }
+        if key.is_some() && nudge.next_at.is_some() {
+            return Err("the delivery is answered already".to_string());
+        }
         let again = self.again_at(now);
         self.edit_nudge(&event.nudge_id, |nudge| match event.outcome {
             EffectOutcome::Done => nudge.delivered_at = Some(now),
@@ -77,12 +83,18 @@ impl Town {
         now: Timestamp,
     ) -> Outcome {
         let container = &mut self.state_mut().container;
-        let current = match event.token {
-            TokenKind::Container => container.refreshes,
-            TokenKind::Llm => container.llm_renewals,
+        let (current, answered) = match event.token {
+            TokenKind::Container => (container.refreshes, &mut container.refresh_answered),
+            TokenKind::Llm => (container.llm_renewals, &mut container.llm_answered),
         };
-        if key.is_some_and(|key| key.attempt != current) {
-            return Err("the result of an older refresh".to_string());
+        if let Some(key) = key {
+            if key.attempt != current {
+                return Err("the result of an older refresh".to_string());
+            }
+            if *answered {
+                return Err("the refresh is answered already".to_string());
+            }
+            *answered = true;
         }
         match (event.token, event.outcome) {
             (TokenKind::Container, EffectOutcome::Done) => {
@@ -142,6 +154,9 @@ impl Town {
         if branch.state == BranchState::Created {
             return Err("the branch was there already".to_string());
         }
+        if key.is_some() && branch.state == BranchState::Failed {
+            return Err("the try is answered already".to_string());
+        }
         let state = match event.outcome {
             EffectOutcome::Done => BranchState::Created,
             EffectOutcome::Failed | EffectOutcome::Unknown => BranchState::Failed,
@@ -153,5 +168,54 @@ impl Town {
             }
         });
         Ok(format!("the branch in {rig} is {state:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use crate::testing::{at, town};
+
+    /// Spec 2.4: what was asked has one answer. Whoever asks in vain is not refused for it: the next
+    /// question has another key.
+    #[test]
+    fn what_is_answered_is_not_answered_again() {
+        let town_of_all = r#"
+            town container.refreshes=3 container.refresh_asked_at=-1m container.llm_renewals=4 notices=5 notices_under_way={"forge":{"message":"it is down","number":5}}
+            rig r1
+            agent a1 polecat idle rig_id=r1 session=2 stops=6 stop_asked=2
+            nudge n1 a1 warn attempts=7 sent_at=-1m
+            bead c1 convoy open convoy.feature_branch=convoy/x convoy.branches={"r1":{"state":"asked","tries":8,"at":"2026-04-04T11:59:00Z"}}
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.poll.attempts=9
+            edge m1 tracks b1
+        "#;
+        let answers = [
+            r#"{"type": "token_refreshed", "key": {"subject": "t1", "kind": "refresh_container_token", "attempt": 3}, "token": "container", "outcome": "failed"}"#,
+            r#"{"type": "token_refreshed", "key": {"subject": "t1", "kind": "renew_llm_token", "attempt": 4}, "token": "llm", "outcome": "failed"}"#,
+            r#"{"type": "notified", "key": {"subject": "forge", "kind": "notify_mayor", "attempt": 5}, "topic": "forge", "outcome": "failed"}"#,
+            r#"{"type": "agent_stopped", "key": {"subject": "a1", "kind": "stop_agent", "attempt": 6}, "agent_id": "a1", "session": 2, "outcome": "failed"}"#,
+            r#"{"type": "nudge_delivered", "key": {"subject": "n1", "kind": "deliver_nudge", "attempt": 7}, "nudge_id": "n1", "outcome": "failed"}"#,
+            r#"{"type": "branch_created", "key": {"subject": "c1@r1", "kind": "create_branch", "attempt": 8}, "convoy_id": "c1", "branch": "convoy/x", "rig_id": "r1", "outcome": "failed"}"#,
+            r#"{"type": "pr_observed", "key": {"subject": "m1", "kind": "poll_pr", "attempt": 9}, "bead_id": "m1", "error": {"kind": "server", "status": 502}}"#,
+        ];
+        for answer in answers {
+            let mut town = town(town_of_all);
+            let observed = |town: &mut crate::town::Town, id: &str, after: &str| {
+                let mut event: serde_json::Value = serde_json::from_str(answer).unwrap();
+                event["id"] = id.into();
+                event["at"] = at(after).to_string().into();
+                let event = crate::wire::event_from_value(event).unwrap();
+                town.observe(&event, at(after))
+            };
+            let first = observed(&mut town, "ev1", "0s");
+            assert!(first.changed, "{answer}: {}", first.why);
+            let before = town.clone();
+            let second = observed(&mut town, "ev2", "10s");
+            assert!(!second.changed, "{answer}: {}", second.why);
+            assert!(second.why.ends_with("answered already"), "{}", second.why);
+            assert_eq!(before, town, "{answer}");
+        }
     }
 }

@@ -48,18 +48,28 @@ impl Town {
         if !is_current(key, id, "poll_pr", review.poll.attempts) {
             return Err("the result of an older look".to_string());
         }
+        if key.is_some() && review.poll.answered {
+            return Err("the look is answered already".to_string());
+        }
         // A clock that is ahead must not keep later looks out.
         let taken_at = at.min(now);
         if self.is_older_look(id, taken_at) {
             return Err("a newer look is known".to_string());
         }
-        match (&event.observation, &event.error) {
-            (Some(observation), None) => Ok(self.good_look(id, observation, taken_at, now)),
-            (None, Some(error)) => Ok(self.failed_look(id, error, now)),
+        let look = match (&event.observation, &event.error) {
+            (Some(observation), None) => Ok(observation),
+            (None, Some(error)) => Err(error),
             (Some(_), Some(_)) | (None, None) => {
-                Err("neither an observation nor an error".to_string())
+                return Err("neither an observation nor an error".to_string());
             }
+        };
+        if key.is_some() {
+            self.edit_review(id, |review| review.poll.answered = true);
         }
+        Ok(match look {
+            Ok(observation) => self.good_look(id, observation, taken_at, now),
+            Err(error) => self.failed_look(id, error, now),
+        })
     }
 
     /// Whether a look was taken before the last good one (spec 4.2).

@@ -31,13 +31,13 @@ const SNAPSHOT_ENTRY_BYTES: usize = 1024 * 1024;
 pub(crate) struct TickRecord {
     pub(crate) number: u64,
     pub(crate) now: Timestamp,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "crate::wire::is_default")]
     pub(crate) loaded: bool,
     /// The stored events; each has an entry of its own.
     pub(crate) events: Vec<EventId>,
     pub(crate) local: Vec<Event>,
     /// How many rows were recalled; they have entries of their own.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::wire::is_default")]
     pub(crate) recalled: usize,
     /// How many commands were accepted; each has an entry of its own.
     pub(crate) commands: usize,
@@ -113,19 +113,9 @@ pub fn is_base_of_this_engine(entry: &HistoryEntry) -> bool {
 pub(crate) struct SnapshotRowsRecord {
     pub(crate) number: u64,
     /// They are of no snapshot: the tick of this number recalled them.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "crate::wire::is_default")]
     pub(crate) recalled: bool,
     pub(crate) rows: Vec<Row>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 /// The actions of a tick as its record has them; of very many only the rules that made them.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
 use gastown_core::{
-    AgentId, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook,
-    Timestamp, Town, check, check_step, outlook, reconcile, waits_for,
+    AgentId, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook, RigId,
+    Timestamp, Town, check, check_step, outlook, reconcile,
 };
 
 use super::canonical::{self, Digest, Mark, Names};
@@ -14,6 +14,7 @@ use super::moves::Move;
 use super::scenarios::Scenario;
 use super::{Model, Sometimes, sometimes};
 use crate::events_judged::Facts;
+use crate::laws::no_silent_stall;
 use crate::waiting::{Resting, Turn, live_work};
 
 /// Whether a pull request was merged or closed, and by whom.
@@ -33,6 +34,9 @@ pub(crate) struct Pr {
     pub(crate) branch: String,
     pub(crate) base: String,
 }
+
+/// Work that reached its target without a pull request: in which rig, from which branch to which.
+pub(crate) type Landing = (Option<RigId>, String, String);
 
 /// A session that runs, and the bead that it was sent to.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +60,7 @@ pub struct State {
     pub(crate) sessions: BTreeMap<AgentId, Session>,
     pub(crate) prs: BTreeMap<String, Pr>,
     /// Branches that reached their target without a pull request.
-    pub(crate) landed: BTreeSet<(String, String)>,
+    pub(crate) landed: BTreeSet<Landing>,
     /// How many more things may go wrong, or be done by people, on this path.
     pub(crate) faults_left: u8,
     /// Which of them happened; not part of what the state can do.
@@ -292,7 +296,10 @@ impl Model for SmallTown {
             out.number(pr.heads.into());
         }
         out.mark(Mark::End);
-        for (branch, target) in &state.landed {
+        for (rig, branch, target) in &state.landed {
+            if let Some(rig) = rig {
+                names.text(rig.as_str(), &mut out);
+            }
             names.text(branch, &mut out);
             names.text(target, &mut out);
         }
@@ -308,11 +315,9 @@ impl Model for SmallTown {
         if state.wakeup.is_some_and(|wakeup| wakeup <= state.now) {
             return Err("P5: a town at rest wakes up at once".into());
         }
+        no_silent_stall(&state.town, state.now)?;
         let mut branches = BTreeSet::new();
         for bead in state.town.live_beads() {
-            if waits_for(&state.town, state.now, &bead.id).is_empty() {
-                return Err(format!("P7: {} waits for nothing", bead.id));
-            }
             if let (Some(review), Some(source)) = (bead.review(), state.town.source_of(bead))
                 && !branches.insert((source, &review.branch, &review.landing_rig))
             {

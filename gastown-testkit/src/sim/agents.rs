@@ -26,6 +26,9 @@ pub(crate) struct Session {
     instance: u64,
 }
 
+/// A commit that nobody made.
+const NO_COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
 /// What a session is going to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Plan {
@@ -294,7 +297,10 @@ impl Simulation {
             &mut self.dice,
             &self.rates,
         );
-        done.head_sha = self.forge.prs.get(&url).map(|pr| pr.head.clone());
+        done.head_sha = match lies && lie == 2 {
+            true => Some(NO_COMMIT.into()),
+            false => self.forge.prs.get(&url).map(|pr| pr.head.clone()),
+        };
         self.expect_reviewers(&url);
         done.pr_url = Some(url);
     }
@@ -379,9 +385,12 @@ impl Simulation {
             .unwrap_or_else(|| "r1".into());
         let repository = format!("acme/{rig_id}");
         match &review.pr_url {
-            Some(url) if lies => {
-                done.pr_url = Some(url.replace("/pull/", "/pulls/"));
-            }
+            Some(url) if lies => match self.dice.below(3, "how it lies", &review.branch, 0) {
+                0 => done.pr_url = Some(url.replace("/pull/", "/pulls/")),
+                // It passes a head that nobody pushed, or whatever head there is.
+                1 => done.head_sha = Some(NO_COMMIT.into()),
+                _ => {}
+            },
             Some(url) => {
                 done.pr_url = Some(url.clone());
                 done.head_sha = self.forge.prs.get(url).map(|pr| pr.head.clone());
@@ -389,7 +398,7 @@ impl Simulation {
             None if direct && lies => {
                 // It says nothing of its merge, or names a commit that nobody made.
                 let says = self.dice.below(2, "what it claims", &review.branch, 0) == 0;
-                done.merge_commit = says.then(|| "0123456789abcdef0123456789abcdef01234567".into());
+                done.merge_commit = says.then(|| NO_COMMIT.into());
             }
             None if direct => {
                 let commit = self

@@ -7,7 +7,7 @@ use gastown_core::forges::{
     Checks, ChecksState, Decision, Dequeued, Feedback, MergeQueue, Mergeable, PrState,
 };
 use gastown_core::{
-    ForgeError, MergeOutcome, Observation, Review, Settings, Timestamp, VerifyOutcome,
+    ForgeError, MergeOutcome, Observation, Review, Rig, Settings, Timestamp, VerifyOutcome,
 };
 
 use super::dice::Dice;
@@ -137,17 +137,22 @@ impl Forge {
         }
     }
 
-    /// Whether the work of a review really is on its target.
-    pub(crate) fn has_merged(&self, review: &Review) -> bool {
+    /// Whether the work of a review really is on its target, in its rig's repository where one is
+    /// known.
+    pub(crate) fn has_merged(&self, review: &Review, rig: Option<&Rig>) -> bool {
+        let repository = rig.map(|rig| format!("acme/{}", rig.id));
+        let is_there = |other: &str| repository.as_ref().is_none_or(|of| of == other);
         let by_pull_request = self.prs.values().any(|pr| {
             pr.merge_commit.is_some()
                 && (review.pr_url.as_ref() == Some(&pr.url)
-                    || (pr.branch == review.branch && pr.base == review.target_branch))
+                    || (is_there(&pr.repository)
+                        && pr.branch == review.branch
+                        && pr.base == review.target_branch))
         });
         let mut landed = self.landed.keys();
         by_pull_request
-            || landed.any(|(_, branch, target)| {
-                *branch == review.branch && *target == review.target_branch
+            || landed.any(|(repository, branch, target)| {
+                is_there(repository) && *branch == review.branch && *target == review.target_branch
             })
     }
 

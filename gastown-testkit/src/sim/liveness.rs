@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use gastown_core::{Bead, Policy, Town, waits_for};
+use gastown_core::{AutoMergeDelay, Bead, Policy, Town, waits_for};
 
 use super::trouble::SKEW_MAX;
 use super::{Held, Simulation};
@@ -98,11 +98,23 @@ fn bound(town: &Town) -> u64 {
         + policy.attempts_reset_after
         + Duration::from_millis(SKEW_MAX.unsigned_abs());
     let lines = u32::try_from(town.live_beads().count()).unwrap_or(u32::MAX);
-    let all = found + line(policy) * lines.saturating_add(1);
+    let all = found + line(policy, longest_delay(town)) * lines.saturating_add(1);
     u64::try_from(all.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn line(policy: &Policy) -> Duration {
+/// The longest delay before a merge that any settings of the town have.
+fn longest_delay(town: &Town) -> Duration {
+    let rigs = town.rigs().map(|rig| town.settings(Some(&rig.id)));
+    rigs.chain([town.settings(None)])
+        .filter_map(|settings| match settings.auto_merge_delay {
+            AutoMergeDelay::After(delay) => Some(delay),
+            AutoMergeDelay::Never => None,
+        })
+        .max()
+        .unwrap_or_default()
+}
+
+fn line(policy: &Policy, delay: Duration) -> Duration {
     let work = Duration::from_secs(3_600);
     let attempt = policy.start_grace
         + policy.heartbeat_timeout
@@ -113,5 +125,7 @@ fn line(policy: &Policy) -> Duration {
     let look = policy.poll_quiet_interval + policy.pr_poll_interval * 4;
     let rounds =
         policy.repair_rounds * 4 + policy.merge_refusal_limit + policy.landing_attempts + 5;
-    attempt + (look + policy.merge_outcome_timeout + policy.landing_cooldown_max) * rounds
+    // Each head has to be green for the whole delay.
+    let round = look + delay + policy.merge_outcome_timeout + policy.landing_cooldown_max;
+    attempt + round * rounds
 }

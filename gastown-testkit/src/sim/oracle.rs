@@ -56,6 +56,8 @@ struct Memory {
     /// Reviews, with the head that the engine keeps off, as a person was told. A grant lets a bead
     /// forget what was told, not the person.
     told_of_heads: Rc<BTreeSet<(BeadId, Option<String>)>>,
+    /// The keys of effects whose result was accepted.
+    answered: Rc<BTreeSet<EffectKey>>,
     /// Review beads that ended as merged.
     merged: u64,
 }
@@ -105,6 +107,11 @@ impl Oracle {
         town: &Town,
         now: Timestamp,
     ) -> Held {
+        if let Some(key) = event.key.as_ref().filter(|_| changed)
+            && !Rc::make_mut(&mut self.memory.answered).insert(key.clone())
+        {
+            return Err(format!("P10: the result of {key} was applied twice"));
+        }
         let gap_max = town.policy().pr_poll_interval.saturating_mul(2);
         match &event.kind {
             EventKind::PrObserved(seen) if changed => match &seen.observation {
@@ -194,7 +201,8 @@ impl Oracle {
             if !self.memory.ended.contains_key(&bead.id) {
                 Rc::make_mut(&mut self.memory.ended).insert(bead.id.clone(), bead.status);
                 self.memory.merged += u64::from(is_merged(bead));
-                if is_merged(bead) && bead.review().is_some_and(|it| !forge.has_merged(it)) {
+                let rig = town.rig_of_review(bead);
+                if is_merged(bead) && bead.review().is_some_and(|it| !forge.has_merged(it, rig)) {
                     return Err(format!("I20: {} ended as merged and is not", bead.id));
                 }
                 self.failed_rightly(town, bead)?;

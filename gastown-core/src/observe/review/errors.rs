@@ -302,6 +302,23 @@ mod tests {
     }
 
     #[test]
+    fn a_look_that_is_answered_is_not_answered_again() {
+        let answer = r#"{"type": "pr_observed", "key": {"subject": "m1", "kind": "poll_pr", "attempt": 7}, "bead_id": "m1", "error": {"kind": "unrecognized_url"}}"#;
+        let once = observed(GREEN, "0s", answer);
+        for line in [
+            "m1.review.poll.answered: - → true",
+            "m1.review.poll.pr_errors: 0 → 1",
+        ] {
+            assert!(once.contains(line), "{once}");
+        }
+        let answered = GREEN.replace("attempts=7", "attempts=7 review.poll.answered=true");
+        insta::assert_snapshot!(observed(&answered, "0s", answer), @"ignored: the look is answered already");
+        // What has no key is a fact of its own.
+        let fact = failed(&answered, r#"{"kind": "unrecognized_url"}"#);
+        assert!(fact.contains("m1.review.poll.pr_errors: 0 → 1"), "{fact}");
+    }
+
+    #[test]
     fn errors_of_this_pull_request_fail_it_after_three_in_a_row() {
         for error in [
             r#"{"kind": "not_found", "repository_readable": true}"#,

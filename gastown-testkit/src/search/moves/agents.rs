@@ -129,9 +129,9 @@ fn merges_or_passes(state: &mut State, mr: &Bead, done: &mut AgentDone) {
             done.head_sha = state.prs.get(url).map(|pr| format!("head{}", pr.heads));
         }
         None => {
-            state
-                .landed
-                .insert((review.branch.clone(), review.target_branch.clone()));
+            let rig = state.town.rig_of_review(mr).map(|rig| rig.id.clone());
+            let way = (rig, review.branch.clone(), review.target_branch.clone());
+            state.landed.insert(way);
             done.merge_commit = Some("landed".into());
         }
     }

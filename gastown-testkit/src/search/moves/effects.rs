@@ -55,7 +55,8 @@ pub(super) fn performed(state: &mut State, n: usize) -> Option<Event> {
         }
         EffectKind::MergePr(merge) => merged(state, merge),
         EffectKind::VerifyMerge(verify) => {
-            let way = (verify.branch.clone(), verify.target_branch.clone());
+            let (branch, target) = (verify.branch.clone(), verify.target_branch.clone());
+            let way = (verify.rig_id.clone(), branch, target);
             let outcome = match state.landed.contains(&way) {
                 true => VerifyOutcome::Landed {
                     commit: "landed".into(),
