@@ -75,8 +75,10 @@ pub type Reopen = Box<dyn Fn() -> Result<Box<dyn Store>, StoreError>>;
 pub struct Settings {
     /// Hours during which things go wrong.
     pub hours: u64,
-    /// How often what goes wrong; each seed weighs them differently.
+    /// How often what goes wrong.
     pub rates: Rates,
+    /// Whether each seed has its own weather: rates a quarter, once, thrice or not at all of these.
+    pub weather: bool,
     /// Whether the run is told line by line.
     pub trace: bool,
     /// The only happenings that may happen, by key; none: all.
@@ -93,6 +95,7 @@ impl Default for Settings {
         Self {
             hours: 24,
             rates: Rates::STORM,
+            weather: true,
             trace: false,
             only: None,
             policy: None,
@@ -181,7 +184,10 @@ pub fn simulate(seed: u64, settings: &Settings, fresh: &dyn Fn() -> Reopen) -> R
     };
     dice.set_now(0);
     let mut simulation = Simulation {
-        rates: settings.rates.of_seed(seed),
+        rates: match settings.weather {
+            true => settings.rates.of_seed(seed),
+            false => settings.rates,
+        },
         dice,
         now: 0,
         skew: 0,

@@ -12,8 +12,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use gastown_core::TownConfig;
 use gastown_store_memory::MemoryStore;
 use gastown_testkit::sim::{Failure, Figures, Rates, Reopen, Settings, minimize, simulate};
+
+use serde::de::DeserializeOwned;
 
 use self::on_disk::OnDisk;
 
@@ -29,6 +32,9 @@ simulate: whole towns with everything that can go wrong, driven by seeds
   --seed N        this one only; the same seed gives the same run
   --hours N       hours during which things go wrong (default 24)
   --rates NAME    storm (default) or calm
+  --even          takes the rates as they are; else each seed has its own weather
+  --policy FILE   a host's own thresholds, as JSON: `town.policy` of a snapshot
+  --config FILE   a host's own settings of a town, as JSON: `town.config` of a snapshot
   --store NAME    memory (default), or sqlite: a file for each run, opened again after each crash
   --threads N     default 1
   --trace         tells the run line by line
@@ -56,6 +62,8 @@ struct Arguments {
     seeds: u64,
     settings: Settings,
     rates: String,
+    /// The words that a replay needs, too.
+    own: String,
     store: Kept,
     threads: u64,
     minimizes: bool,
@@ -68,6 +76,7 @@ fn parse() -> Result<Option<Arguments>, String> {
         seeds: 20,
         settings: Settings::default(),
         rates: "storm".into(),
+        own: String::new(),
         store: Kept::Memory,
         threads: 1,
         minimizes: true,
@@ -100,6 +109,22 @@ fn parse() -> Result<Option<Arguments>, String> {
                     other => return Err(format!("--store {other}: expected memory or sqlite")),
                 };
             }
+            "--even" => {
+                out.settings.weather = false;
+                out.own.push_str(" --even");
+            }
+            "--policy" => {
+                let file = value()?;
+                out.settings.policy = Some(json(&file)?);
+                out.own.push_str(&format!(" --policy {file}"));
+            }
+            "--config" => {
+                let file = value()?;
+                // Read once as what it is, so that what can't be taken is named.
+                let _: TownConfig = json(&file)?;
+                out.settings.config = Some(json(&file)?);
+                out.own.push_str(&format!(" --config {file}"));
+            }
             "--trace" => out.settings.trace = true,
             "--only" => {
                 let keys: Result<BTreeSet<u64>, String> = value()?
@@ -121,6 +146,11 @@ fn parse() -> Result<Option<Arguments>, String> {
 fn number(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| format!("expected a whole number, found {text}"))
+}
+
+fn json<T: DeserializeOwned>(file: &str) -> Result<T, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))
 }
 
 fn memory() -> Reopen {
@@ -194,9 +224,10 @@ fn one(seed: u64, arguments: &Arguments, failed: &AtomicU64) -> Figures {
         failed.fetch_add(1, Ordering::Relaxed);
         let hours = arguments.settings.hours;
         let replay = format!(
-            "cargo run --release -p gastown-testkit --example simulate -- --seed {seed} --hours {hours} --rates {} --store {}",
+            "cargo run --release -p gastown-testkit --example simulate -- --seed {seed} --hours {hours} --rates {} --store {}{}",
             arguments.rates,
-            arguments.store.name()
+            arguments.store.name(),
+            arguments.own
         );
         println!("seed {seed} at {} s: {}", failure.at / 1_000, failure.what);
         println!("  replay: {replay} --trace");

@@ -72,10 +72,11 @@ pub(super) fn of_a_step(before: &Town, after: &Town) -> Result<(), String> {
         {
             *repairs.entry(mr).or_default() += 1;
         }
+        // What came of a head that is gone says nothing of the one that there is.
         if let Some((had, has)) = reviews(before, after, &bead.id)
-            && had.auto_merge.attempt.is_some()
+            && let Some(attempt) = &had.auto_merge.attempt
             && has.auto_merge.attempt.is_none()
-            && had.head_sha == has.head_sha
+            && (has.head_sha.as_ref()).is_none_or(|head| *head == attempt.head_sha)
             && has.merge_commit.is_none()
             && has.auto_merge.refusals <= had.auto_merge.refusals
         {

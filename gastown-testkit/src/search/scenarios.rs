@@ -18,7 +18,7 @@ pub enum Scenario {
     NoRig,
     /// A convoy of two issues that lands.
     Convoy,
-    /// All of it: two rigs, three issues, two agents of each role, a pull request, a direct merge, a
+    /// All of it: two rigs, four issues, two agents of each role, a pull request, a direct merge, a
     /// review without a rig, and a convoy.
     Town,
 }
