@@ -6,7 +6,7 @@ use futures_executor::block_on;
 use gastown_core::events::ObservationGap;
 use gastown_core::{
     Action, ActionKind, Cause, Command, Commit, Effect, EffectKey, Event, Finish, Outlook, Store,
-    StoreError, Timestamp, Town, TownId, check, check_step, outlook, reconcile,
+    StoreError, TickInput, Timestamp, Town, TownId, check, check_step, outlook, reconcile, tick,
 };
 
 use super::setup::TOWN;
@@ -87,6 +87,9 @@ impl Host {
         }
     }
 }
+
+/// The parts of one tick in so many are compared with the engine's own.
+const STEPS_PER_WHOLE_TICK: u64 = 16;
 
 /// What a town did until it came to rest.
 #[derive(Default)]
@@ -278,9 +281,13 @@ impl Simulation {
             return Err("the host has no town".into());
         };
         self.nothing_was_due(&town, now)?;
+        let whole = self.ticked_whole(&town, &stored, now);
         self.observe(&mut town, &stored, now)?;
         self.execute(&mut town, now)?;
         let settled = self.settle(&mut town, now)?;
+        if whole.is_some_and(|whole| whole != (town.clone(), settled.effects.clone())) {
+            return Err("P1: `tick` does something else than its parts".into());
+        }
         let loaded = std::mem::take(&mut self.host.loaded);
         if !asked && !loaded && settled.actions == 0 {
             return Err("P6: the town woke up and had nothing to do".into());
@@ -289,6 +296,30 @@ impl Simulation {
         self.figures.actions += settled.actions;
         self.oracle.settled(&town, &self.forge, now)?;
         self.commit(town, &stored, settled, now)
+    }
+
+    /// Now and then, what the engine's own tick makes of the same, town and effects.
+    fn ticked_whole(
+        &self,
+        town: &Town,
+        stored: &[Event],
+        now: Timestamp,
+    ) -> Option<(Town, Vec<Effect>)> {
+        if !self.figures.steps.is_multiple_of(STEPS_PER_WHOLE_TICK) {
+            return None;
+        }
+        let mut town = town.clone();
+        let input = TickInput {
+            number: self.figures.steps,
+            now,
+            loaded: self.host.loaded,
+            recalled: &[],
+            stored,
+            local: &self.host.local,
+            commands: &self.host.commands,
+        };
+        let effects = tick(&mut town, &input).settled.effects;
+        Some((town, effects))
     }
 
     /// P5: before the next wake-up nothing is due, whenever somebody looks.
