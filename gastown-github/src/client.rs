@@ -16,7 +16,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore};
 
 use crate::classify;
 use crate::clock::Clock;
-use crate::credentials::{CredentialChain, Token, TokenScope, redact};
+use crate::credentials::{ChainWalk, CredentialChain, Token, TokenScope, redact};
 use crate::error::Error;
 use crate::error_body::ErrorBody;
 use crate::etag::{EtagCache, EtagKey, EtagLimits};
@@ -29,14 +29,15 @@ use crate::transport::Transport;
 
 /// How long apart the writes of one token owner are, as GitHub asks.
 const WRITE_GAP: TimeDelta = TimeDelta::seconds(1);
-/// How many requests are under way at once; GitHub's own limit is 100.
+/// How many reads are under way at once; GitHub's own limit is 100. Each owner's one write comes
+/// besides: behind a queue of reads it would grow stale.
 const CONCURRENT_MAX: usize = 10;
 /// For how many token owners the last write is remembered.
 const WRITERS_MAX: usize = 1024;
 
 /// What a request does at the forge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
+enum Effect {
     /// It changes nothing; GraphQL queries too.
     Read,
     /// It changes something.
@@ -67,12 +68,20 @@ pub(crate) struct Client {
     credentials: CredentialChain,
     limits: Mutex<RateLimits>,
     etags: Mutex<EtagCache>,
-    writers: Mutex<BTreeMap<String, Turn>>,
+    writers: Mutex<BTreeMap<String, LastWrite>>,
     under_way: Semaphore,
 }
 
 /// When an owner last wrote; whoever holds the lock writes.
-type Turn = Arc<AsyncMutex<Option<DateTime<Utc>>>>;
+type LastWrite = Arc<AsyncMutex<Option<DateTime<Utc>>>>;
+
+/// The turn to write, of the owner of one token. It ends when this is dropped.
+pub(crate) struct Turn {
+    token: Token,
+    last: OwnedMutexGuard<Option<DateTime<Utc>>>,
+    /// Whether it had to be waited for, so that what was seen before is old by now.
+    pub(crate) waited: bool,
+}
 
 impl Client {
     pub(crate) fn new(
@@ -121,25 +130,32 @@ impl Client {
         }
     }
 
-    /// Waits for this owner's turn to write. The turn ends when the guard is dropped.
-    async fn write_turn(&self, owner: &str) -> OwnedMutexGuard<Option<DateTime<Utc>>> {
+    /// Waits for the turn of this token's owner to write.
+    async fn write_turn(&self, token: Token) -> Turn {
+        let owner = token.limit_owner();
         let turn = {
             let mut writers = lock(&self.writers);
-            if writers.len() >= WRITERS_MAX && !writers.contains_key(owner) {
+            if writers.len() >= WRITERS_MAX && !writers.contains_key(&owner) {
                 writers.pop_first();
             }
-            writers.entry(owner.to_owned()).or_default().clone()
+            writers.entry(owner).or_default().clone()
         };
-        let turn = turn.lock_owned().await;
-        let since = turn.map(|it| self.now().signed_duration_since(it));
+        let (last, queued) = match turn.clone().try_lock_owned() {
+            Ok(last) => (last, false),
+            Err(_) => (turn.lock_owned().await, true),
+        };
+        let since = last.map(|it| self.now().signed_duration_since(it));
         let left = since
             .and_then(|it| WRITE_GAP.checked_sub(&it))
             .unwrap_or_default();
         // A clock that went backwards must not make anyone wait long.
-        if let Ok(left) = left.min(WRITE_GAP).to_std() {
-            self.clock.sleep(left).await;
+        let left = left.min(WRITE_GAP).to_std().unwrap_or_default();
+        self.clock.sleep(left).await;
+        Turn {
+            token,
+            last,
+            waited: queued || !left.is_zero(),
         }
-        turn
     }
 }
 
@@ -163,10 +179,7 @@ impl Session<'_> {
         &self,
         request: Result<Request<Bytes>, Error>,
     ) -> Result<Response<Bytes>, ForgeError> {
-        let answer = self
-            .send(request, Effect::Read)
-            .await
-            .map_err(|it| it.error)?;
+        let answer = self.send(request).await.map_err(|it| it.error)?;
         good(answer)
     }
 
@@ -176,9 +189,7 @@ impl Session<'_> {
         &self,
         request: Result<Request<Bytes>, Error>,
     ) -> Result<Response<Bytes>, ForgeError> {
-        self.send(request, Effect::Read)
-            .await
-            .map_err(|it| it.error)
+        self.send(request).await.map_err(|it| it.error)
     }
 
     /// Sends a write and gives its answer, whatever its status.
@@ -186,7 +197,26 @@ impl Session<'_> {
         &self,
         request: Result<Request<Bytes>, Error>,
     ) -> Result<Response<Bytes>, Failure> {
-        self.send(request, Effect::Write).await
+        let mut write = self.begin_write(request)?;
+        loop {
+            let turn = write.turn().await?;
+            if let Some(answer) = write.send(turn).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Begins a write whose caller wants to look around between its turn and its request.
+    pub(crate) fn begin_write(
+        &self,
+        request: Result<Request<Bytes>, Error>,
+    ) -> Result<Write<'_>, Failure> {
+        Ok(Write {
+            session: self,
+            request: built(request)?,
+            walk: self.client.credentials.walk(&self.scope.asker),
+            was_refused: false,
+        })
     }
 
     /// Reads a list page after page. The flag is whether it was read to its end.
@@ -211,45 +241,25 @@ impl Session<'_> {
         Ok((pages, next == NextPage::Last))
     }
 
-    /// Sends a GraphQL document.
-    pub(crate) async fn graphql(
+    /// Sends a GraphQL query.
+    pub(crate) async fn query(
         &self,
         document: Document,
         variables: &Value,
-        effect: Effect,
-    ) -> Result<Envelope, Failure> {
+    ) -> Result<Envelope, ForgeError> {
         let request = request::graphql(&self.scope.host, &document.text(), variables);
-        let answer = self.send(request, effect).await?;
-        let server_failed = answer.status().is_server_error();
-        let unclear = |error| Failure {
-            error,
-            may_have_had_effect: effect == Effect::Write,
-        };
-        let answer = good(answer).map_err(|it| {
-            if server_failed {
-                unclear(it)
-            } else {
-                Failure::harmless(it)
-            }
-        })?;
-        Envelope::read(answer.body()).map_err(unclear)
+        Envelope::read(self.read(request).await?.body())
     }
 
     async fn send(
         &self,
         request: Result<Request<Bytes>, Error>,
-        effect: Effect,
     ) -> Result<Response<Bytes>, Failure> {
-        let request = request.map_err(|it| {
-            Failure::harmless(ForgeError::Network {
-                what: it.to_string(),
-            })
-        })?;
+        let request = built(request)?;
         let mut walk = self.client.credentials.walk(&self.scope.asker);
         loop {
             let token = walk.next(&self.scope).await.map_err(Failure::harmless)?;
-            let answer = self.send_as(&token, request.clone(), effect).await?;
-            // A refused token has no effect, so the next one may try the same.
+            let answer = self.send_as(&token, request.clone(), Effect::Read).await?;
             if answer.status() != StatusCode::UNAUTHORIZED {
                 return Ok(answer);
             }
@@ -320,10 +330,6 @@ impl Session<'_> {
             let why = "a request would leave the host".to_owned();
             return Err(Failure::harmless(ForgeError::InvalidResponse { why }));
         }
-        let turn = match effect {
-            Effect::Write => Some(client.write_turn(&owner).await),
-            Effect::Read => None,
-        };
         let resource = resource(&self.scope.host, &request);
         let admission = lock(&client.limits).admit(&owner, resource, self.urgency, client.now());
         if let Admission::NotBefore(until) = admission {
@@ -333,12 +339,12 @@ impl Session<'_> {
             request.headers_mut().insert(AUTHORIZATION, value);
         }
         let described = format!("{} {}", request.method(), request.uri().path());
-        let permit = client.under_way.acquire().await;
+        let permit = match effect {
+            Effect::Read => client.under_way.acquire().await.ok(),
+            Effect::Write => None,
+        };
         let sent = client.transport.send(request).await;
         drop(permit);
-        if let Some(mut turn) = turn {
-            *turn = Some(client.now());
-        }
         let answer = sent.map_err(|it| Failure {
             may_have_had_effect: effect == Effect::Write && it.may_have_been_sent(),
             error: ForgeError::Network {
@@ -377,6 +383,63 @@ impl Session<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// A write under way: for each token that is tried, first the turn of its owner, then the request.
+pub(crate) struct Write<'a> {
+    session: &'a Session<'a>,
+    request: Request<Bytes>,
+    walk: ChainWalk,
+    was_refused: bool,
+}
+
+impl Write<'_> {
+    /// Waits for the turn of the next token.
+    pub(crate) async fn turn(&mut self) -> Result<Turn, Failure> {
+        let session = self.session;
+        let token = self.walk.next(&session.scope).await;
+        let mut turn = session
+            .client
+            .write_turn(token.map_err(Failure::harmless)?)
+            .await;
+        // Another token was tried meanwhile, and its turn was waited for.
+        turn.waited |= self.was_refused;
+        Ok(turn)
+    }
+
+    /// Sends the request in this turn; none if the token was refused, which has no effect, so the
+    /// next one may try the same.
+    pub(crate) async fn send(
+        &mut self,
+        mut turn: Turn,
+    ) -> Result<Option<Response<Bytes>>, Failure> {
+        let session = self.session;
+        let request = self.request.clone();
+        let answer = session.send_as(&turn.token, request, Effect::Write).await;
+        *turn.last = Some(session.client.now());
+        let answer = answer?;
+        self.was_refused = answer.status() == StatusCode::UNAUTHORIZED;
+        Ok((!self.was_refused).then_some(answer))
+    }
+}
+
+fn built(request: Result<Request<Bytes>, Error>) -> Result<Request<Bytes>, Failure> {
+    request.map_err(|it| {
+        Failure::harmless(ForgeError::Network {
+            what: it.to_string(),
+        })
+    })
+}
+
+/// What a write by GraphQL was answered with.
+pub(crate) fn written(answer: Response<Bytes>) -> Result<Envelope, Failure> {
+    let may_have_had_effect = !answer.status().is_client_error();
+    good(answer)
+        .and_then(|it| Envelope::read(it.body()))
+        .map_err(|error| Failure {
+            error,
+            may_have_had_effect,
+        })
 }
 
 /// The budget that GraphQL draws on; all else here draws on `core`.

@@ -3,11 +3,12 @@
 
 use bytes::Bytes;
 use chrono::TimeDelta;
-use http::Response;
+use http::{Request, Response};
 use serde_json::json;
 
 use crate::classify::{MergeMethod, MergeRefusal, merge_refusal};
-use crate::client::{Effect, Failure, Session, bad};
+use crate::client::{Failure, Session, bad, written};
+use crate::error::Error;
 use crate::error_body::ErrorBody;
 use crate::github::GitHub;
 use crate::graphql::Document;
@@ -68,23 +69,11 @@ impl GitHub {
             };
         }
         let session = self.session(&found.host, &found.repository, Urgency::Merge);
-        // Rules of any age would do for watching; what is acted on is asked anew.
-        let look = self
-            .look(&session, found.number, Detail::Feedback, TimeDelta::zero())
-            .await;
-        let look = match look {
+        let look = match ready_look(self, &session, wanted).await {
             Ok(look) => look,
-            Err(error) => return MergeOutcome::Error { error },
+            Err(outcome) => return outcome,
         };
-        if let PullRequestState::Merged { commit } = look.observation.state {
-            return MergeOutcome::Merged { commit };
-        }
-        if !blockers(&look.observation, &wanted.conditions).is_empty() {
-            return MergeOutcome::NotReady {
-                observation: Box::new(look.observation),
-            };
-        }
-        let merging = Merging {
+        let mut merging = Merging {
             github: self,
             session,
             wanted,
@@ -98,6 +87,29 @@ impl GitHub {
             merging.direct().await
         }
     }
+}
+
+/// A look that is made now and speaks for the merge; else what the merge comes to.
+async fn ready_look(
+    github: &GitHub,
+    session: &Session<'_>,
+    wanted: &MergeRequest,
+) -> Result<Look, MergeOutcome> {
+    let number = wanted.pull_request.number;
+    // Rules of any age would do for watching; what is acted on is asked anew.
+    let look = github
+        .look(session, number, Detail::Feedback, TimeDelta::zero())
+        .await
+        .map_err(|error| MergeOutcome::Error { error })?;
+    if let PullRequestState::Merged { commit } = look.observation.state {
+        return Err(MergeOutcome::Merged { commit });
+    }
+    if !blockers(&look.observation, &wanted.conditions).is_empty() {
+        return Err(MergeOutcome::NotReady {
+            observation: Box::new(look.observation),
+        });
+    }
+    Ok(look)
 }
 
 /// A merge under way.
@@ -117,7 +129,33 @@ impl Merging<'_> {
         &self.wanted.conditions.head_sha
     }
 
-    async fn direct(&self) -> MergeOutcome {
+    /// Sends a write in its turn. What was seen before a wait for the turn proves nothing after it,
+    /// so it is looked at once more while the turn is held (trap 9).
+    async fn write(
+        &mut self,
+        request: Result<Request<Bytes>, Error>,
+    ) -> Result<Response<Bytes>, MergeOutcome> {
+        let mut write = match self.session.begin_write(request) {
+            Ok(write) => write,
+            Err(failure) => return Err(self.failed(failure).await),
+        };
+        loop {
+            let turn = match write.turn().await {
+                Ok(turn) => turn,
+                Err(failure) => return Err(self.failed(failure).await),
+            };
+            if turn.waited {
+                self.look = ready_look(self.github, &self.session, self.wanted).await?;
+            }
+            match write.send(turn).await {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => {}
+                Err(failure) => return Err(self.failed(failure).await),
+            }
+        }
+    }
+
+    async fn direct(&mut self) -> MergeOutcome {
         let flags = match self.flags().await {
             Ok(flags) => flags,
             Err(error) => return MergeOutcome::Error { error },
@@ -155,7 +193,7 @@ impl Merging<'_> {
         }
     }
 
-    async fn put(&self, method: MergeMethod) -> Attempt {
+    async fn put(&mut self, method: MergeMethod) -> Attempt {
         let scope = &self.session.scope;
         let request = request::merge(
             &scope.host,
@@ -164,9 +202,9 @@ impl Merging<'_> {
             self.head(),
             method,
         );
-        let answer = match self.session.write(request).await {
+        let answer = match self.write(request).await {
             Ok(answer) => answer,
-            Err(failure) => return Attempt::Done(self.failed(failure).await),
+            Err(outcome) => return Attempt::Done(outcome),
         };
         if answer.status().as_u16() == 200 {
             return Attempt::Done(match merge_answer(answer.body()) {
@@ -204,18 +242,20 @@ impl Merging<'_> {
         }
     }
 
-    async fn enqueue(&self) -> MergeOutcome {
+    async fn enqueue(&mut self) -> MergeOutcome {
         let Some(id) = &self.look.node_id else {
             return MergeOutcome::Error {
                 error: unclear("pull request without an id"),
             };
         };
         let variables = json!({"id": id, "head": self.head()});
-        let envelope = match self
-            .session
-            .graphql(Document::Enqueue, &variables, Effect::Write)
-            .await
-        {
+        let host = &self.session.scope.host;
+        let request = request::graphql(host, &Document::Enqueue.text(), &variables);
+        let answer = match self.write(request).await {
+            Ok(answer) => answer,
+            Err(outcome) => return outcome,
+        };
+        let envelope = match written(answer) {
             Ok(envelope) => envelope,
             Err(failure) => return self.failed(failure).await,
         };
@@ -236,7 +276,7 @@ impl Merging<'_> {
     }
 
     /// Only told to: merges this one and all below it.
-    async fn stack(&self) -> MergeOutcome {
+    async fn stack(&mut self) -> MergeOutcome {
         let scope = &self.session.scope;
         // On a branch with a queue a method is accepted and fails afterwards.
         let method = match (self.look.observation.merge_queue, self.wanted.method) {
@@ -254,9 +294,9 @@ impl Merging<'_> {
             self.head(),
             method,
         );
-        let answer = match self.session.write(request).await {
+        let answer = match self.write(request).await {
             Ok(answer) => answer,
-            Err(failure) => return self.failed(failure).await,
+            Err(outcome) => return outcome,
         };
         if let Some((status, message)) = refusal(&answer) {
             return MergeOutcome::Refused { status, message };

@@ -5,7 +5,7 @@ mod compose;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::client::{Effect, Session};
+use crate::client::Session;
 use crate::github::GitHub;
 use crate::graphql::{
     Document, Envelope, Feed, MergeQueueSupport, MorePage, Page, feed, merge_commit, more_contexts,
@@ -159,7 +159,7 @@ impl GitHub {
         number: u64,
     ) -> Result<Option<String>, ForgeError> {
         let variables = variables(session, number, None);
-        merge_commit(&query(session, Document::MergeCommit, &variables).await?)
+        merge_commit(&session.query(Document::MergeCommit, &variables).await?)
     }
 
     async fn feed(&self, session: &Session<'_>, number: u64) -> Result<Feed, ForgeError> {
@@ -168,7 +168,7 @@ impl GitHub {
         let mut support = self.queue_support(host);
         loop {
             let document = Document::Observation(support);
-            let envelope = query(session, document, &variables).await?;
+            let envelope = session.query(document, &variables).await?;
             match support.less().filter(|_| envelope.misses_a_field()) {
                 Some(less) => {
                     self.has_less_queue_support(host, less);
@@ -237,24 +237,13 @@ impl Rest<'_, '_> {
             }
             pages = pages.saturating_add(1);
             let variables = variables(self.session, self.number, Some(&after));
-            let more = decode(&query(self.session, document, &variables).await?)?;
+            let more = decode(&self.session.query(document, &variables).await?)?;
             list.whole &= more.page.whole && more.head == self.head;
             list.items.extend(more.page.items);
             list.next = more.page.next;
         }
         Ok(())
     }
-}
-
-async fn query(
-    session: &Session<'_>,
-    document: Document,
-    variables: &Value,
-) -> Result<Envelope, ForgeError> {
-    session
-        .graphql(document, variables, Effect::Read)
-        .await
-        .map_err(|it| it.error)
 }
 
 fn variables(session: &Session<'_>, number: u64, after: Option<&str>) -> Value {

@@ -32,3 +32,4 @@ mod schema;
 mod script;
 #[cfg(feature = "webhook-service")]
 mod service;
+mod turns;

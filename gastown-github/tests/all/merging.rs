@@ -286,6 +286,29 @@ async fn trap_26_a_method_that_turns_out_to_be_forbidden_is_followed_by_the_next
     assert_eq!(world.script.count(MERGE), 1);
 }
 
+#[tokio::test]
+async fn trap_09_each_further_try_has_a_look_of_its_own() {
+    let drafted = answer(200, with(pull(), "/draft", json!(true)));
+    for refusal in [
+        "Squash merges are not allowed on this repository.",
+        "Changes must be made through the merge queue",
+    ] {
+        let world = world();
+        world.script.on(MERGE, [says(405, refusal), done()]);
+        world.script.on(ENQUEUE, [queued()]);
+        world
+            .script
+            .on(PULL, [answer(200, pull()), drafted.clone()]);
+        let outcome = merge(&world).await;
+        assert!(
+            matches!(outcome, MergeOutcome::NotReady { .. }),
+            "{outcome:?}"
+        );
+        assert_eq!(world.script.count(MERGE), 1);
+        assert_eq!(world.script.count(ENQUEUE), 0);
+    }
+}
+
 fn queued() -> Reply {
     answer(
         200,
