@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::client::Session;
 use crate::github::GitHub;
 use crate::graphql::{
-    Document, Envelope, Feed, MergeQueueSupport, MorePage, Page, feed, merge_commit, more_contexts,
-    more_reviews, more_threads,
+    Document, Envelope, Feed, MorePage, Page, feed, merge_commit, more_contexts, more_reviews,
+    more_threads,
 };
 use crate::observation::{ForgeError, MergeQueue, Observation, PullRequestState};
 use crate::rate_limit::Urgency;
@@ -174,7 +174,7 @@ impl GitHub {
                     self.has_less_queue_support(host, less);
                     support = less;
                 }
-                None => return feed(&envelope, support != MergeQueueSupport::Absent),
+                None => return feed(&envelope, support),
             }
         }
     }

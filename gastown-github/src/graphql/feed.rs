@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::documents::MergeQueueSupport;
 use super::envelope::{Envelope, Place};
 use crate::checks::{CheckRun, Conclusion, Context, RunIdentity, Status, StatusWord};
 use crate::observation::{Decision, DequeueCause, Dequeued, ForgeError};
@@ -81,8 +82,8 @@ pub(crate) struct Feed {
     pub(crate) decision: Known<Option<Decision>>,
     pub(crate) in_queue: Known<bool>,
     pub(crate) queue_enabled: Known<bool>,
-    /// How the head left the queue, where the server tells.
-    pub(crate) dequeued: Option<Dequeued>,
+    /// How the head left the queue; the inner none is "it did not, or the server never tells".
+    pub(crate) dequeued: Known<Option<Dequeued>>,
     pub(crate) branch_rule: Known<BranchRule>,
     pub(crate) threads: Page<Thread>,
     pub(crate) reviews: Page<Review>,
@@ -98,25 +99,30 @@ pub(crate) struct MorePage<T> {
     pub(crate) page: Page<T>,
 }
 
-/// Reads the answer to `Observation`. `has_queue_fields` is whether it asked for them.
-pub(crate) fn feed(envelope: &Envelope, has_queue_fields: bool) -> Result<Feed, ForgeError> {
+/// Reads the answer to `Observation`, which asked for as much about queues as the server knows.
+pub(crate) fn feed(envelope: &Envelope, support: MergeQueueSupport) -> Result<Feed, ForgeError> {
     let found = pull_request(envelope)?;
     let head = text(&found.at("headRefOid"));
     let flag = |key: &str| {
         let place = found.at(key);
-        // An old server has no queues that it could show.
-        if has_queue_fields {
-            place.json().flag().filter(|_| !place.is_spoilt())
-        } else {
-            Some(false)
+        match support {
+            MergeQueueSupport::Present | MergeQueueSupport::Untold => {
+                place.json().flag().filter(|_| !place.is_spoilt())
+            }
+            // An old server has no queues that it could show.
+            MergeQueueSupport::Absent => Some(false),
         }
+    };
+    let dequeued = match support {
+        MergeQueueSupport::Present => left_queue(&found.at("timelineItems")),
+        MergeQueueSupport::Untold | MergeQueueSupport::Absent => Some(None),
     };
     Ok(Feed {
         id: text(&found.at("id")),
         decision: decision(&found.at("reviewDecision")),
         in_queue: flag("isInMergeQueue"),
         queue_enabled: flag("isMergeQueueEnabled"),
-        dequeued: left_queue(&found.at("timelineItems")),
+        dequeued,
         branch_rule: branch_rule(&found.at("baseRef")),
         threads: page(&found.at("reviewThreads"), None, thread),
         reviews: page(&found.at("latestOpinionatedReviews"), None, review),
@@ -161,10 +167,14 @@ pub(crate) fn merge_commit(envelope: &Envelope) -> Result<Option<String>, ForgeE
     ))
 }
 
-/// How the head left the queue; none as well where the server does not tell.
-fn left_queue(timeline: &Place<'_>) -> Option<Dequeued> {
+/// How the head left the queue. An item that can't be read may be the hand that took it out, so
+/// without any one of them nothing is known (trap 10).
+fn left_queue(timeline: &Place<'_>) -> Known<Option<Dequeued>> {
     let items = timeline.at("nodes").items()?;
     let name = |it: &Place<'_>| it.json().at("__typename").text().map(str::to_owned);
+    if timeline.is_spoilt() || items.iter().any(|it| name(it).is_none()) {
+        return None;
+    }
     let is_push = |it: &Place<'_>| {
         matches!(
             name(it).as_deref(),
@@ -174,8 +184,8 @@ fn left_queue(timeline: &Place<'_>) -> Option<Dequeued> {
     let of_head = items.iter().rev().take_while(|it| !is_push(it));
     let mut left: Vec<Dequeued> = of_head
         .filter(|it| name(it).as_deref() == Some("RemovedFromMergeQueueEvent"))
-        .filter_map(dequeued)
-        .collect();
+        .map(dequeued)
+        .collect::<Option<_>>()?;
     // A hand that took it out is not forgotten because the queue threw it out once more; only a
     // merge is the end of it. So every look of one head says the same, however many were missed.
     let is_merged = left
@@ -183,7 +193,7 @@ fn left_queue(timeline: &Place<'_>) -> Option<Dequeued> {
         .is_some_and(|it| it.cause == DequeueCause::Merge);
     let by_hand = left.iter().position(|it| it.cause == DequeueCause::Person);
     let index = by_hand.filter(|_| !is_merged).unwrap_or_default();
-    (index < left.len()).then(|| left.swap_remove(index))
+    Some((index < left.len()).then(|| left.swap_remove(index)))
 }
 
 fn dequeued(event: &Place<'_>) -> Option<Dequeued> {

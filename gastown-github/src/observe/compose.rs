@@ -23,7 +23,7 @@ pub(crate) fn observation(
         seen.mergeable = Mergeable::Unknown;
     }
     let same_head = feed.head.as_ref() == Some(&rest.head_sha);
-    seen.dequeued = feed.dequeued.clone().filter(|_| same_head);
+    seen.dequeued = feed.dequeued.clone().flatten().filter(|_| same_head);
     seen.feedback = Some(feedback(rest, feed, settings, config));
     seen
 }
@@ -57,10 +57,9 @@ fn merge_queue(feed: &Feed, settings: &BranchSettings) -> (MergeQueue, bool) {
         Some(false) | None if required => MergeQueue::Required,
         Some(false) | None => MergeQueue::None,
     };
-    (
-        queue,
-        feed.in_queue.is_some() && feed.queue_enabled.is_some(),
-    )
+    // Not knowing who took it out of the queue is not knowing whether it may enter.
+    let known = feed.in_queue.is_some() && feed.queue_enabled.is_some() && feed.dequeued.is_some();
+    (queue, known)
 }
 
 fn feedback(
@@ -175,7 +174,7 @@ mod tests {
             decision: Some(None),
             in_queue: Some(false),
             queue_enabled: Some(false),
-            dequeued: None,
+            dequeued: Some(None),
             branch_rule: Some(BranchRule::default()),
             threads: page(vec![Thread { is_resolved: true }]),
             reviews: page(Vec::new()),
@@ -316,10 +315,17 @@ mod tests {
         let mut demands = settings();
         demands.rules.merge_queue = true;
         assert_eq!(seen(&feed(), &demands).merge_queue, MergeQueue::Required);
-        let unknown = Feed {
-            in_queue: None,
-            ..feed()
-        };
-        assert_eq!(seen(&unknown, &settings()).mergeable, Mergeable::Unknown);
+        for unknown in [
+            Feed {
+                in_queue: None,
+                ..feed()
+            },
+            Feed {
+                dequeued: None,
+                ..feed()
+            },
+        ] {
+            assert_eq!(seen(&unknown, &settings()).mergeable, Mergeable::Unknown);
+        }
     }
 }

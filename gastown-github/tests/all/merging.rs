@@ -360,6 +360,22 @@ async fn trap_19_what_is_queued_is_not_queued_again() {
 }
 
 #[tokio::test]
+async fn trap_20_who_took_it_out_and_cannot_be_read_keeps_it_out() {
+    let world = world();
+    let enabled = feed_with("/isMergeQueueEnabled", json!(true));
+    let mut spoilt = with(
+        enabled,
+        "/data/repository/pullRequest/timelineItems",
+        Value::Null,
+    );
+    spoilt["errors"] = json!([{"type": "FORBIDDEN", "message": "Resource not accessible",
+        "path": ["repository", "pullRequest", "timelineItems"]}]);
+    world.script.on(FEED, [answer(200, spoilt)]);
+    assert!(matches!(merge(&world).await, MergeOutcome::NotReady { .. }));
+    assert_eq!(world.script.count(ENQUEUE), 0);
+}
+
+#[tokio::test]
 async fn a_queue_that_refuses_is_told_from_one_that_fails() {
     let enabled = answer(200, feed_with("/isMergeQueueEnabled", json!(true)));
     let error = |kind: &str| {

@@ -303,7 +303,7 @@ pub(crate) fn check(name: &str) -> Value {
 pub(crate) fn feed() -> Value {
     json!({"data": {"repository": {"pullRequest": {
         "id": "PR_7", "headRefOid": "abc", "reviewDecision": null,
-        "isInMergeQueue": false, "isMergeQueueEnabled": false,
+        "isInMergeQueue": false, "isMergeQueueEnabled": false, "timelineItems": {"nodes": []},
         "baseRef": {"refUpdateRule": null},
         "reviewThreads": nodes(json!([])),
         "latestOpinionatedReviews": nodes(json!([])),

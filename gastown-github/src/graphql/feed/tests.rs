@@ -14,7 +14,7 @@ fn connection(nodes: Value) -> Value {
 fn answer() -> Value {
     json!({"data": {"repository": {"pullRequest": {
         "id": "PR_1", "headRefOid": "abc", "reviewDecision": null,
-        "isInMergeQueue": false, "isMergeQueueEnabled": true,
+        "isInMergeQueue": false, "isMergeQueueEnabled": true, "timelineItems": {"nodes": []},
         "baseRef": {"refUpdateRule": null},
         "reviewThreads": connection(json!([{"isResolved": true}])),
         "latestOpinionatedReviews": connection(json!([])),
@@ -24,7 +24,8 @@ fn answer() -> Value {
 }
 
 fn read(value: &Value) -> Feed {
-    feed(&Envelope::read(value.to_string().as_bytes()).unwrap(), true).unwrap()
+    let envelope = Envelope::read(value.to_string().as_bytes()).unwrap();
+    feed(&envelope, MergeQueueSupport::Present).unwrap()
 }
 
 /// The answer with one place changed and one error added.
@@ -87,6 +88,34 @@ fn trap_10_a_gate_that_may_not_be_read_is_unknown_and_not_absent() {
         forbidden(&["baseRef", "refUpdateRule"]),
     );
     assert_eq!(rule.branch_rule, None);
+}
+
+#[test]
+fn trap_10_a_timeline_that_may_not_be_read_does_not_say_that_nobody_took_it_out() {
+    let event = |at: Value| {
+        json!({"__typename": "RemovedFromMergeQueueEvent", "createdAt": at, "reason": "manual",
+               "actor": {"__typename": "User"}})
+    };
+    let place = "/timelineItems";
+    let refused = with(place, json!(null), forbidden(&["timelineItems"]));
+    let item = forbidden(&["timelineItems", "nodes", "0"]);
+    let spoilt = with("/timelineItems/nodes", json!([null]), item);
+    assert_eq!((refused.dequeued, spoilt.dequeued), (None, None));
+    for nodes in [
+        json!(null),
+        json!([null]),
+        json!([{}]),
+        json!([event(json!(null))]),
+    ] {
+        let found = with("/timelineItems/nodes", nodes.clone(), json!([]));
+        assert_eq!(found.dequeued, None, "{nodes}");
+    }
+    let nobody = with("/timelineItems/nodes", json!([]), json!([]));
+    assert_eq!(nobody.dequeued, Some(None));
+    let at = json!("2026-01-01T00:00:00Z");
+    let by_hand = with("/timelineItems/nodes", json!([event(at)]), json!([]));
+    let cause = by_hand.dequeued.flatten().map(|it| it.cause);
+    assert_eq!(cause, Some(DequeueCause::Person));
 }
 
 #[test]
@@ -222,7 +251,7 @@ fn a_pull_request_that_is_not_there_is_an_error() {
                             "errors": [{"type": "NOT_FOUND", "path": ["repository", "pullRequest"]}]});
     let envelope = Envelope::read(answer.to_string().as_bytes()).unwrap();
     assert!(matches!(
-        feed(&envelope, true),
+        feed(&envelope, MergeQueueSupport::Present),
         Err(ForgeError::NotFound { .. })
     ));
 }
