@@ -16,7 +16,7 @@ use crate::rate_limit::Urgency;
 use crate::request;
 use crate::response::{self, PullRequest, RestState};
 use crate::settings::BranchSettings;
-use crate::url::{PullRequestUrl, RepositoryName};
+use crate::url::{Product, PullRequestUrl, RepositoryName};
 
 /// How often the two APIs are asked again when they show different heads.
 const HEAD_TRIES_MAX: usize = 2;
@@ -165,11 +165,14 @@ impl GitHub {
     async fn feed(&self, session: &Session<'_>, number: u64) -> Result<Feed, ForgeError> {
         let variables = variables(session, number, None);
         let host = &session.scope.host;
+        // Elsewhere a field that is not known is an error as any other, and may be back tomorrow.
+        let may_be_old = host.product() == Product::EnterpriseServer;
         let mut support = self.queue_support(host);
         loop {
             let document = Document::Observation(support);
             let envelope = session.query(document, &variables).await?;
-            match support.less().filter(|_| envelope.misses_a_field()) {
+            let less = support.less(|word| envelope.misses(word));
+            match less.filter(|_| may_be_old) {
                 Some(less) => {
                     self.has_less_queue_support(host, less);
                     support = less;

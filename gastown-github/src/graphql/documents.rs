@@ -12,14 +12,26 @@ pub enum MergeQueueSupport {
     Absent,
 }
 
+/// What only a server with flags about queues knows.
+const FLAGS: [&str; 2] = ["isInMergeQueue", "isMergeQueueEnabled"];
+/// What only a server that tells who left a queue knows.
+const TIMELINE: [&str; 4] = [
+    "timelineItems",
+    "RemovedFromMergeQueueEvent",
+    "ADDED_TO_MERGE_QUEUE_EVENT",
+    "REMOVED_FROM_MERGE_QUEUE_EVENT",
+];
+
 impl MergeQueueSupport {
-    /// What may be asked of a server that lacks some of it; none when nothing is left to leave out.
+    /// What may be asked of a server that misses these words; none if leaving out something about
+    /// queues would not help.
     #[must_use]
-    pub fn less(self) -> Option<Self> {
+    pub fn less(self, misses: impl Fn(&str) -> bool) -> Option<Self> {
+        let any = |words: &[&str]| words.iter().any(|it| misses(it));
         match self {
-            Self::Present => Some(Self::Untold),
-            Self::Untold => Some(Self::Absent),
-            Self::Absent => None,
+            Self::Present | Self::Untold if any(&FLAGS) => Some(Self::Absent),
+            Self::Present if any(&TIMELINE) => Some(Self::Untold),
+            Self::Present | Self::Untold | Self::Absent => None,
         }
     }
 }
@@ -85,6 +97,42 @@ impl Document {
             Self::MoreContexts => [MORE_CONTEXTS, CONTEXT_PAGE].concat(),
             Self::MergeCommit => MERGE_COMMIT.to_owned(),
             Self::Enqueue => ENQUEUE.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trap_22_only_what_is_missed_is_left_out() {
+        use MergeQueueSupport::{Absent, Present, Untold};
+        let less = |of: MergeQueueSupport, missed: &str| of.less(|it| it == missed);
+        assert_eq!(less(Present, "RemovedFromMergeQueueEvent"), Some(Untold));
+        assert_eq!(less(Present, "isInMergeQueue"), Some(Absent));
+        assert_eq!(less(Untold, "isMergeQueueEnabled"), Some(Absent));
+        for support in [Present, Untold, Absent] {
+            assert_eq!(less(support, "reviewDecision"), None);
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_named() {
+        let text = |it| Document::Observation(it).text();
+        let named = |words: &[&str], it| {
+            words
+                .iter()
+                .filter(|word| text(it).contains(**word))
+                .count()
+        };
+        for (support, flags, timeline) in [
+            (MergeQueueSupport::Present, 2, 4),
+            (MergeQueueSupport::Untold, 2, 0),
+            (MergeQueueSupport::Absent, 0, 0),
+        ] {
+            assert_eq!(named(&FLAGS, support), flags);
+            assert_eq!(named(&TIMELINE, support), timeline);
         }
     }
 }

@@ -73,17 +73,22 @@ impl Envelope {
     /// Whether the server does not know a field, a type or a word that was asked for.
     #[must_use]
     pub fn misses_a_field(&self) -> bool {
-        let missing = |it: &GraphqlError| {
-            let codes = [
-                "undefinedField",
-                "undefinedType",
-                "argumentLiteralsIncompatible",
-            ];
-            codes.contains(&it.code.as_str())
-                || it.message.contains("doesn't exist on type")
-                || it.message.starts_with("No such type ")
+        self.errors.iter().any(is_about_a_missing_field)
+    }
+
+    /// Whether this very field, type or word is what the server does not know.
+    #[must_use]
+    pub fn misses(&self, word: &str) -> bool {
+        let names = |it: &GraphqlError| {
+            // What it proposes instead is what it knows.
+            let known = it.message.find("(Did you mean");
+            let text = known.and_then(|end| it.message.get(..end));
+            let text = text.unwrap_or(&it.message);
+            text.split(|it: char| !it.is_ascii_alphanumeric() && it != '_')
+                .any(|it| it == word)
         };
-        self.errors.iter().any(missing)
+        let missing = self.errors.iter().filter(|it| is_about_a_missing_field(it));
+        missing.into_iter().any(names)
     }
 
     /// The data as a place to walk from.
@@ -188,6 +193,17 @@ impl<'a> Place<'a> {
     }
 }
 
+fn is_about_a_missing_field(error: &GraphqlError) -> bool {
+    let codes = [
+        "undefinedField",
+        "undefinedType",
+        "argumentLiteralsIncompatible",
+    ];
+    codes.contains(&error.code.as_str())
+        || error.message.contains("doesn't exist on type")
+        || error.message.starts_with("No such type ")
+}
+
 fn error(value: &Value) -> GraphqlError {
     let json = Json::of(value);
     let text = |json: Json<'_>| json.text().unwrap_or_default().to_owned();
@@ -283,6 +299,14 @@ mod tests {
         let by_text = json!({"errors": [{"message": text}]});
         let by_code = json!({"errors": [{"extensions": {"code": "undefinedField"}}]});
         assert!(envelope(&by_text).misses_a_field() && envelope(&by_code).misses_a_field());
+        assert!(envelope(&by_text).misses("isInMergeQueue"));
+        assert!(!envelope(&by_text).misses("isMergeQueueEnabled"));
+        let near = "Field 'isInQueue' doesn't exist on type 'PullRequest' (Did you mean \
+                    `isInMergeQueue`?)";
+        let near = envelope(&json!({"errors": [{"message": near}]}));
+        assert!(near.misses("isInQueue") && !near.misses("isInMergeQueue"));
+        let other = json!({"errors": [{"type": "FORBIDDEN", "message": "isInMergeQueue"}]});
+        assert!(!envelope(&other).misses("isInMergeQueue"));
     }
 
     #[test]

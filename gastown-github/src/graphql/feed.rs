@@ -80,6 +80,8 @@ pub(crate) struct Feed {
     pub(crate) head: Option<String>,
     /// The forge's summary of reviews; the inner none is "no review required".
     pub(crate) decision: Known<Option<Decision>>,
+    /// Whether the server has words for queues; one that has none says "no" to both flags.
+    pub(crate) shows_queues: bool,
     pub(crate) in_queue: Known<bool>,
     pub(crate) queue_enabled: Known<bool>,
     /// How the head left the queue; the inner none is "it did not, or the server never tells".
@@ -120,6 +122,7 @@ pub(crate) fn feed(envelope: &Envelope, support: MergeQueueSupport) -> Result<Fe
     Ok(Feed {
         id: text(&found.at("id")),
         decision: decision(&found.at("reviewDecision")),
+        shows_queues: support != MergeQueueSupport::Absent,
         in_queue: flag("isInMergeQueue"),
         queue_enabled: flag("isMergeQueueEnabled"),
         dequeued,

@@ -52,13 +52,17 @@ pub(crate) fn without_feedback(
 
 fn merge_queue(feed: &Feed, settings: &BranchSettings) -> (MergeQueue, bool) {
     let required = feed.queue_enabled == Some(true) || settings.rules.merge_queue;
-    let queue = match feed.in_queue {
+    // A server that shows no queues and yet has one keeps back who is in it.
+    let in_queue = feed
+        .in_queue
+        .filter(|_| feed.shows_queues || !settings.rules.merge_queue);
+    let queue = match in_queue {
         Some(true) => MergeQueue::Queued,
         Some(false) | None if required => MergeQueue::Required,
         Some(false) | None => MergeQueue::None,
     };
     // Not knowing who took it out of the queue is not knowing whether it may enter.
-    let known = feed.in_queue.is_some() && feed.queue_enabled.is_some() && feed.dequeued.is_some();
+    let known = in_queue.is_some() && feed.queue_enabled.is_some() && feed.dequeued.is_some();
     (queue, known)
 }
 
@@ -172,6 +176,7 @@ mod tests {
             id: None,
             head: Some("abc".to_owned()),
             decision: Some(None),
+            shows_queues: true,
             in_queue: Some(false),
             queue_enabled: Some(false),
             dequeued: Some(None),
@@ -315,6 +320,12 @@ mod tests {
         let mut demands = settings();
         demands.rules.merge_queue = true;
         assert_eq!(seen(&feed(), &demands).merge_queue, MergeQueue::Required);
+        let blind = Feed {
+            shows_queues: false,
+            ..feed()
+        };
+        assert_eq!(seen(&blind, &demands).mergeable, Mergeable::Unknown);
+        assert_eq!(seen(&blind, &settings()).mergeable, Mergeable::Clean);
         for unknown in [
             Feed {
                 in_queue: None,
