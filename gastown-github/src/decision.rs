@@ -5,6 +5,8 @@ use crate::observation::Decision;
 
 /// What is known about reviews.
 pub(crate) struct Reviews<'a> {
+    /// The newest commit of the branch.
+    pub(crate) head: &'a str,
     /// The forge's summary; none if it could not be read, an inner none if no review is needed.
     pub(crate) summary: Option<Option<Decision>>,
     /// The latest opinion of each writer.
@@ -29,22 +31,37 @@ pub(crate) fn decide(reviews: &Reviews<'_>) -> (Option<Decision>, Option<String>
     let Some(summary) = reviews.summary.filter(|_| !unread) else {
         return (Some(Decision::ReviewRequired), None);
     };
-    let newest = word(ReviewWord::Approved).max_by_key(|it| it.at);
-    let head = newest.and_then(|it| it.head.clone());
     match summary {
-        Some(Decision::Approved) => (Some(Decision::Approved), head),
+        Some(Decision::Approved) => (Some(Decision::Approved), approved_head(reviews)),
         Some(decision) => (Some(decision), None),
         // The rules ask for approvals and the summary does not speak of them: count.
         None if reviews.required_approvals > 0 => {
-            let approvals = u64::try_from(word(ReviewWord::Approved).count()).unwrap_or(0);
-            if approvals >= reviews.required_approvals {
-                (Some(Decision::Approved), head)
+            if count(word(ReviewWord::Approved)) >= reviews.required_approvals {
+                (Some(Decision::Approved), approved_head(reviews))
             } else {
                 (Some(Decision::ReviewRequired), None)
             }
         }
         None => (None, None),
     }
+}
+
+/// The newest head if as many approvals as are needed saw it; else what the last of the others
+/// saw, since without those it would not be approved (trap 13).
+fn approved_head(reviews: &Reviews<'_>) -> Option<String> {
+    let approvals = reviews.latest.iter();
+    let approvals = approvals.filter(|it| it.word == ReviewWord::Approved);
+    let (fresh, stale): (Vec<&Review>, Vec<&Review>) =
+        approvals.partition(|it| it.head.as_deref() == Some(reviews.head));
+    if count(fresh.iter()) >= reviews.required_approvals.max(1) {
+        return Some(reviews.head.to_owned());
+    }
+    let last = stale.into_iter().max_by_key(|it| it.at);
+    last.and_then(|it| it.head.clone())
+}
+
+fn count<T>(reviews: impl Iterator<Item = T>) -> u64 {
+    u64::try_from(reviews.count()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -62,6 +79,7 @@ mod tests {
 
     fn decided(summary: Option<Option<Decision>>, latest: &[Review]) -> Option<Decision> {
         decide(&Reviews {
+            head: "a",
             summary,
             latest,
             complete: true,
@@ -87,20 +105,51 @@ mod tests {
         }
     }
 
-    #[test]
-    fn trap_13_the_head_of_the_newest_approval_is_told() {
-        let approvals = [
-            review(ReviewWord::Approved, 2, "newer"),
-            review(ReviewWord::Approved, 1, "older"),
-        ];
-        let reviews = Reviews {
+    fn approved_at(required_approvals: u64, approvals: &[Review]) -> Option<String> {
+        let (decision, head) = decide(&Reviews {
+            head: "new",
             summary: Some(Some(Decision::Approved)),
-            latest: &approvals,
+            latest: approvals,
             complete: true,
-            required_approvals: 1,
-        };
-        let expected = (Some(Decision::Approved), Some("newer".to_owned()));
-        assert_eq!(decide(&reviews), expected);
+            required_approvals,
+        });
+        assert_eq!(decision, Some(Decision::Approved));
+        head
+    }
+
+    #[test]
+    fn trap_13_of_one_needed_approval_the_head_is_told() {
+        let approval = |second, head| review(ReviewWord::Approved, second, head);
+        let told = |approvals: &[Review]| approved_at(1, approvals);
+        assert_eq!(
+            told(&[approval(2, "older"), approval(1, "old")]).as_deref(),
+            Some("older")
+        );
+        for approvals in [
+            [approval(1, "old"), approval(2, "new")],
+            // A page that was left open: what it approves is old, and the other is enough.
+            [approval(1, "new"), approval(2, "old")],
+        ] {
+            assert_eq!(told(&approvals).as_deref(), Some("new"));
+        }
+        // Nobody looks at a rule that asks for none; the summary did.
+        assert_eq!(
+            approved_at(0, &[approval(1, "old")]).as_deref(),
+            Some("old")
+        );
+        assert_eq!(told(&[]), None);
+    }
+
+    #[test]
+    fn trap_13_of_two_needed_approvals_one_that_saw_an_older_head_is_too_few() {
+        let approval = |second, head| review(ReviewWord::Approved, second, head);
+        let told = |approvals: &[Review]| approved_at(2, approvals);
+        let one_fresh = [approval(1, "old"), approval(2, "new")];
+        assert_eq!(told(&one_fresh).as_deref(), Some("old"));
+        let both_fresh = [approval(1, "new"), approval(2, "new"), approval(3, "old")];
+        assert_eq!(told(&both_fresh).as_deref(), Some("new"));
+        // One of two is not to be seen, and may have seen anything.
+        assert_eq!(told(&[approval(1, "new")]), None);
     }
 
     #[test]
@@ -110,6 +159,7 @@ mod tests {
         let approved = Some(Some(Decision::Approved));
         assert_eq!(decided(approved, &unknown), Some(Decision::ReviewRequired));
         let cut = Reviews {
+            head: "a",
             summary: approved,
             latest: &[],
             complete: false,
@@ -126,6 +176,7 @@ mod tests {
         ];
         let with = |required_approvals| {
             let reviews = Reviews {
+                head: "a",
                 summary: Some(None),
                 latest: &one,
                 complete: true,

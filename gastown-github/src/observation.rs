@@ -103,7 +103,7 @@ pub struct Feedback {
     pub checks_complete: bool,
     /// The decision; none when no review is required.
     pub decision: Option<Decision>,
-    /// The head that the deciding approval saw.
+    /// The head that the deciding approval saw: this one if as many as are needed saw it.
     pub decision_head: Option<String>,
 }
 

@@ -89,6 +89,7 @@ fn feedback(
         .as_ref()
         .map_or(0, |it| it.required_approvals);
     let (decision, decision_head) = decide(&Reviews {
+        head: &rest.head_sha,
         summary: feed.decision.filter(|_| same_head),
         latest: &feed.reviews.items,
         complete: feed.reviews.whole && feed.reviews.next.is_none(),
