@@ -18,8 +18,8 @@ use crate::response::{self, PullRequest, RestState};
 use crate::settings::BranchSettings;
 use crate::url::{Product, PullRequestUrl, RepositoryName};
 
-/// How often the two APIs are asked again when they show different heads.
-const HEAD_TRIES_MAX: usize = 2;
+/// How often the two APIs are asked when they show different heads or bases.
+const AGREE_TRIES_MAX: usize = 2;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +75,8 @@ impl GitHub {
                 return self.settled(session, rest).await;
             }
             let mut feed = self.feed(session, number).await?;
-            let agree = feed.head.as_ref() == Some(&rest.head_sha);
-            // A push between the two reads: the second try sees one head.
-            if !agree && tries < HEAD_TRIES_MAX {
+            // A push or another base between the two reads: the second try sees one of each.
+            if !compose::agree(&rest, &feed) && tries < AGREE_TRIES_MAX {
                 continue;
             }
             let settings = match detail {

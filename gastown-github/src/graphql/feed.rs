@@ -78,6 +78,7 @@ pub(crate) struct BranchRule {
 pub(crate) struct Feed {
     pub(crate) id: Option<String>,
     pub(crate) head: Option<String>,
+    pub(crate) base: Option<String>,
     /// The forge's summary of reviews; the inner none is "no review required".
     pub(crate) decision: Known<Option<Decision>>,
     /// Whether the server has words for queues; one that has none says "no" to both flags.
@@ -121,6 +122,7 @@ pub(crate) fn feed(envelope: &Envelope, support: MergeQueueSupport) -> Result<Fe
     };
     Ok(Feed {
         id: text(&found.at("id")),
+        base: text(&found.at("baseRefName")),
         decision: decision(&found.at("reviewDecision")),
         shows_queues: support != MergeQueueSupport::Absent,
         in_queue: flag("isInMergeQueue"),

@@ -22,10 +22,19 @@ pub(crate) fn observation(
         // queue: unknown mergeability stops every decision.
         seen.mergeable = Mergeable::Unknown;
     }
-    let same_head = feed.head.as_ref() == Some(&rest.head_sha);
-    seen.dequeued = feed.dequeued.clone().flatten().filter(|_| same_head);
+    seen.dequeued = feed
+        .dequeued
+        .clone()
+        .flatten()
+        .filter(|_| agree(rest, feed));
     seen.feedback = Some(feedback(rest, feed, settings, config));
     seen
+}
+
+/// Whether both reads saw the same head, to be merged into the same branch. Feedback, rules and
+/// the queue of another branch say as little about this one as those of another head.
+pub(crate) fn agree(rest: &PullRequest, feed: &Feed) -> bool {
+    feed.head.as_ref() == Some(&rest.head_sha) && feed.base.as_ref() == Some(&rest.base_branch)
 }
 
 /// A pull request by REST alone.
@@ -72,7 +81,7 @@ fn feedback(
     settings: &BranchSettings,
     config: &GitHubConfig,
 ) -> Feedback {
-    let same_head = feed.head.as_ref() == Some(&rest.head_sha);
+    let same = agree(rest, feed);
     let required = required_checks(feed, settings);
     let contexts: &[Context] = &feed.contexts.items;
     let checks = judge(
@@ -90,7 +99,7 @@ fn feedback(
         .map_or(0, |it| it.required_approvals);
     let (decision, decision_head) = decide(&Reviews {
         head: &rest.head_sha,
-        summary: feed.decision.filter(|_| same_head),
+        summary: feed.decision.filter(|_| same),
         latest: &feed.reviews.items,
         complete: feed.reviews.whole && feed.reviews.next.is_none(),
         required_approvals: settings.rules.required_approvals.max(by_graphql),
@@ -103,9 +112,9 @@ fn feedback(
         .count();
     Feedback {
         unresolved_threads: u32::try_from(unresolved).unwrap_or(u32::MAX),
-        threads_complete: same_head && feed.threads.whole && feed.threads.next.is_none(),
+        threads_complete: same && feed.threads.whole && feed.threads.next.is_none(),
         checks,
-        checks_complete: same_head
+        checks_complete: same
             && demands_known
             && feed.contexts.whole
             && feed.contexts.next.is_none()
@@ -176,6 +185,7 @@ mod tests {
         Feed {
             id: None,
             head: Some("abc".to_owned()),
+            base: Some("main".to_owned()),
             decision: Some(None),
             shows_queues: true,
             in_queue: Some(false),
@@ -224,14 +234,25 @@ mod tests {
     }
 
     #[test]
-    fn trap_25_what_was_read_for_another_head_is_incomplete() {
-        let other = Feed {
-            head: Some("older".to_owned()),
-            ..feed()
-        };
-        let feedback = feedback_of(&other, &settings());
-        assert!(!feedback.threads_complete && !feedback.checks_complete);
-        assert_eq!(feedback.decision, Some(Decision::ReviewRequired));
+    fn trap_25_what_was_read_for_another_head_or_another_base_is_incomplete() {
+        for other in [
+            Feed {
+                head: Some("older".to_owned()),
+                ..feed()
+            },
+            Feed {
+                base: Some("release".to_owned()),
+                ..feed()
+            },
+            Feed {
+                base: None,
+                ..feed()
+            },
+        ] {
+            let feedback = feedback_of(&other, &settings());
+            assert!(!feedback.threads_complete && !feedback.checks_complete);
+            assert_eq!(feedback.decision, Some(Decision::ReviewRequired));
+        }
     }
 
     #[test]

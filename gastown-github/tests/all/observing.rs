@@ -228,6 +228,35 @@ async fn a_push_between_the_two_reads_is_read_again_once() {
 }
 
 #[tokio::test]
+async fn another_base_between_the_two_reads_is_read_again_once() {
+    let world = world();
+    let retargeted = feed_with("/baseRefName", json!("release"));
+    world.script.on(FEED, [answer(200, retargeted.clone())]);
+    let feedback = seen(&world).await.feedback.unwrap();
+    assert!(!feedback.checks_complete && !feedback.threads_complete);
+    assert_eq!(feedback.decision, Some(Decision::ReviewRequired));
+    assert_eq!(world.script.count(FEED), 2);
+
+    let released = with(pull(), "/base/ref", json!("release"));
+    world
+        .script
+        .on(PULL, [answer(200, pull()), answer(200, released)]);
+    world.script.on(FEED, [answer(200, retargeted)]);
+    for route in [RULES, BRANCH] {
+        let route = route.replace("/main", "/release");
+        let body = if route.contains("rules") {
+            json!([])
+        } else {
+            json!({"name": "release", "protected": false})
+        };
+        world.script.on(&route, [answer(200, body)]);
+    }
+    let found = seen(&world).await;
+    assert_eq!(found.base_branch, "release");
+    assert!(found.feedback.unwrap().checks_complete);
+}
+
+#[tokio::test]
 async fn trap_10_checks_that_may_not_be_read_are_incomplete_and_all_else_is_kept() {
     let world = world();
     let mut partial = feed_with("/statusCheckRollup", Value::Null);

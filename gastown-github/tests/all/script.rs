@@ -302,7 +302,7 @@ pub(crate) fn check(name: &str) -> Value {
 /// The pull request by GraphQL.
 pub(crate) fn feed() -> Value {
     json!({"data": {"repository": {"pullRequest": {
-        "id": "PR_7", "headRefOid": "abc", "reviewDecision": null,
+        "id": "PR_7", "headRefOid": "abc", "baseRefName": "main", "reviewDecision": null,
         "isInMergeQueue": false, "isMergeQueueEnabled": false, "timelineItems": {"nodes": []},
         "baseRef": {"refUpdateRule": null},
         "reviewThreads": nodes(json!([])),

@@ -13,7 +13,7 @@ fn connection(nodes: Value) -> Value {
 
 fn answer() -> Value {
     json!({"data": {"repository": {"pullRequest": {
-        "id": "PR_1", "headRefOid": "abc", "reviewDecision": null,
+        "id": "PR_1", "headRefOid": "abc", "baseRefName": "main", "reviewDecision": null,
         "isInMergeQueue": false, "isMergeQueueEnabled": true, "timelineItems": {"nodes": []},
         "baseRef": {"refUpdateRule": null},
         "reviewThreads": connection(json!([{"isResolved": true}])),
