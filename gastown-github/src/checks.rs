@@ -116,15 +116,16 @@ impl Context {
         }
     }
 
-    /// Later is larger. What has not even started is the newest of all; at one time the worse
-    /// report counts.
+    /// Later is larger. What does not pass and has no time is the newest of all: it waits to
+    /// start, or ended before it began. At one time the worse report counts.
     fn recency(&self) -> (bool, Option<DateTime<Utc>>, Conclusion) {
         let at = match self {
             Self::Run(run) => run.started_at,
             Self::Status(status) => status.at,
         };
-        let waiting = at.is_none() && self.conclusion() == Conclusion::Unfinished;
-        (waiting, at, self.conclusion())
+        let conclusion = self.conclusion();
+        let passes = matches!(conclusion, Conclusion::Passed | Conclusion::Skipped);
+        (at.is_none() && !passes, at, conclusion)
     }
 }
 
@@ -309,8 +310,29 @@ mod tests {
             started_at: None,
             ..run("a", Conclusion::Unfinished)
         };
-        let all = [newer, waiting, older].map(Context::Run);
+        let all = [newer.clone(), waiting, older].map(Context::Run);
         assert_eq!(judged(&all, &[]), "Pending ?a");
+        // So may be one that failed before it started.
+        let startless = CheckRun {
+            started_at: None,
+            ..run("a", Conclusion::Failed)
+        };
+        for order in [
+            [startless.clone(), newer.clone()],
+            [newer, startless.clone()],
+        ] {
+            assert_eq!(judged(&order.map(Context::Run), &[]), "Failing -a");
+        }
+        // What passed at an unknown time is newer than nothing.
+        let passed = CheckRun {
+            started_at: None,
+            ..run("a", Conclusion::Passed)
+        };
+        let failed = run("a", Conclusion::Failed);
+        assert_eq!(
+            judged(&[passed, failed].map(Context::Run), &[]),
+            "Failing -a"
+        );
     }
 
     #[test]
