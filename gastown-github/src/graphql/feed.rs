@@ -220,12 +220,21 @@ fn dequeued(event: &Place<'_>) -> Option<Dequeued> {
 }
 
 fn pull_request(envelope: &Envelope) -> Result<Place<'_>, ForgeError> {
-    let found = envelope.root().along(&["repository", "pullRequest"]);
+    let repository = envelope.root().at("repository");
+    let found = repository.at("pullRequest");
     if found.json().is_there() {
-        Ok(found)
-    } else {
-        Err(envelope.why_nothing())
+        return Ok(found);
     }
+    let why = envelope.why_nothing();
+    let is_missing = matches!(why, ForgeError::NotFound { .. });
+    // An answer that shows the repository is no trouble of the others in it.
+    Err(if is_missing && repository.json().is_there() {
+        ForgeError::NotFound {
+            repository_readable: true,
+        }
+    } else {
+        why
+    })
 }
 
 fn text(place: &Place<'_>) -> Option<String> {

@@ -564,6 +564,23 @@ async fn a_missing_pull_request_is_told_from_an_invisible_repository() {
 }
 
 #[tokio::test]
+async fn one_that_only_graphql_misses_is_no_trouble_of_its_repository() {
+    let world = world();
+    let gone = json!({"data": {"repository": {"pullRequest": null}}, "errors": [{"type": "NOT_FOUND",
+        "path": ["repository", "pullRequest"], "message": "Could not resolve to a PullRequest"}]});
+    let readable = Err(ForgeError::NotFound {
+        repository_readable: true,
+    });
+    world.script.on(FEED, [answer(200, gone.clone())]);
+    assert_eq!(look(&world).await, readable);
+    // Nor is one that goes away between two pages.
+    let first = feed_with("/reviewThreads", page(100, Some("c1")));
+    world.script.on(FEED, [answer(200, first)]);
+    world.script.on("graphql MoreThreads", [answer(200, gone)]);
+    assert_eq!(look(&world).await, readable);
+}
+
+#[tokio::test]
 async fn trap_16_a_renamed_repository_is_found() {
     let world = world();
     let to = [("location", "https://api.github.com/repositories/1/pulls/7")];

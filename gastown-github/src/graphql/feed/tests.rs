@@ -246,12 +246,22 @@ fn trap_01_every_word_of_a_check_has_its_meaning() {
 }
 
 #[test]
-fn a_pull_request_that_is_not_there_is_an_error() {
-    let answer = json!({"data": {"repository": {"pullRequest": null}},
-                            "errors": [{"type": "NOT_FOUND", "path": ["repository", "pullRequest"]}]});
-    let envelope = Envelope::read(answer.to_string().as_bytes()).unwrap();
-    assert!(matches!(
-        feed(&envelope, MergeQueueSupport::Present),
-        Err(ForgeError::NotFound { .. })
-    ));
+fn a_pull_request_that_is_not_there_is_told_from_a_repository_that_is_not() {
+    for (repository, path, repository_readable) in [
+        (
+            json!({"pullRequest": null}),
+            vec!["repository", "pullRequest"],
+            true,
+        ),
+        (json!(null), vec!["repository"], false),
+    ] {
+        let answer = json!({"data": {"repository": repository},
+                            "errors": [{"type": "NOT_FOUND", "path": path}]});
+        let envelope = Envelope::read(answer.to_string().as_bytes()).unwrap();
+        let missing = ForgeError::NotFound {
+            repository_readable,
+        };
+        assert_eq!(merge_commit(&envelope), Err(missing.clone()));
+        assert_eq!(feed(&envelope, MergeQueueSupport::Present), Err(missing));
+    }
 }
