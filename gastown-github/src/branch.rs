@@ -10,7 +10,7 @@ use crate::github::GitHub;
 use crate::observation::{BranchOutcome, ForgeError, Landing};
 use crate::rate_limit::Urgency;
 use crate::request;
-use crate::response::{self, Comparison, Relation};
+use crate::response::{self, Comparison, PullRequest, Relation};
 use crate::url::RepositoryUrl;
 
 /// Where a new branch begins.
@@ -115,8 +115,8 @@ impl GitHub {
                 });
             }
         }
-        if let Some(commit) = merged_pull_request(&session, asked).await? {
-            return Ok(Landing::Landed { commit });
+        if let Some(landing) = self.by_pull_request(&session, asked).await? {
+            return Ok(landing);
         }
         // With the branch gone there is nothing to show that its work is missing.
         Ok(if of_branch.is_some() {
@@ -124,6 +124,24 @@ impl GitHub {
         } else {
             Landing::Unknown
         })
+    }
+
+    /// What a merged pull request from the one branch to the other shows; none if there is none.
+    async fn by_pull_request(
+        &self,
+        session: &Session<'_>,
+        asked: &LandingQuestion,
+    ) -> Result<Option<Landing>, ForgeError> {
+        let Some(merged) = merged_pull_request(session, asked).await? else {
+            return Ok(None);
+        };
+        let commit = match merged.merge_commit_sha {
+            Some(sha) => Some(sha),
+            None => self.merge_commit(session, merged.number).await?,
+        };
+        // It was merged, so its work is not absent, whether or not a commit can show it.
+        let landed = commit.map(|commit| Landing::Landed { commit });
+        Ok(Some(landed.unwrap_or(Landing::Unknown)))
     }
 }
 
@@ -218,21 +236,20 @@ async fn is_merge_of(
 async fn merged_pull_request(
     session: &Session<'_>,
     asked: &LandingQuestion,
-) -> Result<Option<String>, ForgeError> {
+) -> Result<Option<PullRequest>, ForgeError> {
     let scope = &session.scope;
     let request =
         request::closed_pull_requests(&scope.host, &scope.repository, &asked.branch, &asked.target);
     let answer = session.read(request).await?;
     let branch = branch_commit(session, &asked.branch).await?;
     let all = response::pull_requests(answer.body())?;
-    let of_branch = all.into_iter().filter(|it| {
+    Ok(all.into_iter().find(|it| {
         it.merged
             && it.head_branch == asked.branch
             && it.base_branch == asked.target
             // Commits that came after the merge have not landed with it.
             && branch.as_ref().is_none_or(|sha| *sha == it.head_sha)
-    });
-    Ok(of_branch.filter_map(|it| it.merge_commit_sha).next())
+    }))
 }
 
 /// The answer, or none for "not there".

@@ -152,7 +152,8 @@ impl GitHub {
         })
     }
 
-    async fn merge_commit(
+    /// The commit of a merge, where REST does not tell it.
+    pub(crate) async fn merge_commit(
         &self,
         session: &Session<'_>,
         number: u64,

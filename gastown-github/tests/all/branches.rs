@@ -199,3 +199,23 @@ async fn a_world_in_trouble_is_an_error_and_no_answer() {
     let outcome = world.github.verify_landing(&asked(None)).await;
     assert_eq!(outcome, Err(ForgeError::Server { status: 502 }));
 }
+
+#[tokio::test]
+async fn a_merged_pull_request_whose_commit_is_not_told_is_not_absent() {
+    let world = landing_world();
+    // API versions from 2026-03-10 on no longer tell it.
+    let merged = json!([{"number": 3, "state": "closed", "merged_at": "2026-01-01T00:00:00Z",
+                         "head": {"sha": "tip", "ref": "gt/work"}, "base": {"ref": "main"}}]);
+    world.script.on(PULLS, [answer(200, merged)]);
+    let told = |commit: Value| {
+        let found = json!({"mergeCommit": commit});
+        answer(200, json!({"data": {"repository": {"pullRequest": found}}}))
+    };
+    let route = "graphql MergeCommit";
+    world.script.on(route, [told(json!({"oid": "squashed"}))]);
+    assert_eq!(landing(&world, None).await, landed("squashed"));
+    let asked = world.script.only(route).body;
+    assert_eq!(asked["variables"]["number"], 3);
+    world.script.on(route, [told(Value::Null)]);
+    assert_eq!(landing(&world, None).await, Landing::Unknown);
+}
