@@ -163,7 +163,8 @@ pub fn forge_error(
     }
 }
 
-fn needed_permission(headers: &HeaderMap) -> Option<String> {
+/// What would have made a refused request possible, where the forge names it.
+pub(crate) fn needed_permission(headers: &HeaderMap) -> Option<String> {
     let named = |name| header(headers, name).filter(|it| !it.is_empty());
     if let Some(sso) = named("x-github-sso") {
         let kind = sso.split(';').next().unwrap_or_default();

@@ -6,13 +6,13 @@ use chrono::TimeDelta;
 use http::{Request, Response};
 use serde_json::json;
 
-use crate::classify::{MergeMethod, MergeRefusal, merge_refusal};
+use crate::classify::{MergeMethod, MergeRefusal, merge_refusal, needed_permission};
 use crate::client::{Failure, Session, bad, written};
 use crate::error::Error;
 use crate::error_body::ErrorBody;
 use crate::github::GitHub;
 use crate::graphql::Document;
-use crate::observation::{ForgeError, MergeOutcome, MergeQueue, PullRequestState};
+use crate::observation::{ForgeError, MergeOutcome, MergeQueue, PullRequestState, needed};
 use crate::observe::{Detail, Look};
 use crate::rate_limit::Urgency;
 use crate::readiness::{MergeConditions, blockers};
@@ -353,15 +353,17 @@ impl Merging<'_> {
     }
 }
 
-/// Status and words of a definite no.
+/// Status and words of a definite no. A missing permission is named, for a person to grant.
 fn refusal(answer: &Response<Bytes>) -> Option<(u16, String)> {
     let status = answer.status();
     let definite = status.is_client_error() && status.as_u16() != 408;
     definite.then(|| {
-        (
-            status.as_u16(),
-            ErrorBody::read(answer.body()).message_or(status.as_u16()),
-        )
+        let status = status.as_u16();
+        let message = ErrorBody::read(answer.body()).message_or(status);
+        let forbidden = merge_refusal(status, &message) == MergeRefusal::Permission;
+        let needs = forbidden.then(|| needed_permission(answer.headers()));
+        let needs = needs.flatten();
+        (status, message + &needed(needs.as_deref()))
     })
 }
 

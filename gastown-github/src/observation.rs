@@ -251,7 +251,8 @@ pub enum ForgeError {
     },
 }
 
-fn needed(needs: Option<&str>) -> String {
+/// The end of a sentence that says what is missing.
+pub(crate) fn needed(needs: Option<&str>) -> String {
     needs.map_or_else(String::new, |it| format!("; it needs {it}"))
 }
 
@@ -274,7 +275,7 @@ pub enum MergeOutcome {
     Refused {
         /// Its status.
         status: u16,
-        /// Its own words.
+        /// Its own words, and the permission that is missing if it names one.
         message: String,
     },
     /// No definite answer: it may have been merged. Observe before anything else.

@@ -223,6 +223,25 @@ async fn refusals_are_told_in_the_forges_own_words() {
 }
 
 #[tokio::test]
+async fn a_permission_that_is_missing_is_named() {
+    let needs = [("x-accepted-github-permissions", "contents=write")];
+    let forbidden = "Resource not accessible by integration";
+    let stacked = "Merging stacked PRs via this endpoint is not supported.";
+    for (message, told) in [
+        (
+            forbidden,
+            "Resource not accessible by integration; it needs contents=write",
+        ),
+        (stacked, stacked),
+    ] {
+        let world = world();
+        let refusal = answer_with(403, &needs, json!({"message": message}));
+        world.script.on(MERGE, [refusal]);
+        assert_eq!(merge(&world).await, refused(403, told));
+    }
+}
+
+#[tokio::test]
 async fn a_limit_is_an_error_and_no_refusal() {
     let world = world();
     let limited = says(403, "You have exceeded a secondary rate limit.");
