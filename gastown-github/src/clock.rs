@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 /// # To ensure correctness
 /// - `now` never goes backwards by more than a few seconds.
 /// - `sleep` returns no earlier than `now` has advanced by the duration. It is asked for at most
-///   a few seconds, to keep writes apart; longer waits go back to the caller as values.
+///   a few seconds, to keep writes apart and until a new token is known everywhere; longer waits go
+///   back to the caller as values.
 #[async_trait]
 pub trait Clock: Send + Sync {
     /// The current time.

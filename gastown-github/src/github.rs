@@ -57,7 +57,8 @@ impl Default for GitHubConfig {
 /// # Guarantees
 /// - A token reaches only the API of the host that it was asked for.
 /// - No write is sent twice, unless the forge said that the first had no effect.
-/// - Nothing waits longer than a second or so: limits come back as values.
+/// - Nothing waits longer than a few seconds, besides for its turn to write: limits come back as
+///   values.
 /// - Clones, also those for other askers, share limits, caches and the order of writes.
 #[derive(Clone)]
 pub struct GitHub {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +30,8 @@ const ISSUED_AGO: TimeDelta = TimeDelta::seconds(60);
 const JWT_LIFE: TimeDelta = TimeDelta::seconds(540);
 /// How long before its end an installation token is no longer handed out.
 const TOKEN_MARGIN: TimeDelta = TimeDelta::seconds(300);
+/// For how long GitHub's servers may not all know a token that one of them made.
+const REPLICATION: TimeDelta = TimeDelta::seconds(5);
 /// For how many accounts tokens are kept.
 const ACCOUNTS_MAX: usize = 1024;
 
@@ -110,6 +113,7 @@ pub enum Installation {
 ///
 /// # Guarantees
 /// - For one account at most one token is being fetched; other callers wait for that one.
+/// - A token that is refused in its first seconds is tried again before it is replaced.
 /// - If GitHub's clock differs from ours so much that it refuses the JWT, the difference is
 ///   learnt from its answer and the request made once more.
 pub struct InstallationTokens {
@@ -134,7 +138,16 @@ impl std::fmt::Debug for InstallationTokens {
 #[derive(Default)]
 struct Account {
     installation: Option<u64>,
-    kept: Option<(Token, DateTime<Utc>)>,
+    kept: Option<Kept>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    token: Token,
+    /// When it ends, by the server's clock.
+    until: DateTime<Utc>,
+    /// When it was made, by ours.
+    made_at: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
@@ -277,9 +290,9 @@ impl CredentialSource for InstallationTokens {
         // Held while asking: this is what makes others wait instead of asking too.
         let mut account = account.lock().await;
         let now = self.server_now();
-        let usable = |until: &DateTime<Utc>| until.signed_duration_since(now) > TOKEN_MARGIN;
-        if let Some((token, _)) = account.kept.as_ref().filter(|(_, until)| usable(until)) {
-            return Ok(Some(token.clone()));
+        let usable = |it: &&Kept| it.until.signed_duration_since(now) > TOKEN_MARGIN;
+        if let Some(kept) = account.kept.as_ref().filter(usable) {
+            return Ok(Some(kept.token.clone()));
         }
         let found = match account.installation {
             Some(number) => Some(number),
@@ -295,25 +308,50 @@ impl CredentialSource for InstallationTokens {
             let token = Token::new(&it.token)?.owned_by(format!("installation {installation}"));
             // A token of unknown life is used once and not kept.
             let until = DateTime::parse_from_rfc3339(&it.expires_at).map_or(now, |it| it.to_utc());
-            Some((token, until))
+            let made_at = self.clock.now();
+            Some(Kept {
+                token,
+                until,
+                made_at,
+            })
         });
         account.kept.clone_from(&fresh);
-        Ok(fresh.map(|(token, _)| token))
+        Ok(fresh.map(|it| it.token))
     }
 
     async fn rejected(&self, scope: &TokenScope, token: &Token) -> Rejection {
         let account = self.account(scope);
         let mut account = account.lock().await;
         // Someone else may have replaced it already; that one is not to be dropped.
-        let same = |it: &(Token, DateTime<Utc>)| it.0.fingerprint() == token.fingerprint();
-        if account.kept.as_ref().is_some_and(same) {
-            account.kept = None;
+        let same = |it: &&Kept| it.token.fingerprint() == token.fingerprint();
+        let Some(kept) = account.kept.as_ref().filter(same) else {
+            return Rejection::AskAgain;
+        };
+        let age = self.clock.now().signed_duration_since(kept.made_at);
+        if let Some(wait) = replication_wait(age) {
+            // Others need not wait for the one who waits.
+            drop(account);
+            self.clock.sleep(wait).await;
+            return Rejection::TrySame;
         }
+        account.kept = None;
         Rejection::AskAgain
     }
 
     fn forget(&self) {
         self.forget_all();
+    }
+}
+
+/// How long to wait before a refused token of this age is tried again: a second, then two, until it
+/// is old enough to be known everywhere.
+fn replication_wait(age: TimeDelta) -> Option<Duration> {
+    if age >= REPLICATION {
+        None
+    } else if age < TimeDelta::seconds(1) {
+        Some(Duration::from_secs(1))
+    } else {
+        Some(Duration::from_secs(2))
     }
 }
 
@@ -356,7 +394,6 @@ mod tests {
     use super::*;
     use crate::transport::TransportError;
     use crate::url::RepositoryName;
-    use std::time::Duration;
 
     const PEM: &str = include_str!("../../tests/data/test-only-app-key.pem");
 
@@ -368,7 +405,9 @@ mod tests {
             *self.0.lock().unwrap()
         }
 
-        async fn sleep(&self, _: Duration) {}
+        async fn sleep(&self, duration: Duration) {
+            *self.0.lock().unwrap() += duration;
+        }
     }
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -563,8 +602,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_token_is_replaced_and_a_newer_one_is_not_dropped() {
-        let (source, _, _) = source(0);
+        let (source, _, clock) = source(0);
         let old = source.token(&scope("o/r")).await.unwrap().unwrap();
+        *clock.0.lock().unwrap() = at(5);
         assert_eq!(
             source.rejected(&scope("o/r"), &old).await,
             Rejection::AskAgain
@@ -574,6 +614,21 @@ mod tests {
         assert_eq!(text(&source, "o/r").await.as_deref(), Some("t2"));
         source.forget_all();
         assert_eq!(text(&source, "o/r").await.as_deref(), Some("t3"));
+    }
+
+    #[tokio::test]
+    async fn a_new_token_that_not_every_server_knows_yet_is_tried_again() {
+        let (source, app, clock) = source(0);
+        let new = source.token(&scope("o/r")).await.unwrap().unwrap();
+        for seconds in [1, 3, 5] {
+            let rejection = source.rejected(&scope("o/r"), &new).await;
+            assert_eq!((rejection, clock.now()), (Rejection::TrySame, at(seconds)));
+            assert_eq!(text(&source, "o/r").await.as_deref(), Some("t1"));
+        }
+        let rejection = source.rejected(&scope("o/r"), &new).await;
+        assert_eq!((rejection, clock.now()), (Rejection::AskAgain, at(5)));
+        assert_eq!(text(&source, "o/r").await.as_deref(), Some("t2"));
+        assert_eq!(*app.minted.lock().unwrap(), 2);
     }
 
     #[tokio::test]

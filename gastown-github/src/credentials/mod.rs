@@ -40,6 +40,9 @@ pub struct TokenScope {
 /// What a source does about a token that the forge did not accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
+    /// The token is so new that not every server of the forge may know it, and the source waited
+    /// for them: try the same one again.
+    TrySame,
     /// It had kept the token and can get a newer one; ask it once more.
     AskAgain,
     /// It has no other; go on to the next source.
@@ -64,7 +67,7 @@ pub trait CredentialSource: Send + Sync {
     /// A [`ForgeError`] if it could not find out whether there is one.
     async fn token(&self, scope: &TokenScope) -> Result<Option<Token>, ForgeError>;
 
-    /// The forge answered 401 to this token.
+    /// The forge answered 401 to this token. It may take a few seconds.
     async fn rejected(&self, scope: &TokenScope, token: &Token) -> Rejection {
         let _ = (scope, token);
         Rejection::MoveOn
@@ -207,11 +210,23 @@ fn is_of_the_forge(error: &ForgeError) -> bool {
     )
 }
 
+/// How often one token is tried, whatever its source says about its age.
+const SAME_TRIES_MAX: u32 = 4;
+
 /// One walk along the chain: each step gives the next token to try.
 pub struct ChainWalk {
     rest: std::vec::IntoIter<Arc<dyn CredentialSource>>,
-    current: Option<(Arc<dyn CredentialSource>, Token, bool)>,
+    current: Option<Current>,
     misses: Misses,
+}
+
+/// The token that is being tried.
+struct Current {
+    source: Arc<dyn CredentialSource>,
+    token: Token,
+    tries: u32,
+    /// Whether it is the first that its source gave on this walk.
+    is_first: bool,
 }
 
 impl std::fmt::Debug for ChainWalk {
@@ -228,28 +243,50 @@ impl ChainWalk {
     /// # Errors
     /// The reason why there is none left.
     pub async fn next(&mut self, scope: &TokenScope) -> Result<Token, ForgeError> {
-        if let Some((source, token, first)) = self.current.take() {
-            self.misses.refused = true;
-            tracing::debug!(
-                source = source.name(),
-                "the forge does not accept the token"
-            );
-            let rejection = source.rejected(scope, &token).await;
-            if first
-                && rejection == Rejection::AskAgain
-                && let Some(fresh) = self.ask(&source, scope).await
-            {
-                self.current = Some((source, fresh.clone(), false));
-                return Ok(fresh);
-            }
+        if let Some(refused) = self.current.take()
+            && let Some(token) = self.after_refusal(refused, scope).await
+        {
+            return Ok(token);
         }
         while let Some(source) = self.rest.next() {
             if let Some(token) = self.ask(&source, scope).await {
-                self.current = Some((source, token.clone(), true));
-                return Ok(token);
+                return Ok(self.try_it(source, token, true));
             }
         }
         Err(std::mem::take(&mut self.misses).into_error())
+    }
+
+    /// The same token or a newer one of the same source, if that may help.
+    async fn after_refusal(&mut self, refused: Current, scope: &TokenScope) -> Option<Token> {
+        let Current { source, token, .. } = &refused;
+        tracing::debug!(
+            source = source.name(),
+            "the forge does not accept the token"
+        );
+        self.misses.refused = true;
+        match source.rejected(scope, token).await {
+            Rejection::TrySame if refused.tries < SAME_TRIES_MAX => {
+                let tries = refused.tries.saturating_add(1);
+                let token = token.clone();
+                self.current = Some(Current { tries, ..refused });
+                Some(token)
+            }
+            Rejection::AskAgain if refused.is_first => {
+                let fresh = self.ask(source, scope).await?;
+                Some(self.try_it(refused.source, fresh, false))
+            }
+            Rejection::TrySame | Rejection::AskAgain | Rejection::MoveOn => None,
+        }
+    }
+
+    fn try_it(&mut self, source: Arc<dyn CredentialSource>, token: Token, is_first: bool) -> Token {
+        self.current = Some(Current {
+            source,
+            token: token.clone(),
+            tries: 1,
+            is_first,
+        });
+        token
     }
 
     async fn ask(
@@ -396,6 +433,34 @@ mod tests {
             let tried = vec!["failing".to_owned(), "blank".to_owned()];
             assert_eq!(walked(&chain).await.1, ForgeError::NoToken { tried });
         }
+    }
+
+    /// Says of every refused token that it is new.
+    struct AlwaysNew;
+
+    #[async_trait]
+    impl CredentialSource for AlwaysNew {
+        fn name(&self) -> &str {
+            "always new"
+        }
+
+        async fn token(&self, _: &TokenScope) -> Result<Option<Token>, ForgeError> {
+            Ok(Token::new("tn"))
+        }
+
+        async fn rejected(&self, _: &TokenScope, _: &Token) -> Rejection {
+            Rejection::TrySame
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_stays_new_is_not_tried_for_ever() {
+        let chain = CredentialChain::new([
+            Arc::new(AlwaysNew) as Arc<dyn CredentialSource>,
+            known("last", "tl"),
+        ]);
+        let (texts, _) = walked(&chain).await;
+        assert_eq!(texts, ["tn", "tn", "tn", "tn", "tl"]);
     }
 
     #[tokio::test]

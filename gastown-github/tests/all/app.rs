@@ -89,6 +89,23 @@ async fn one_token_serves_until_it_ends_or_is_refused() {
 }
 
 #[tokio::test]
+async fn a_new_token_that_is_refused_for_a_moment_is_not_replaced() {
+    let double = app(TimeDelta::zero());
+    let begin = double.fake.clock().now();
+    double.fake.fault(
+        Requests::to("GET", "/pulls/1").times(2),
+        Fault::Instead {
+            status: 401,
+            body: json!({"message": "Bad credentials"}),
+        },
+    );
+    double.look(1).await.unwrap();
+    assert_eq!(minted(&double), [201]);
+    let waited = double.fake.clock().now() - begin;
+    assert_eq!(waited, TimeDelta::seconds(3));
+}
+
+#[tokio::test]
 async fn a_webhook_about_the_installation_lets_tokens_be_made_anew() {
     let double = app(TimeDelta::zero());
     double.look(1).await.unwrap();
