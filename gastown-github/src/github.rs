@@ -155,8 +155,8 @@ impl GitHub {
         self.client.tightest_budget()
     }
 
-    /// Forgets what a webhook says is no longer so: rules and flags of a repository, or what the
-    /// App's tokens may do. What it says about pull requests is the caller's to look at. Without
+    /// Forgets what a webhook says is no longer so: rules and flags of a repository or of all of
+    /// them, or what the App's tokens may do. What it says about pull requests is the caller's to look at. Without
     /// it rules are noticed within [`GitHubConfig::rules_age_max`], permissions within an hour.
     pub fn heed(&self, hint: &Hint) {
         match (&hint.subject, &hint.repository) {
@@ -166,14 +166,10 @@ impl GitHub {
                     self.forget_repository(&RepositoryUrl { host, repository });
                 }
             }
+            // A ruleset of an organisation names no repository, and may be about each of its own.
+            (Subject::Settings, None) => lock(&self.settings).forget_all(),
             (Subject::Access, _) => self.client.forget_tokens(),
-            (
-                Subject::Settings
-                | Subject::PullRequest { .. }
-                | Subject::Head { .. }
-                | Subject::Branch { .. },
-                _,
-            ) => {}
+            (Subject::PullRequest { .. } | Subject::Head { .. } | Subject::Branch { .. }, _) => {}
         }
     }
 

@@ -68,6 +68,10 @@ impl SettingsCache {
         self.kept.insert(key, (now, settings));
     }
 
+    pub(crate) fn forget_all(&mut self) {
+        self.kept.clear();
+    }
+
     pub(crate) fn forget(&mut self, repository: &RepositoryUrl) {
         let host = repository.host.web();
         self.kept

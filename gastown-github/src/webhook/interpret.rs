@@ -42,7 +42,8 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
-    /// The settings of the repository: rules, methods, name. See [`crate::GitHub::heed`].
+    /// The settings of the repository, or of all that an organisation's ruleset may be about:
+    /// rules, methods, name. See [`crate::GitHub::heed`].
     Settings,
     /// What the App may see: drop kept tokens. See [`crate::GitHub::heed`].
     Access,
@@ -367,6 +368,11 @@ mod tests {
             let found = hints(event, json!({"action": "edited"}));
             assert_eq!(found, [(Subject::Settings, HintKind::Settings)]);
         }
+        let of_organisation = json!({"action": "edited", "organization": {"login": "o"}});
+        let headers_of = headers("repository_ruleset");
+        let found = interpret(&headers_of, of_organisation.to_string().as_bytes()).unwrap();
+        assert_eq!((found.len(), &found[0].repository), (1, &None));
+        assert_eq!(found[0].subject, Subject::Settings);
         for event in ["installation", "installation_repositories"] {
             let body = json!({"action": "added"}).to_string();
             let found = interpret(&headers(event), body.as_bytes()).unwrap();

@@ -86,14 +86,17 @@ async fn rules_are_asked_again_when_they_are_old_or_forgotten() {
     });
     seen(&world).await;
     assert_eq!(world.script.count(RULES), 3);
-    world.github.heed(&Hint {
-        delivery: String::new(),
-        repository: Some(name()),
-        subject: Subject::Settings,
-        kind: HintKind::Settings,
-    });
-    seen(&world).await;
-    assert_eq!(world.script.count(RULES), 4);
+    // A ruleset of an organisation names no repository.
+    for (repository, asked) in [(Some(name()), 4), (None, 5)] {
+        world.github.heed(&Hint {
+            delivery: String::new(),
+            repository,
+            subject: Subject::Settings,
+            kind: HintKind::Settings,
+        });
+        seen(&world).await;
+        assert_eq!(world.script.count(RULES), asked);
+    }
 }
 
 #[tokio::test]
