@@ -16,6 +16,7 @@ mod app;
 mod branches;
 mod data;
 mod double;
+mod fake;
 mod faults;
 #[cfg(feature = "forge")]
 mod forge;

@@ -197,6 +197,24 @@ impl Repository {
         expected: Option<&str>,
         merger: Merger<'_>,
     ) -> Result<Result<String, Refusal>, FakeError> {
+        if self.need_pull(number)?.stacked {
+            return Ok(Err(Refusal::new(
+                403,
+                "Merging stacked PRs via this endpoint is not supported. Use the asynchronous \
+                 merge endpoint instead.",
+            )));
+        }
+        self.merge_by_rules(number, method, expected, merger)
+    }
+
+    /// Merges a pull request, stacked or not, if nothing forbids it.
+    pub(super) fn merge_by_rules(
+        &mut self,
+        number: u64,
+        method: Method,
+        expected: Option<&str>,
+        merger: Merger<'_>,
+    ) -> Result<Result<String, Refusal>, FakeError> {
         let pull = self.need_pull(number)?.clone();
         if let Some(refusal) = self.refusal(&pull, method, expected, merger)? {
             return Ok(Err(refusal));
@@ -216,13 +234,6 @@ impl Repository {
     ) -> Result<Option<Refusal>, FakeError> {
         let rules = self.rules_of(&pull.base_branch);
         let refused = |status, message: &str| Ok(Some(Refusal::new(status, message)));
-        if pull.stacked {
-            return refused(
-                403,
-                "Merging stacked PRs via this endpoint is not supported. Use the asynchronous \
-                 merge endpoint instead.",
-            );
-        }
         if pull.state != PullState::Open {
             return refused(405, "Pull Request is not mergeable");
         }
@@ -341,6 +352,9 @@ impl Repository {
         let refused = |message: &str| Ok(Err(Refusal::new(422, message)));
         if expected.is_some_and(|it| it != pull.head_sha) {
             return refused("The head of the pull request is not the expected one");
+        }
+        if pull.queued_at.is_some() {
+            return refused("The pull request is already in the merge queue");
         }
         if !rules.merge_queue || pull.state != PullState::Open || pull.draft || pull.stacked {
             return refused("The pull request cannot be added to a merge queue");

@@ -27,8 +27,8 @@
 //! one, for tests that send thousands. Point a client at [`FakeGitHub::rest`] and
 //! [`FakeGitHub::graphql`]; addresses for people say [`WEB_HOST`].
 //!
-//! What it does not do: it checks no JSON Web Tokens, has no search, no teams and no code owners,
-//! and its merge queue merges when it is told to.
+//! What it does not do: it looks at no signature of a JSON Web Token, has no search, no teams and no
+//! code owners, and its merge queue merges when it is told to.
 
 mod call;
 mod clock;
@@ -352,8 +352,7 @@ impl State {
         if let Some(limits) = self.limits {
             let budget = self.budgets.of(&grant.login, resource, limits, now);
             if budget.remaining() == 0 {
-                let message = "API rate limit exceeded for user.";
-                let mut reply = Reply::error(403, message);
+                let mut reply = exhausted(asked.is_graphql);
                 reply.headers.extend(rate_headers(budget, resource));
                 return plain(reply);
             }
@@ -503,6 +502,16 @@ impl State {
         let graphql = shown("graphql");
         let resources = json!({"core": core, "graphql": graphql, "search": core});
         Reply::ok(json!({"resources": resources, "rate": core}))
+    }
+}
+
+/// A budget is used up; GraphQL says so with success.
+fn exhausted(is_graphql: bool) -> Reply {
+    let message = "API rate limit exceeded for user.";
+    if is_graphql {
+        Reply::ok(json!({"errors": [{"type": "RATE_LIMITED", "message": message}]}))
+    } else {
+        Reply::error(403, message)
     }
 }
 

@@ -285,24 +285,39 @@ impl Repository {
         Ok(())
     }
 
-    /// Closes a pull request without a merge.
+    /// Closes a pull request without a merge. It leaves its queue.
     ///
     /// # Errors
     /// [`FakeError`] if there is none.
     pub fn close(&mut self, number: u64) -> Result<(), FakeError> {
+        if self.need_pull(number)?.queued_at.is_some() {
+            self.dequeue(number, "UNKNOWN_REMOVAL_REASON")?;
+        }
         self.change(number, "closed", |it| it.state = PullState::Closed)
     }
 
-    /// Opens a closed one again.
+    /// Opens a closed one again, with what was pushed meanwhile.
     ///
     /// # Errors
-    /// [`FakeError`] if there is none.
+    /// [`FakeError`] if there is none, or a branch is gone.
     pub fn reopen(&mut self, number: u64) -> Result<(), FakeError> {
-        self.change(number, "reopened", |it| {
-            if it.state == PullState::Closed {
-                it.state = PullState::Open;
-            }
-        })
+        let pull = self.need_pull(number)?.clone();
+        if pull.state != PullState::Closed {
+            return Ok(());
+        }
+        let base = self.need_head(&pull.base_branch)?;
+        let head = match pull.fork {
+            None => self.need_head(&pull.head_branch)?,
+            Some(_) => pull.head_sha.clone(),
+        };
+        self.change(number, "reopened", |it| it.state = PullState::Open)?;
+        if head != pull.head_sha {
+            self.head_moved(number, &head)?;
+        }
+        if base != pull.base_sha {
+            self.base_moved(number, &base)?;
+        }
+        Ok(())
     }
 
     /// Calls it unfinished or not.

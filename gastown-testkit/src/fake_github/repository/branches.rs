@@ -113,7 +113,7 @@ impl Repository {
         Ok(head)
     }
 
-    fn head_moved(&mut self, number: u64, head: &str) -> Result<(), FakeError> {
+    pub(super) fn head_moved(&mut self, number: u64, head: &str) -> Result<(), FakeError> {
         let lag = self.settings.mergeability_lag_reads;
         let base = self.need_pull(number)?.base_branch.clone();
         let dismisses = self.rules.get(&base).is_some_and(|it| it.dismiss_stale);
@@ -146,7 +146,7 @@ impl Repository {
         })
     }
 
-    fn base_moved(&mut self, number: u64, base: &str) -> Result<(), FakeError> {
+    pub(super) fn base_moved(&mut self, number: u64, base: &str) -> Result<(), FakeError> {
         let (now, lag) = (self.now(), self.settings.mergeability_lag_reads);
         let head = self.need_pull(number)?.head_sha.clone();
         let is_merged = git::contains(&*self.git, base, &head)?;
@@ -154,9 +154,13 @@ impl Repository {
         pull.base_sha = base.to_owned();
         pull.reads_until_known = lag;
         if is_merged {
-            // Its commits came to the base branch by another way.
+            // Its commits came to the base branch by another way; no queue needs to merge them.
+            let is_queued = pull.queued_at.is_some();
             pull.merge_commit = Some(base.to_owned());
             pull.merged_at = Some(now);
+            if is_queued {
+                self.dequeue(number, "ALREADY_MERGED")?;
+            }
             self.change(number, "closed", |it| it.state = PullState::Merged)?;
         }
         Ok(())

@@ -135,7 +135,11 @@ fn edit(repository: &mut Repository, call: &Call<'_>, pull: &PullRequest) -> Ans
     call.needs(Permission::WritePullRequests)?;
     match (call.text("state"), pull.state) {
         (Some("closed"), PullState::Open) => repository.close(pull.number)?,
-        (Some("open"), PullState::Closed) => repository.reopen(pull.number)?,
+        (Some("open"), PullState::Closed) => {
+            if let Err(error) = repository.reopen(pull.number) {
+                return Ok(refused(&error));
+            }
+        }
         _ => {}
     }
     if let Some(base) = call.text("base")
@@ -156,13 +160,9 @@ fn method(call: &Call<'_>) -> Result<Method, Reply> {
 
 fn merge(repository: &mut Repository, call: &Call<'_>, number: u64) -> Answer {
     call.needs(Permission::WriteContents)?;
-    let merger = Merger {
-        login: &call.grant.login,
-        bypasses_rules: call.grant.bypasses_rules,
-    };
     let method = method(call)?;
     Ok(
-        match repository.merge_by_request(number, method, call.text("sha"), merger)? {
+        match repository.merge_by_request(number, method, call.text("sha"), merger(call))? {
             Ok(sha) => Reply::ok(json!({"sha": sha, "merged": true,
                 "message": "Pull Request successfully merged"})),
             Err(refusal) => Reply::refused(&refusal),
@@ -170,7 +170,15 @@ fn merge(repository: &mut Repository, call: &Call<'_>, number: u64) -> Answer {
     )
 }
 
-/// The asynchronous merge takes stacks and all others, and is done at once here.
+fn merger<'a>(call: &'a Call<'_>) -> Merger<'a> {
+    Merger {
+        login: &call.grant.login,
+        bypasses_rules: call.grant.bypasses_rules,
+    }
+}
+
+/// The asynchronous merge takes stacks and all others, and is done at once here: what GitHub would
+/// find when it comes to the merge is in the first answer.
 fn merge_stack(repository: &mut Repository, call: &Call<'_>, pull: &PullRequest) -> Answer {
     call.needs(Permission::WriteContents)?;
     let failed = |message: &str| {
@@ -184,14 +192,11 @@ fn merge_stack(repository: &mut Repository, call: &Call<'_>, pull: &PullRequest)
     if pull.state != PullState::Open || pull.draft {
         return Ok(Reply::error(400, "Pull Request is not open"));
     }
-    if call.text("sha").is_some_and(|it| it != pull.head_sha) {
-        return failed("Head branch was modified");
-    }
     let (number, method) = (pull.number, method(call)?);
-    match repository.merge_now(number, method, &call.grant.login)? {
-        Some(sha) => Ok(Reply::ok(json!({"status": "merged",
+    match repository.merge_by_rules(number, method, call.text("sha"), merger(call))? {
+        Ok(sha) => Ok(Reply::ok(json!({"status": "merged",
             "details": {"message": "Pull Request successfully merged", "sha": sha}}))),
-        None => failed("Pull Request is not mergeable"),
+        Err(refusal) => failed(&refusal.message),
     }
 }
 
