@@ -326,6 +326,17 @@ async fn trap_09_each_further_try_has_a_look_of_its_own() {
         assert_eq!(world.script.count(MERGE), 1);
         assert_eq!(world.script.count(ENQUEUE), 0);
     }
+    // So has one with another token, whose owner has a turn of its own.
+    let world = world_with(
+        &["ghp_first", "ghp_second"],
+        gastown_github::GitHubConfig::default(),
+    );
+    world
+        .script
+        .on(MERGE, [says(401, "Bad credentials"), done()]);
+    world.script.on(PULL, [answer(200, pull()), drafted]);
+    assert!(matches!(merge(&world).await, MergeOutcome::NotReady { .. }));
+    assert_eq!(world.script.count(MERGE), 1);
 }
 
 fn queued() -> Reply {
