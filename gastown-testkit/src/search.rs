@@ -259,9 +259,10 @@ impl<T: Model> Search<'_, T> {
                     .limits
                     .moves_max
                     .is_some_and(|max| place.1.moves >= max);
-                is_cut |= is_last;
-                if is_new && !is_last {
-                    ahead.push_back(place);
+                match is_last {
+                    true => is_cut |= is_new,
+                    false if is_new => ahead.push_back(place),
+                    false => {}
                 }
                 if self.seen.len() >= states_max {
                     return Ok(false);

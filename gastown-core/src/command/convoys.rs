@@ -267,7 +267,6 @@ impl Town {
 
     /// An issue of `rig` joined: its rig has to land (again), on a branch that may have to be made.
     pub(super) fn joined(&mut self, convoy: &BeadId, issue: &BeadId, rig: &RigId, actor: &Actor) {
-        self.outdates_landings(issue);
         let before: BTreeSet<RigId> = self
             .issues_of(convoy)
             .iter()
@@ -290,6 +289,7 @@ impl Town {
                     .insert(rig.clone(), ConvoyBranch::to_be_created());
             }
         });
+        self.outdates_landings(issue);
     }
 
     pub(super) fn convoy_remove(&mut self, remove: &ConvoyRemove, actor: &Actor) -> Executed {

@@ -70,8 +70,10 @@ fn merge_queue(feed: &Feed, settings: &BranchSettings) -> (MergeQueue, bool) {
         Some(false) | None if required => MergeQueue::Required,
         Some(false) | None => MergeQueue::None,
     };
-    // Not knowing who took it out of the queue is not knowing whether it may enter.
-    let known = in_queue.is_some() && feed.queue_enabled.is_some() && feed.dequeued.is_some();
+    // Not knowing who took it out of the queue is not knowing whether it may enter, if there is one.
+    let known = in_queue.is_some()
+        && feed.queue_enabled.is_some()
+        && (feed.dequeued.is_some() || queue == MergeQueue::None);
     (queue, known)
 }
 
@@ -348,17 +350,17 @@ mod tests {
         };
         assert_eq!(seen(&blind, &demands).mergeable, Mergeable::Unknown);
         assert_eq!(seen(&blind, &settings()).mergeable, Mergeable::Clean);
-        for unknown in [
-            Feed {
-                in_queue: None,
-                ..feed()
-            },
-            Feed {
-                dequeued: None,
-                ..feed()
-            },
-        ] {
-            assert_eq!(seen(&unknown, &settings()).mergeable, Mergeable::Unknown);
-        }
+        let unknown = Feed {
+            in_queue: None,
+            ..feed()
+        };
+        assert_eq!(seen(&unknown, &settings()).mergeable, Mergeable::Unknown);
+        // Who took it out matters only where it may enter again.
+        let unread = Feed {
+            dequeued: None,
+            ..feed()
+        };
+        assert_eq!(seen(&unread, &demands).mergeable, Mergeable::Unknown);
+        assert_eq!(seen(&unread, &settings()).mergeable, Mergeable::Clean);
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn of_a_step(before: &Town, after: &Town) -> Result<(), String> {
         if let Some((had, has)) = reviews(before, after, &bead.id)
             && let Some(attempt) = &had.auto_merge.attempt
             && has.auto_merge.attempt.is_none()
-            && (has.head_sha.as_ref()).is_none_or(|head| *head == attempt.head_sha)
+            && (has.head_sha.as_ref()).is_some_and(|head| *head == attempt.head_sha)
             && has.merge_commit.is_none()
             && has.auto_merge.refusals <= had.auto_merge.refusals
         {

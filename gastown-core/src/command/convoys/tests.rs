@@ -200,6 +200,29 @@ fn adding_outdates_the_landings_of_its_rig() {
 }
 
 #[test]
+fn adding_an_issue_of_another_rig_leaves_the_landing_of_the_first() {
+    let town = r#"
+        rig r1
+        rig r2
+        bead c1 convoy open convoy.total=1 convoy.closed=1 convoy.landing.attempts=2 convoy.landing.landed_at=-1h
+        bead b1 issue closed rig_id=r1
+        edge b1 tracks c1
+        bead b2 issue open rig_id=r2
+    "#;
+    insta::assert_snapshot!(executes(town, r#"
+            {"type": "convoy_add", "caller": {"kind": "mayor"}, "convoy_id": "c1", "bead_id": "b2"}
+        "#), @r#"
+        convoy_add []: b2 joined convoy c1
+          b2 tracks c1.type: - → "tracks"
+          c1.convoy.landing.attempts: 2 → 0
+          c1.convoy.landing.landed_at: "2026-04-04T11:00:00.000Z" → -
+          c1.convoy.landings.r1.attempts: - → 2
+          c1.convoy.landings.r1.landed_at: - → "2026-04-04T11:00:00.000Z"
+          c1.convoy.total: 1 → 2
+        "#);
+}
+
+#[test]
 fn adding_is_refused_where_it_makes_no_sense() {
     insta::assert_snapshot!(executes(CONVOY, r#"
             {"type": "convoy_add", "caller": {"kind": "mayor"}, "convoy_id": "c1", "bead_id": "b1"}
