@@ -471,25 +471,31 @@ impl Town {
     /// bring its work (spec 3.5). Told apart by order and not by time, for clocks jump (P11).
     pub(crate) fn outdates_landings(&mut self, issue: &BeadId) {
         let bead = self.bead(issue).filter(|bead| bead.work().is_some());
-        let rig = bead.and_then(|bead| bead.rig_id.as_ref());
-        let (Some(rig), Some(convoy)) = (rig, self.convoy_of(issue)) else {
+        let rig = bead.and_then(|bead| bead.rig_id.clone());
+        let convoy = self.convoy_of(issue).filter(|convoy| convoy.is_live());
+        let (Some(rig), Some(bead)) = (rig, convoy) else {
             return;
         };
         let made_before = |mr: &&Bead| {
             mr.review()
-                .is_some_and(|review| review.lands_in(mr, rig) && review.lands_all == Some(true))
+                .is_some_and(|review| review.lands_in(mr, &rig) && review.lands_all == Some(true))
         };
-        let reviews = self.reviews_of(&convoy.id);
-        let outdated = reviews.into_iter().filter(made_before);
-        let outdated: Vec<BeadId> = outdated.map(|mr| mr.id.clone()).collect();
-        let (rig, convoy) = (rig.clone(), convoy.id.clone());
-        self.edit_bead(&convoy, |bead| {
-            let convoy = bead.convoy_mut();
-            let landed = convoy.filter(|convoy| convoy.landing_of(&rig).landed_at.is_some());
-            if let Some(convoy) = landed {
-                convoy.edit_landing(&rig, |landing| landing.landed_at = None);
-            }
-        });
+        let reviews = self.reviews_of(&bead.id).into_iter();
+        let outdated: Vec<BeadId> = reviews
+            .filter(made_before)
+            .map(|mr| mr.id.clone())
+            .collect();
+        let landed = bead
+            .convoy()
+            .map(|convoy| convoy.landing_of(&rig).landed_at);
+        if landed.flatten().is_some() {
+            let convoy = bead.id.clone();
+            self.edit_bead(&convoy, |bead| {
+                if let Some(convoy) = bead.convoy_mut() {
+                    convoy.edit_landing(&rig, |landing| landing.landed_at = None);
+                }
+            });
+        }
         for mr in outdated {
             self.edit_bead(&mr, |bead| {
                 if let Some(review) = bead.review_mut() {

@@ -280,7 +280,7 @@ impl Town {
             for known in &before {
                 convoy.edit_landing(known, |_| {});
             }
-            convoy.edit_landing(rig, |landing| landing.landed_at = None);
+            convoy.edit_landing(rig, |_| {});
             // Absent means created, which holds only for rigs that the convoy had before.
             let has_branch = before.contains(rig) || convoy.branches.contains_key(rig);
             if convoy.feature_branch.is_some() && !has_branch {

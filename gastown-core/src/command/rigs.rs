@@ -197,7 +197,6 @@ mod tests {
     use crate::testing::executes;
 
     const TOWN: &str = r#"
-        town config.max_polecats_per_rig=3 config.refinery.code_review=false config.env_vars={"A":"1","B":"2"}
         rig r1 config.max_dispatch_attempts=2
         rig r2
         agent a1 polecat idle rig_id=r2

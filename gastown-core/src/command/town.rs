@@ -190,12 +190,9 @@ mod tests {
 
     const TOWN: &str = r#"
         town config.max_polecats_per_rig=3 config.refinery.code_review=false config.env_vars={"A":"1","B":"2"}
-        rig r1 config.max_dispatch_attempts=2
-        rig r2
-        agent a1 polecat idle rig_id=r2
+        rig r1
         bead b1 issue open rig_id=r1
         bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1
-        bead c1 convoy open told.branch_failed=-1h convoy.branches={"r1":{"state":"failed","tries":10}}
     "#;
 
     #[test]

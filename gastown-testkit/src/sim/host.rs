@@ -285,7 +285,8 @@ impl Simulation {
         self.observe(&mut town, &stored, now)?;
         self.execute(&mut town, now)?;
         let settled = self.settle(&mut town, now)?;
-        if whole.is_some_and(|whole| whole != (town.clone(), settled.effects.clone())) {
+        let differs = |(other, effects)| other != town || effects != settled.effects;
+        if whole.is_some_and(differs) {
             return Err("P1: `tick` does something else than its parts".into());
         }
         let loaded = std::mem::take(&mut self.host.loaded);

@@ -164,6 +164,9 @@ mod tests {
         c1.convoy.landings.r1.landed_at: "2026-04-04T11:00:00.000Z" → -
         m2.review.lands_all: true → false
         "#);
+        // What a convoy that has ended landed stays on record.
+        let ended = verified(&town.replace("c1 convoy open", "c1 convoy closed"), LANDED);
+        assert!(!ended.contains("landed_at"), "{ended}");
     }
 
     #[test]
