@@ -101,14 +101,14 @@ fn convoy_obstacle<'a>(town: &'a Town, bead: &'a Bead) -> Option<Obstacle<'a>> {
     if convoy.staged && convoy_bead.is_live() {
         return Some(Obstacle::StagedConvoy(&convoy_bead.id));
     }
-    let needs_branch = convoy.lands_from().is_some()
-        && town
-            .rig_of(bead)
-            .is_some_and(|rig| !convoy.branch_created(&rig.id));
-    needs_branch.then_some(match convoy_bead.is_live() {
-        true => Obstacle::BranchMissing(&convoy_bead.id),
-        false => Obstacle::ConvoyEnded(&convoy_bead.id),
-    })
+    convoy.lands_from()?;
+    // Whatever is merged into the branch of a convoy that has ended, nobody lands.
+    if !convoy_bead.is_live() {
+        return Some(Obstacle::ConvoyEnded(&convoy_bead.id));
+    }
+    town.rig_of(bead)
+        .is_some_and(|rig| !convoy.branch_created(&rig.id))
+        .then_some(Obstacle::BranchMissing(&convoy_bead.id))
 }
 
 impl Obstacle<'_> {
@@ -162,7 +162,8 @@ impl Obstacle<'_> {
             .id(convoy.as_str()),
             Obstacle::ConvoyEnded(convoy) => Wait::on(
                 WaitFor::Person,
-                "a person ended its convoy, whose feature branch was never there",
+                "its convoy has ended, so that nobody would land its work; closed and retried, it \
+                 goes on without",
             )
             .id(convoy.as_str()),
             Obstacle::SiblingRepair(repair) => Wait::on(
@@ -263,13 +264,23 @@ pub(crate) fn review_obstacles(town: &Town, mr: &Bead) -> Vec<Wait> {
         let text = "its source is a step or a request, which is not worked on by itself";
         waits.push(Wait::on(WaitFor::Bead, text).id(source.id.as_str()));
     }
-    if mr.held {
-        waits.push(Wait::on(
-            WaitFor::Person,
-            "is held until a person releases it",
-        ));
-    }
+    waits.extend(hold_of(town, mr));
     waits
+}
+
+/// Who holds an MR bead back: a person who holds it, or holds what it is made of where a refinery would
+/// merge that; the merge of a pull request asks for the hold itself (spec 4.4, 6).
+pub(crate) fn hold_of(town: &Town, mr: &Bead) -> Option<Wait> {
+    let held = "is held until a person releases it";
+    if mr.held {
+        return Some(Wait::on(WaitFor::Person, held));
+    }
+    let source = town.source_of(mr).and_then(|id| town.bead(id))?;
+    let has_no_pr = mr.review().is_some_and(|review| review.pr_url.is_none());
+    let is_merged_by_hand = has_no_pr && town.is_direct(mr, &town.settings_of_review(mr));
+    let text = format!("{} {held}", source.id);
+    (source.held && is_merged_by_hand)
+        .then(|| Wait::on(WaitFor::Person, text).id(source.id.as_str()))
 }
 
 fn is_no_work_of_its_own(bead: &Bead) -> bool {

@@ -25,12 +25,15 @@
 //!
 //! # The loop of a host
 //!
-//! 1. [`Store::load`], [`Town::from_rows`].
-//! 2. [`Town::observe`] pending events, [`Town::execute`] commands.
-//! 3. [`settle`]; [`check`] the invariants.
-//! 4. [`Store::commit`] what [`Town::take_changes`] returns, with the consumed events and the effects.
-//! 5. Perform the effects that the commit returns, if [`Town::wants`] them still; append their
-//!    results as events.
+//! 1. [`Store::lease`], [`Store::load`], [`Town::from_rows`]; observe an [`events::ObservationGap`], and perform
+//!    what an earlier life left in [`Store::pending_effects`], if [`Town::wants`] it still.
+//! 2. [`recall`] the ended beads that the commands name; [`tick`] takes the events of
+//!    [`Store::pending_events`] and the commands, and decides until nothing is due.
+//! 3. [`check`] what holds. If the tick has a fault, or there are violations that were not there before,
+//!    nothing of it is committed.
+//! 4. [`Store::commit`] the changes with the consumed events, the effects, and [`Ticked::record`] in the history.
+//! 5. Perform the effects that the commit returns, each if [`Town::wants`] it still; each ends by
+//!    [`Store::finish_effect`], with its results as events.
 //! 6. Sleep until [`next_wakeup`] or the next event.
 //!
 //! `gastown-runtime` is this loop, ready to use.

@@ -369,6 +369,15 @@ impl Review {
         self.head_sha.as_deref().is_none_or(|known| known == head)
     }
 
+    /// When the look was asked for whose answer is still to come; none, too, where a host brings answers
+    /// without keys, as facts of their own.
+    pub(crate) fn look_under_way(&self) -> Option<Timestamp> {
+        let asked_at = self.poll.last_at?;
+        let seen_since = |seen: &Seen| seen.at > asked_at;
+        let awaited = self.poll.attempts > 0 && !self.poll.answered;
+        (awaited && !self.observation.as_ref().is_some_and(seen_since)).then_some(asked_at)
+    }
+
     /// Takes a pull request; what was seen of another one says nothing of it.
     pub(crate) fn take_pr_url(&mut self, url: String) {
         let is_another = |known: &String| !same_pull_request(known, &url);

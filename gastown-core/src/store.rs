@@ -380,10 +380,11 @@ pub enum BackendFailure {
 /// consistency: nothing spans two of them.
 ///
 /// # How a host uses it
-/// 1. [`lease`](Self::lease) the town, [`load`](Self::load) it, remember the version.
+/// 1. [`lease`](Self::lease) the town, [`load`](Self::load) it, remember the version. Perform again what an
+///    earlier life left in [`pending_effects`](Self::pending_effects), if the town wants it still.
 /// 2. Take [`pending_events`](Self::pending_events), decide, [`commit`](Self::commit) at that version.
-/// 3. Perform the effects that the commit returns, and no others. Each ends by
-///    [`finish_effect`](Self::finish_effect), with its results.
+/// 3. Perform what the commit returns; nothing is performed before its commit. Each ends by
+///    [`finish_effect`](Self::finish_effect), with its results, or as [`Finish::Withdrawn`].
 /// 4. After [`StoreError::Conflict`], an unknown outcome, or a dropped future: load again. Whoever
 ///    has to say what happened meanwhile may [`append_events`](Self::append_events) at any time.
 ///

@@ -310,7 +310,8 @@ fn event_at(event: &str, now: Timestamp) -> Event {
         panic!("not an object: {event}")
     };
     object.insert("id".into(), "ev1".into());
-    object.insert("at".into(), now.to_string().into());
+    // A late one says when it was.
+    object.entry("at").or_insert_with(|| now.to_string().into());
     match wire::event_from_value(Value::Object(object)) {
         Ok(event) => event,
         Err(error) => panic!("not an event: {error}"),

@@ -97,6 +97,11 @@ impl Work {
         }
     }
 
+    /// Whether it is a repair of one head of a pull request.
+    pub(crate) fn is_of_a_head(&self) -> bool {
+        matches!(self, Work::PrFeedback(_) | Work::PrConflict(_))
+    }
+
     /// The head of the pull request that a repair was made for.
     #[must_use]
     pub fn head_sha(&self) -> Option<&str> {

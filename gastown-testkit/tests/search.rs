@@ -50,15 +50,15 @@ fn nothing_breaks_near_the_beginning_of_any_small_town() {
         (
             "blocked",
             3,
-            396,
+            406,
             "a merge is refused, an exit of an older session is under way",
         ),
         ("direct", 3, 390, ""),
-        ("no-rig", 3, 174, "an exit of an older session is under way"),
+        ("no-rig", 3, 175, "an exit of an older session is under way"),
         (
             "convoy",
             3,
-            193,
+            194,
             "a review is merged, a convoy lands, a rework is made",
         ),
         (

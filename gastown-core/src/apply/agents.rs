@@ -254,7 +254,7 @@ impl crate::town::Town {
     pub(crate) fn end_drain(&mut self, now: Timestamp) {
         let state = self.state_mut();
         state.drain = None;
-        state.judge_from = state.judge_from.max(Some(now));
+        state.judge_from = Some(now);
         state.container.drained_until = Some(now);
     }
 

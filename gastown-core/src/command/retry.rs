@@ -14,7 +14,7 @@ use crate::bead::{Bead, BeadKind, BeadStatus};
 use crate::edge::{Edge, EdgeKind};
 use crate::ids::{AgentId, BeadId, IdKind};
 use crate::reason::{Reason, ReasonCode};
-use crate::review::Review;
+use crate::review::{OFF_UNSEEN, Review};
 use crate::town::{Town, is_merged};
 use crate::work::Work;
 
@@ -81,6 +81,7 @@ impl Town {
         self.add_bead(new, actor);
         self.take_over_edges(&bead, &new_id, actor);
         self.note(id, actor, "retried", json!({"by_bead": new_id}));
+        self.repair_is_retried(&bead);
         if bead.review().is_some() {
             self.source_to_review(&bead, actor);
         }
@@ -218,6 +219,27 @@ impl Town {
         }
     }
 
+    /// A failed repair took auto-merge off its head: a person who wants it once more wants that head repaired
+    /// and merged. A merge that was refused too often stays off.
+    fn repair_is_retried(&mut self, repair: &Bead) {
+        let Some(work) = repair.work().filter(|work| work.is_of_a_head()) else {
+            return;
+        };
+        let Some(mr) = self.repaired_mr(repair).cloned() else {
+            return;
+        };
+        let limit = self.policy().merge_refusal_limit;
+        let head = work.head_sha().unwrap_or(OFF_UNSEEN);
+        self.edit_bead(&mr, |mr| {
+            if let Some(review) = mr.review_mut()
+                && review.auto_merge.off_for_head.as_deref() == Some(head)
+                && review.auto_merge.refusals < limit
+            {
+                review.auto_merge.off_for_head = None;
+            }
+        });
+    }
+
     /// The source of a retried review is in review again: an open one gives up its hold and its
     /// idle polecat.
     fn source_to_review(&mut self, mr: &Bead, actor: &Actor) {
@@ -339,6 +361,41 @@ mod tests {
           t1-m1.title: - → "m1"
           t1-m1.type: - → "merge_request"
         "#);
+    }
+
+    /// A person wants that head repaired once more: then it may be merged, too.
+    #[test]
+    fn retry_of_a_repair_puts_auto_merge_on_again_for_its_head() {
+        let town = r#"
+            rig r1
+            bead b1 issue in_review rig_id=r1
+            bead m1 merge_request in_progress rig_id=r1 review.source=b1 review.branch=x review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h1 review.auto_merge.off_for_head=h1
+            bead f1 issue failed rig_id=r1 parent_id=m1 labels=["gt:pr-feedback"] metadata.pr_feedback_for=m1 metadata.head_sha=h1
+            edge m1 tracks b1
+            edge m1 blocks f1
+        "#;
+        let retry = |town: &str| {
+            executes(
+                town,
+                r#"{"type": "retry", "caller": {"kind": "mayor"}, "bead_id": "f1"}"#,
+            )
+        };
+        let on = r#"m1.review.auto_merge.off_for_head: "h1" → -"#;
+        let told = retry(town);
+        assert!(told.contains(on), "{told}");
+        for kept in [
+            town.replace("off_for_head=h1", "off_for_head=h2"),
+            town.replace(
+                "off_for_head=h1",
+                "off_for_head=h1 review.auto_merge.refusals=5",
+            ),
+        ] {
+            let told = retry(&kept);
+            assert!(
+                told.contains("takes over") && !told.contains("off_for_head"),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -15,9 +15,17 @@ fn explained(text: &str) -> String {
         .to_string()
 }
 
+/// [`GREEN`], with its last look answered.
+fn answered() -> String {
+    GREEN.replace(
+        "review.poll.attempts=7",
+        "review.poll.attempts=7 review.poll.answered=true",
+    )
+}
+
 /// A required check was never reported for a head that is three hours old.
 fn checks_that_never_report() -> String {
-    let town = GREEN
+    let town = answered()
         .replace(
             r#""checks":{"state":"passing"}"#,
             r#""checks":{"state":"pending","pending":["lint"],"required_missing":["build"]}"#,
@@ -30,7 +38,7 @@ fn checks_that_never_report() -> String {
 
 /// Somebody approved what was there before the last push, and left two comments.
 fn an_approval_of_an_older_head() -> String {
-    let town = GREEN
+    let town = answered()
         .replace(r#""decision_head":"h1""#, r#""decision_head":"h0""#)
         .replace(r#""unresolved_threads":0"#, r#""unresolved_threads":2"#)
         .replace("review.poll.changed_at=-6m", "review.poll.changed_at=-40m");
@@ -39,7 +47,7 @@ fn an_approval_of_an_older_head() -> String {
 
 /// Green for long enough, but the forge does not answer.
 fn a_forge_that_is_unreachable() -> String {
-    explained(&GREEN.replace(
+    explained(&answered().replace(
         "town config",
         r#"town conditions=[{"kind":"forge_unreachable","subject":{"kind":"town"},"since":"2026-04-04T11:59:55Z","strikes":1,"next_probe_at":"2026-04-04T12:00:55Z","evidence":"the forge answered with status 502"}] config"#,
     ))

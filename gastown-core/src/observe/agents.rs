@@ -159,9 +159,11 @@ impl Town {
         self.note_reported(&event.agent_id);
         self.edit_agent(&event.agent_id, |agent| {
             agent.last_activity_at = Some(now);
-            // A heartbeat that came late, or says nothing of it, takes nothing back.
-            match event.last_event_at {
-                Some(at) if agent.last_event_at.is_none_or(|known| at >= known) => {
+            // A heartbeat that came late, or says nothing of it, takes nothing back. Nor can the agent's
+            // word, or a clock that was ahead, put its last event into a time to come: no silence is one.
+            let known = agent.last_event_at.filter(|known| *known <= now);
+            match event.last_event_at.map(|at| at.min(now)) {
+                Some(at) if known.is_none_or(|known| at >= known) => {
                     agent.last_event_type.clone_from(&event.last_event_type);
                     agent.last_event_at = Some(at);
                 }
@@ -279,7 +281,11 @@ impl Town {
         if agent.role != Role::Mayor {
             return Err("the agent is no mayor".to_string());
         }
-        if agent.prompted_at.is_some_and(|at| at >= event.sent_at) {
+        let sent_at = event.sent_at.min(now);
+        if agent
+            .prompted_at
+            .is_some_and(|at| at <= now && at >= sent_at)
+        {
             return Err("the mayor was prompted since".to_string());
         }
         match agent.status {
@@ -298,12 +304,16 @@ impl Town {
         if agent.role != Role::Mayor {
             return Err("the agent is no mayor".to_string());
         }
-        if agent.prompted_at.is_some_and(|at| at >= event.sent_at) {
+        let sent_at = event.sent_at.min(now);
+        if agent
+            .prompted_at
+            .is_some_and(|at| at <= now && at >= sent_at)
+        {
             return Err("a newer prompt is known".to_string());
         }
         let wakes = matches!(agent.status, AgentStatus::Waiting | AgentStatus::Idle);
         self.edit_agent(&event.agent_id, |agent| {
-            agent.prompted_at = Some(event.sent_at);
+            agent.prompted_at = Some(sent_at);
             agent.last_activity_at = Some(now);
         });
         if wakes {
@@ -365,6 +375,39 @@ mod tests {
         ] {
             assert!(!observed(&known, "0s", event).contains("last_event"));
         }
+    }
+
+    /// Spec 2.2: ages count from the time of observing; no agent's word puts its silence off.
+    #[test]
+    fn heartbeat_with_an_event_of_a_time_to_come_happened_now_at_the_latest() {
+        let event = r#"{"type": "heartbeat", "agent_id": "a1", "last_event_type": "edit", "last_event_at": "9999-01-01T00:00:00Z"}"#;
+        let told = observed(TOWN, "0s", event);
+        assert!(
+            told.contains(r#"last_event_at: - → "2026-04-04T12:00:00.000Z""#),
+            "{told}"
+        );
+        let ahead = TOWN.replace(
+            "session=2",
+            "session=2 last_event_type=edit last_event_at=1d",
+        );
+        let sane = event.replace("9999-01-01T00:00:00Z", "2026-04-04T11:59:58Z");
+        let told = observed(&ahead, "0s", &sane);
+        assert!(told.contains(r#"→ "2026-04-04T11:59:58.000Z""#), "{told}");
+    }
+
+    #[test]
+    fn mayor_prompted_in_a_time_to_come_was_prompted_now_at_the_latest() {
+        let mayor = "agent a1 mayor working prompted_at=1d";
+        let prompted = |at: &str| {
+            std::format!(r#"{{"type": "mayor_prompted", "agent_id": "a1", "sent_at": "{at}"}}"#)
+        };
+        let told = observed(mayor, "0s", &prompted("2026-04-05T13:00:00Z"));
+        assert!(told.contains(r#"→ "2026-04-04T12:00:00.000Z""#), "{told}");
+        let waits =
+            r#"{"type": "mayor_waiting", "agent_id": "a1", "sent_at": "2026-04-04T11:59:59Z"}"#;
+        assert!(observed(mayor, "0s", waits).starts_with("observed"));
+        let known = mayor.replace("=1d", "=-1s");
+        assert!(observed(&known, "0s", waits).starts_with("ignored"));
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Town {
         }
         // A clock that is ahead must not keep later looks out.
         let taken_at = at.min(now);
-        if self.is_older_look(id, taken_at) {
+        if self.is_older_look(id, taken_at, now) {
             return Err("a newer look is known".to_string());
         }
         let look = match (&event.observation, &event.error) {
@@ -72,11 +72,13 @@ impl Town {
         })
     }
 
-    /// Whether a look was taken before the last good one (spec 4.2).
-    fn is_older_look(&self, id: &BeadId, taken_at: Timestamp) -> bool {
+    /// Whether a look was taken before the last good one (spec 4.2). One of a time to come was taken by a
+    /// clock that has been set back since, and makes none older.
+    fn is_older_look(&self, id: &BeadId, taken_at: Timestamp, now: Timestamp) -> bool {
         let last = self.bead(id).and_then(Bead::review);
         last.and_then(|review| review.observation.as_ref())
-            .is_some_and(|seen| taken_at < seen.taken_at.unwrap_or(seen.at))
+            .map(|seen| seen.taken_at.unwrap_or(seen.at))
+            .is_some_and(|last| last <= now && taken_at < last)
     }
 
     /// The review of an MR bead that has not ended.

@@ -10,11 +10,13 @@ use crate::time::Timestamp;
 use crate::town::Town;
 
 impl Town {
-    /// Silence before the end of a gap means nothing. A gap that ends in the future ends now: a
-    /// clock that was ahead must not hold judgement back.
+    /// Silence before the end of a gap means nothing. A gap that ends in the future ends now, and one
+    /// that is known to end in the future ended with the clock that was set back since: a clock that was
+    /// ahead must not hold judgement back.
     pub(super) fn observation_gap(&mut self, event: &ObservationGap, now: Timestamp) -> Outcome {
         let to = event.to.min(now);
-        if self.state().judge_from.is_some_and(|from| from >= to) {
+        let known = self.state().judge_from.filter(|from| *from <= now);
+        if known.is_some_and(|from| from >= to) {
             return Err("a later gap is known".to_string());
         }
         self.state_mut().judge_from = Some(to);
@@ -70,5 +72,20 @@ mod tests {
         let told = observed(town, "0s", event);
         assert!(told.contains(r#"drain.nonce: "n1" → "n2""#), "{told}");
         assert!(!told.contains("started_at"), "{told}");
+    }
+
+    /// P11: a clock that was ahead, and was set right, does not hold judgement back until its time comes.
+    #[test]
+    fn observation_gap_after_a_clock_that_was_ahead() {
+        let gap = r#"{"type": "observation_gap", "from": "2026-04-04T11:00:00Z", "to": "2026-04-04T12:00:00Z"}"#;
+        let ahead = "town judge_from=1d";
+        let told = observed(ahead, "0s", gap);
+        assert!(told.contains(r#"→ "2026-04-04T12:00:00.000Z""#), "{told}");
+        let later = "town judge_from=0s";
+        assert!(observed(later, "0s", gap).starts_with("ignored"));
+        let ready = r#"{"type": "container_ready", "nonce": "n1"}"#;
+        let drained = "town judge_from=1d drain.nonce=n1 drain.started_at=-1m";
+        let told = observed(drained, "0s", ready);
+        assert!(told.contains("judge_from"), "{told}");
     }
 }

@@ -8,7 +8,7 @@ use crate::bead::Bead;
 use crate::condition::{Condition, ConditionKind, ConditionSubject};
 use crate::ids::{BeadId, RigId};
 use crate::pass::{Due, Pass};
-use crate::review::Seen;
+use crate::review::{Review, Seen};
 use crate::time::Timestamp;
 
 /// Requests that one look with feedback may take.
@@ -84,8 +84,8 @@ fn probe_of(
     probe.map(|probe| probe.id.clone())
 }
 
-/// Until when another condition, or a budget, keeps a pull request from being looked at; none: it
-/// does not.
+/// Until when another condition, a budget, or a look that is under way keeps a pull request from being
+/// looked at; none: it is not.
 fn kept_back_until(
     pass: &Pass<'_>,
     mr: &Bead,
@@ -96,9 +96,11 @@ fn kept_back_until(
         condition.kind.holds_polls()
             && (condition.kind, &condition.subject) != (probed.kind, &probed.subject)
     });
+    let under_way = mr.review().and_then(Review::look_under_way);
     others
         .filter_map(|condition| condition.next_probe_at.max(condition.until))
         .chain(held.map(|held| held.until))
+        .chain(under_way.map(|asked_at| asked_at.stale_at(pass.policy().merge_outcome_timeout)))
         .filter(|until| matches!(pass.reached(*until), Due::At(_)))
         .max()
 }

@@ -37,6 +37,8 @@ pub(crate) struct Pr {
     /// How this head left the queue.
     pub(crate) dequeued: Option<Dequeued>,
     pub(crate) heads: u64,
+    /// Each look takes longer than the time between two of them.
+    pub(crate) slow: bool,
 }
 
 /// Everything that the forge holds.
@@ -105,6 +107,7 @@ impl Forge {
             queue: MergeQueue::None,
             dequeued: None,
             heads: 0,
+            slow: dice.happens(rates.pr_slow, "looks take minutes", &url, 0),
         };
         pr.push(now, dice, rates);
         self.prs.insert(url.clone(), pr);

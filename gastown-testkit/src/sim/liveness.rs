@@ -84,8 +84,8 @@ impl Simulation {
 ///
 /// First the world is found again: a drain, a stalled agent, an open breaker, a forge that was
 /// out, clocks that agree again. Then each line of work, one after the other in the worst case,
-/// has every attempt, every round of repair, every verification and every refusal that the policy
-/// allows.
+/// has every round of repair, every refusal and every landing that the policy allows, each with
+/// a session that dawdles.
 fn bound(town: &Town) -> u64 {
     let policy = town.policy();
     let found = policy.drain_timeout
@@ -122,10 +122,11 @@ fn line(policy: &Policy, delay: Duration) -> Duration {
         + policy.stale_in_progress
         + policy.abandoned_review
         + work;
-    let look = policy.poll_quiet_interval + policy.pr_poll_interval * 4;
+    let look =
+        policy.poll_quiet_interval + policy.pr_poll_interval * 4 + policy.merge_outcome_timeout;
     let rounds =
         policy.repair_rounds * 4 + policy.merge_refusal_limit + policy.landing_attempts + 5;
     // Each head has to be green for the whole delay.
     let round = look + delay + policy.merge_outcome_timeout + policy.landing_cooldown_max;
-    attempt + round * rounds
+    (attempt + round) * rounds.saturating_add(1)
 }

@@ -258,7 +258,10 @@ impl Oracle {
         self.memory.budgets.note(before, after, actions)?;
         for action in actions {
             match &action.kind {
-                ActionKind::DispatchAgent(dispatch) => nothing_blocks(before, dispatch)?,
+                ActionKind::DispatchAgent(dispatch) => {
+                    nothing_holds(before, dispatch)?;
+                    nothing_blocks(before, dispatch)?;
+                }
                 ActionKind::TripBreaker(_) => {
                     let probing = before.state().breaker.state == BreakerState::HalfOpen;
                     if !probing {
@@ -450,6 +453,28 @@ fn is_wrong(
         Some("it waits for another bead")
     } else {
         None
+    }
+}
+
+/// 2.1: nobody is sent to what a person holds, nor to merge it.
+fn nothing_holds(town: &Town, dispatch: &DispatchAgent) -> Held {
+    let Some(bead) = town.bead(&dispatch.bead_id) else {
+        return Ok(());
+    };
+    let is_direct = bead.review().is_some_and(|review| review.pr_url.is_none())
+        && town.is_direct(bead, &town.settings_of_review(bead));
+    let source = town.source_of(bead).and_then(|id| town.bead(id));
+    let merged = source.filter(|source| is_direct && source.held);
+    match [Some(bead).filter(|bead| bead.held), merged]
+        .into_iter()
+        .flatten()
+        .next()
+    {
+        None => Ok(()),
+        Some(held) => Err(format!(
+            "2.1: {} was dispatched and {} is held",
+            bead.id, held.id
+        )),
     }
 }
 

@@ -46,6 +46,9 @@ pub struct Rates {
     pub poll_incomplete: f64,
     /// A pull request can't be read for hours, while others can.
     pub pr_down: f64,
+    /// Each look at a pull request takes longer than the usual time between two of them, also after the
+    /// faults stopped.
+    pub pr_slow: f64,
     /// The forge is down, limits or rejects, per hour.
     pub outages_per_hour: f64,
     /// A merge is refused, queued, or errs.
@@ -98,6 +101,7 @@ impl Rates {
         poll_fails: 0.0,
         poll_incomplete: 0.0,
         pr_down: 0.0,
+        pr_slow: 0.0,
         outages_per_hour: 0.0,
         merge_fails: 0.0,
         checks_fail: 0.0,
@@ -136,6 +140,7 @@ impl Rates {
         poll_fails: 0.05,
         poll_incomplete: 0.08,
         pr_down: 0.04,
+        pr_slow: 0.1,
         outages_per_hour: 0.06,
         merge_fails: 0.25,
         checks_fail: 0.2,
@@ -190,7 +195,7 @@ impl Rates {
         ]
     }
 
-    fn all(&mut self) -> [&mut f64; 34] {
+    fn all(&mut self) -> [&mut f64; 35] {
         [
             &mut self.work_per_hour,
             &mut self.commands_per_hour,
@@ -226,6 +231,7 @@ impl Rates {
             &mut self.clock_jumps_per_hour,
             &mut self.pr_down,
             &mut self.old_ready,
+            &mut self.pr_slow,
         ]
     }
 }

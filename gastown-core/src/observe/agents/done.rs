@@ -439,6 +439,22 @@ mod tests {
         );
     }
 
+    /// It may have been sent before the way was changed; what it did is proven, not made again.
+    #[test]
+    fn done_of_a_refinery_that_names_its_merge_is_verified_whatever_the_way_is_now() {
+        let town = std::format!("town config.merge_strategy=pr {REFINERY}");
+        let done = observed(
+            &town,
+            "0s",
+            r#"{"type": "agent_done", "agent_id": "a1", "branch": "x", "merge_commit": "c1"}"#,
+        );
+        assert!(
+            done.contains(r#"m1.review.verify.merge_commit: - → "c1""#),
+            "{done}"
+        );
+        assert!(!done.contains("m1.failure"), "{done}");
+    }
+
     /// A landing where pull requests are the way needs one, like any other review.
     #[test]
     fn done_of_a_refinery_that_lands_without_a_pull_request_where_one_is_needed() {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::string::{String, ToString};
-use std::vec::Vec;
 
 use serde_json::{Value, json};
 
@@ -28,12 +27,24 @@ const NEW: &str = "
 fn live(
     text: &str,
     end: &str,
+    answer: impl FnMut(&EffectKind, Timestamp) -> Option<Value>,
+) -> (Town, BTreeMap<String, usize>) {
+    live_with_answers_after("0s", text, end, answer)
+}
+
+/// The same in a world that takes its time for each answer.
+fn live_with_answers_after(
+    latency: &str,
+    text: &str,
+    end: &str,
     mut answer: impl FnMut(&EffectKind, Timestamp) -> Option<Value>,
 ) -> (Town, BTreeMap<String, usize>) {
     let mut town = town(text);
+    let latency = at(latency).since(at("0s"));
     let mut counts = BTreeMap::new();
     let mut now = at("0s");
     let mut events = 0;
+    let mut under_way: BTreeMap<(Timestamp, usize), (Effect, Value)> = BTreeMap::new();
     while now <= at(end) {
         let settled = settle(&mut town, now);
         assert_eq!(settled.fault, None);
@@ -41,26 +52,25 @@ fn live(
             let name = std::format!("{} {}", action.rule, action.kind.type_name());
             *counts.entry(name).or_default() += 1;
         }
-        let answers: Vec<(Effect, Value)> = settled
-            .effects
-            .into_iter()
-            .filter_map(|effect| Some((effect.clone(), answer(&effect.kind, now)?)))
-            .collect();
-        let none = answers.is_empty();
-        for (effect, mut event) in answers {
-            events += 1;
-            event["id"] = json!(std::format!("ev{events}"));
+        for effect in settled.effects {
+            if let Some(event) = answer(&effect.kind, now) {
+                events += 1;
+                under_way.insert((now.plus(latency), events), (effect, event));
+            }
+        }
+        let next = under_way.keys().next().map(|(at, _)| *at);
+        match [next, next_wakeup(&town, now)].into_iter().flatten().min() {
+            Some(next) => now = next,
+            None => break,
+        }
+        while let Some(first) = under_way.first_entry().filter(|first| first.key().0 <= now) {
+            let ((_, number), (effect, mut event)) = first.remove_entry();
+            event["id"] = json!(std::format!("ev{number}"));
             event["at"] = json!(now.to_string());
             event["key"] = json!(effect.key);
             let event = wire::event_from_value(event).unwrap();
             let observed = town.observe(&event, now);
             assert!(observed.changed, "{}", observed.why);
-        }
-        if none {
-            match next_wakeup(&town, now) {
-                Some(next) => now = next,
-                None => break,
-            }
         }
     }
     (town, counts)
@@ -100,6 +110,29 @@ fn a_green_pull_request_is_merged_after_its_delay() {
     }
     "#);
     assert!(town.live_beads().next().is_none());
+}
+
+/// Asked again before it has answered, a forge that is slower than the interval would never be heard.
+#[test]
+fn a_forge_that_is_slower_than_the_interval_is_heard() {
+    let (town, counts) = live_with_answers_after("70s", NEW, "2h", |effect, _| {
+        let merged = json!({"kind": "merged", "commit": "c1"});
+        answers(effect, look("clean", "passing"), Some(merged))
+    });
+    assert!(town.live_beads().next().is_none(), "{counts:?}");
+
+    let (town, counts) = live_with_answers_after("130s", NEW, "4h", |effect, _| {
+        let error = json!({"kind": "network"});
+        let failed = json!({"type": "pr_observed", "bead_id": "m1", "error": error});
+        answers(effect, failed, None)
+    });
+    assert_eq!(
+        counts.get("conditions/tell create_bead"),
+        Some(&1),
+        "{counts:?}"
+    );
+    let condition = town.conditions().next().expect("it holds");
+    assert!(condition.told_at.is_some());
 }
 
 #[test]

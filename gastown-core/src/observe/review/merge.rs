@@ -68,7 +68,7 @@ impl Town {
             MergeOutcome::NotReady { observation } => {
                 let words = "a fresh look showed that it is not ready";
                 self.merge_came_to_nothing(event, words, now);
-                if self.is_older_look(id, at) {
+                if self.is_older_look(id, at, now) {
                     return format!("{words}; a newer look is known");
                 }
                 let seen = self.good_look(id, observation, at, now);
@@ -317,9 +317,9 @@ mod tests {
     fn merge_not_ready_takes_no_look_that_is_older_than_the_last_good_one() {
         let seen = r#"{"state":"closed","head_sha":"h1","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main","mergeable":"clean"}"#;
         let late = format!(
-            r#"{{"type": "merge_attempted", "key": {{"subject": "m1", "kind": "merge_pr", "attempt": 3}}, "bead_id": "m1", "head_sha": "h1", "outcome": {{"kind": "not_ready", "observation": {seen}}}}}"#
+            r#"{{"type": "merge_attempted", "at": "2026-04-04T11:59:49Z", "key": {{"subject": "m1", "kind": "merge_pr", "attempt": 3}}, "bead_id": "m1", "head_sha": "h1", "outcome": {{"kind": "not_ready", "observation": {seen}}}}}"#
         );
-        let after = observed(&town(), "-11s", &late);
+        let after = observed(&town(), "0s", &late);
         assert!(after.contains("a newer look is known"), "{after}");
         assert!(
             after.contains("refusals: 0 → 1") && !after.contains("m1.status"),

@@ -3,6 +3,7 @@
 use super::{is_worker, live_hook, release};
 use crate::agent::{Agent, AgentStatus, Role};
 use crate::bead::{Bead, BeadStatus};
+use crate::eligible::hold_of;
 use crate::pass::Pass;
 use crate::reason::{Reason, ReasonCode};
 use crate::rules::{On, Rule};
@@ -34,7 +35,9 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
 
 /// Whether an idle refinery may keep an MR bead, to be dispatched again (spec 3.6).
 fn may_go_on(pass: &Pass<'_>, mr: &Bead) -> bool {
-    mr.status == BeadStatus::InProgress && !mr.held && !pass.town.has_live_blocker(&mr.id)
+    mr.status == BeadStatus::InProgress
+        && hold_of(pass.town, mr).is_none()
+        && !pass.town.has_live_blocker(&mr.id)
 }
 
 #[cfg(test)]

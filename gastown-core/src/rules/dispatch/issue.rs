@@ -218,6 +218,7 @@ mod tests {
             r#"bead b1 issue open rig_id=r1 labels=["gt:molecule-step"]"#,
             "bead b1 issue open rig_id=r1\nbead b2 issue open\nedge b1 blocks b2",
             "bead b1 issue open rig_id=r1\nedge b1 tracks c1\nbead c1 convoy open convoy.staged=true",
+            "bead b1 issue open rig_id=r1\nedge b1 tracks c1\nbead c1 convoy closed convoy.merge_mode=review-then-land convoy.feature_branch=convoy/c/c1/head convoy.branches.r1.state=created",
             "bead b1 issue open rig_id=r1\ntown policy.lineage_dispatches=0",
             "bead b1 issue open rig_id=r1\ntown drain.nonce=n drain.started_at=-1s",
             "bead b1 issue open rig_id=r1\ntown breaker.state=half_open breaker.probe.bead_id=b2 breaker.probe.at=-1s",

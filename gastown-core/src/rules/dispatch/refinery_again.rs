@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{backoff_wait, go, unless_held_back};
 use crate::agent::{Agent, AgentStatus, Role};
 use crate::bead::{Bead, BeadStatus};
+use crate::eligible::hold_of;
 use crate::pass::{Due, Pass};
 use crate::reason::{Reason, ReasonCode};
 use crate::rules::{On, Rule};
@@ -12,7 +13,7 @@ use crate::verdict::{Verdict, Wait};
 
 pub(super) const RULE: Rule = Rule {
     id: "dispatch/refinery-again",
-    text: "An idle refinery hooked to an MR bead in progress, not held, without a live blocker: \
+    text: "An idle refinery hooked to an MR bead in progress, not held back, without a live blocker: \
            budget spent, its source waits; else, once the backoff is over and its `done` can no \
            longer be under way, it is dispatched again.",
     on: On::Agent(evaluate),
@@ -36,7 +37,7 @@ fn resumable<'a>(pass: &Pass<'a>, agent: &Agent) -> Option<&'a Bead> {
     let mr = pass.town.bead(agent.hook.as_ref()?)?;
     let review = mr.review()?;
     let may_go_on = mr.status == BeadStatus::InProgress
-        && !mr.held
+        && hold_of(pass.town, mr).is_none()
         && review.verify.is_none()
         && !pass.town.has_live_blocker(&mr.id)
         && pass.town.fits(agent, mr);

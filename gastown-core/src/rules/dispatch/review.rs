@@ -131,7 +131,8 @@ fn anywhere(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{acts, around, around_count};
+    use crate::explain::explain;
+    use crate::testing::{acts, around, around_count, at, town};
 
     const MR: &str = "
         bead b1 issue in_review rig_id=r1
@@ -167,6 +168,39 @@ mod tests {
         dispatch/review: transition_agent agent_id=t1-a1 from=idle reason=dispatched to=working
         dispatch/review: dispatch_agent agent_id=t1-a1 attempt=1 bead_id=m1 rig_id=r1 session=1
         ");
+    }
+
+    /// Spec 2.1: what a person holds is not merged; where a refinery merges, sending it is the merge.
+    #[test]
+    fn dispatch_review_of_held_work_that_a_refinery_merges_waits_for_a_person() {
+        let direct = std::format!("town config.merge_strategy=direct\nrig r1\n{MR}");
+        assert!(acts(&direct, "0s").contains("dispatch_agent"));
+        let held = direct.replace(
+            "issue in_review rig_id=r1",
+            r#"issue in_review rig_id=r1 labels=["gt:held"]"#,
+        );
+        assert_ne!(held, direct);
+        assert!(!acts(&held, "0s").contains("dispatch_agent"));
+        let why = explain(&town(&held), at("0s"), &"m1".parse().unwrap()).unwrap();
+        let why = std::format!("{:?}", why.waits_for);
+        assert!(
+            why.contains("b1 is held until a person releases it"),
+            "{why}"
+        );
+        // One that is only reviewed is merged by the engine, which asks for the hold itself.
+        let by_pr = held.replace("merge_strategy=direct", "merge_strategy=pr");
+        assert!(acts(&by_pr, "0s").contains("dispatch_agent"));
+        // A refinery that is done with its session does not go on with it, either.
+        let idle = held.replace(
+            "merge_request open",
+            "merge_request in_progress assignee=a1",
+        ) + "\nagent a1 refinery idle rig_id=r1 hook=m1 session=2 exited_at=-1h last_activity_at=-1h";
+        let decided = acts(&idle, "0s");
+        assert!(!decided.contains("dispatch_agent"), "{decided}");
+        assert!(
+            decided.contains("agents/wrong-hook: unhook_agent agent_id=a1"),
+            "{decided}"
+        );
     }
 
     #[test]

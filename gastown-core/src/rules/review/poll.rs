@@ -19,8 +19,9 @@ pub(super) const RULE: Rule = Rule {
     id: "review/poll",
     text: "A live MR bead with a pull request: looked at every pr_poll_interval, at once when \
            something says that it is worth it, and every poll_quiet_interval while nothing \
-           happens and nothing but the forge could make it green. Under a forge condition only \
-           its probe. Short of API budget: the pull requests nearest a decision first.",
+           happens and nothing but the forge could make it green; but not while the last look is \
+           under way, for merge_outcome_timeout at most. Under a forge condition only its probe. \
+           Short of API budget: the pull requests nearest a decision first.",
     on: On::LiveBead(evaluate),
 };
 
@@ -37,12 +38,16 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         UnderCondition::None => false,
     };
     // A probe goes by forge_backoff, however quiet its pull request is.
-    if !is_probe
-        && let Some(due_at) = due_at(pass, mr, review)
+    let due_at = due_at(pass, mr, review).filter(|_| !is_probe);
+    let answer_due = answer_due(pass, review);
+    if let Some(due_at) = due_at.max(answer_due)
         && let Due::At(until) = pass.reached(due_at)
     {
-        let mut wait =
-            Wait::on(WaitFor::Forge, "its pull request is looked at again then").not_before(until);
+        let text = match answer_due {
+            Some(answer_due) if answer_due == until => "its pull request is being looked at",
+            Some(_) | None => "its pull request is looked at again then",
+        };
+        let mut wait = Wait::on(WaitFor::Forge, text).not_before(until);
         wait.since = review.poll.last_at;
         return Verdict::wait(wait);
     }
@@ -60,6 +65,13 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 fn wants_feedback(settings: &Settings) -> bool {
     let merges = settings.auto_merge && settings.auto_merge_delay != AutoMergeDelay::Never;
     settings.auto_resolve_pr_feedback || merges
+}
+
+/// Until when the answer to the last look is waited for; none: it is there. To ask again makes what is under
+/// way an older look, so that answers slower than the interval would never be heard.
+fn answer_due(pass: &Pass<'_>, review: &Review) -> Option<Timestamp> {
+    let asked_at = review.look_under_way()?;
+    Some(asked_at.stale_at(pass.policy().merge_outcome_timeout))
 }
 
 /// When the next look is due; none: now.
@@ -103,7 +115,8 @@ fn under_condition(pass: &Pass<'_>, mr: &Bead) -> UnderCondition {
         if pass.looks().probe_of(condition) != Some(&mr.id) {
             return UnderCondition::Waits(waits_for_probe(pass, condition));
         }
-        let Some(at) = condition.next_probe_at else {
+        let answer_due = mr.review().and_then(|review| answer_due(pass, review));
+        let Some(at) = condition.next_probe_at.max(answer_due) else {
             continue;
         };
         if let Due::At(until) = pass.reached(at) {
@@ -192,6 +205,30 @@ mod tests {
         assert!(acts(&town, "1ms").contains("review/poll"));
     }
 
+    /// An answer that takes longer than the interval would be that of an older look, again and again.
+    #[test]
+    fn review_poll_waits_for_the_answer_of_the_last_look() {
+        let asked = "review.poll.attempts=3 review.poll.last_at=-5m";
+        let under_way = with(&std::format!("review.poll.changed_at=-30m {asked}"));
+        insta::assert_snapshot!(around(&under_way, "0s"), @"
+        just under: nothing, again at 2026-04-04T12:00:00.001Z
+        at: nothing, again at 2026-04-04T12:00:00.001Z
+        just over: review/poll
+        ");
+        let hurried = with(&std::format!(
+            "review.poll.changed_at=-30m review.poll.due_now=true {asked}"
+        ));
+        assert_eq!(acts(&hurried, "0s"), "nothing", "it is kept for afterwards");
+        let answered = with(&std::format!(
+            "review.poll.changed_at=-30m review.poll.due_now=true review.poll.answered=true {asked}"
+        ));
+        assert!(acts(&answered, "0s").contains("review/poll"));
+        // A host may bring what it saw without a key.
+        let seen = r#"review.observation={"at":"2026-04-04T11:56:00Z","observation":{"state":"open","head_sha":"h1","head_branch":"x","base_branch":"main","mergeable":"blocked"}}"#;
+        let told = with(&std::format!("review.poll.due_now=true {asked} {seen}"));
+        assert!(acts(&told, "0s").contains("review/poll"));
+    }
+
     #[test]
     fn review_poll_due_now_does_not_wait() {
         let town = with("review.poll.last_at=0s review.poll.due_now=true");
@@ -275,6 +312,22 @@ mod tests {
         review/poll: poll_pr bead_id=m2 pr_url=https://github.com/acme/r1/pull/2 with_feedback=false
         at rest after 2 passes
         ");
+    }
+
+    /// A probe that is under way is waited for, too; another pull request goes before it.
+    #[test]
+    fn review_poll_probes_with_one_that_is_not_being_looked_at() {
+        let probe = r#"{"kind":"forge_unreachable","subject":{"kind":"town"},"since":"2026-04-04T11:50:00Z","next_probe_at":"2026-04-04T11:59:00Z"}"#;
+        let town = troubled(probe)
+            .replace("last_at=-2h", "last_at=-60s")
+            .replace("last_at=-3h", "last_at=-70s review.poll.attempts=2");
+        let decided = acts(&town, "0s");
+        assert!(decided.contains("poll_pr bead_id=m1"), "{decided}");
+        assert!(!decided.contains("bead_id=m2"), "{decided}");
+        let both = town.replace("last_at=-60s", "last_at=-60s review.poll.attempts=2");
+        assert_eq!(acts(&both, "0s"), "nothing");
+        assert_eq!(wakeup(&both, "0s"), "2026-04-04T12:03:50.001Z");
+        assert!(acts(&both, "230001ms").contains("poll_pr bead_id=m2"));
     }
 
     #[test]

@@ -42,8 +42,9 @@ impl Town {
         if let Some(url) = done.pr_url.as_ref().or(review.pr_url.as_ref()) {
             return self.reviewed_pull_request(mr, url, done, now);
         }
-        if self.is_direct(mr, &self.settings_of_review(mr)) {
-            return self.merged_directly(mr, review, done, now);
+        // One that names a commit may have been sent before the way was changed; it is proven either way.
+        if done.merge_commit.is_some() || self.is_direct(mr, &self.settings_of_review(mr)) {
+            return self.merged_directly(mr, done, now);
         }
         let why = "the refinery is done, but there is no pull request to watch";
         Ok(self.fail_review(&mr.id, ReasonCode::NoPrUrl, why, now))
@@ -82,16 +83,11 @@ impl Town {
     }
 
     /// The refinery says that it merged and pushed: that is verified, never believed.
-    fn merged_directly(
-        &mut self,
-        mr: &Bead,
-        review: &Review,
-        done: &AgentDone,
-        now: Timestamp,
-    ) -> Outcome {
+    fn merged_directly(&mut self, mr: &Bead, done: &AgentDone, now: Timestamp) -> Outcome {
         self.mark_in_progress(&mr.id, now);
         let verify = Verify {
-            number: review.verifications,
+            // Not asked yet: no answer is its own, least of all one to an earlier question.
+            number: 0,
             asked_at: None,
             merge_commit: done.merge_commit.clone(),
             tries: 0,
