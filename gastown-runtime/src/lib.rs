@@ -3,16 +3,17 @@
 //! A host hands a [`Runner`] its ports and talks to each town through a [`TownHandle`]; everything
 //! else is decided by [`gastown_core`].
 //!
-//! | module | holds |
+//! | for | there is |
 //! | --- | --- |
-//! | runner, town_handle | what a host uses |
-//! | driver, tick, inbox, gap | the loop of one town |
-//! | effects | what is done in the world after a commit |
-//! | evacuation | what happens to running agents before their container goes away |
-//! | supervisor | one state machine per agent, over any agent runtime |
-//! | process | agents as child processes in git worktrees |
-//! | protocol | what agents and their host say to each other |
-//! | git_forge | a plain git origin as a forge |
+//! | running towns | [`Runner`] with its [`RunnerBuilder`] and [`RunnerSettings`], [`TownHandle`] |
+//! | looking at them | [`TownView`] and its parts, [`TownStatus`], [`DryRun`] |
+//! | ports besides those of the core | [`Clock`], [`Credentials`], [`Container`], [`Notifier`], [`AgentOutput`] |
+//! | agents as child processes in git worktrees | [`ProcessRuntime`], [`ProcessSettings`], [`CommandTemplate`]; [`protocol`] is what they say |
+//! | agents that something else runs | any `AgentRuntime`; [`Supervisor`] keeps one state machine for each |
+//! | a plain git origin as a forge | [`GitForge`] |
+//! | metrics | [`METRICS`], [`describe_metrics`] |
+//!
+//! It runs on Linux and other Unix systems: agents are process groups.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod clock;

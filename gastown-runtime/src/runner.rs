@@ -166,13 +166,13 @@ impl RunnerSettings {
 /// ```
 ///
 /// # Assumptions
-/// - It is used within a tokio runtime with time enabled.
+/// - It is built and used within a tokio runtime with time enabled.
 pub struct Runner {
     workshop: Arc<Workshop>,
     settings: Arc<RunnerSettings>,
     holder: String,
     towns: Towns,
-    router: Option<JoinHandle<()>>,
+    router: JoinHandle<()>,
     /// Agents that end with the runner.
     processes: Option<Arc<ProcessRuntime>>,
     /// Tools of agents are there.
@@ -442,9 +442,7 @@ impl Drop for Runner {
         for town in towns.values() {
             town.handle.inbox.close();
         }
-        if let Some(router) = self.router.take() {
-            router.abort();
-        }
+        self.router.abort();
     }
 }
 

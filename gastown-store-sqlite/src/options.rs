@@ -6,7 +6,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Synchronous {
-    /// Every commit survives a power failure. About 0.2 ms dearer per commit on a good disk.
+    /// Every commit survives a power failure. What that costs is the disk's affair: some tenths of a
+    /// millisecond, or some whole ones, for each commit.
     Full,
     /// Every commit survives the end of the process; the last ones before a power failure may be
     /// lost. An effect may then have been performed that the store does not know of.

@@ -50,7 +50,7 @@ pub trait Model {
     /// What does not hold there.
     fn start(&self) -> Result<Self::State, String>;
 
-    /// Everything that may happen next.
+    /// Everything that may happen next, in an order that depends on the state alone.
     fn moves(&self, state: &Self::State) -> Vec<Self::Move>;
 
     /// What comes of it.
@@ -137,6 +137,8 @@ pub struct Broken {
     pub what: String,
     /// The moves that lead there.
     pub path: Vec<String>,
+    /// The same as places in the list of each state's moves, for [`replay`].
+    pub moves: Vec<usize>,
 }
 
 /// Digests are hashes already.
@@ -162,20 +164,33 @@ type Digests = HashSet<u128, BuildHasherDefault<AsItIs>>;
 /// A path, shared by all that go on from it.
 struct Path<M> {
     moves: usize,
-    step: Option<M>,
+    /// The last move, and its place among those of the state before.
+    step: Option<(usize, M)>,
     before: Option<Rc<Path<M>>>,
 }
 
+impl<M> Path<M> {
+    const START: Self = Self {
+        moves: 0,
+        step: None,
+        before: None,
+    };
+}
+
 impl<M: core::fmt::Debug> Path<M> {
-    fn lines(&self) -> Vec<String> {
-        let mut out = Vec::new();
+    fn broken(&self, what: String) -> Broken {
+        let mut steps = Vec::new();
         let mut at = Some(self);
         while let Some(path) = at {
-            out.extend(path.step.as_ref().map(|step| format!("{step:?}")));
+            steps.extend(&path.step);
             at = path.before.as_deref();
         }
-        out.reverse();
-        out
+        steps.reverse();
+        Broken {
+            what,
+            path: steps.iter().map(|(_, step)| format!("{step:?}")).collect(),
+            moves: steps.iter().map(|(place, _)| *place).collect(),
+        }
     }
 }
 
@@ -194,14 +209,7 @@ struct Search<'a, T: Model> {
 
 /// Searches a model.
 pub fn search<T: Model>(model: &T, limits: Limits) -> Found {
-    let mut search = Search {
-        model,
-        limits,
-        seen: Digests::default(),
-        settles: Digests::default(),
-        never: model.sometimes(),
-        steps: 0,
-    };
+    let mut search = Search::new(model, limits);
     let outcome = search.run();
     let (complete, broken) = match outcome {
         Ok(complete) => (complete, None),
@@ -216,20 +224,59 @@ pub fn search<T: Model>(model: &T, limits: Limits) -> Found {
     }
 }
 
-impl<T: Model> Search<'_, T> {
-    fn run(&mut self) -> Result<bool, Broken> {
-        let root = Path {
-            moves: 0,
-            step: None,
-            before: None,
-        };
-        let start = self.model.start().map_err(|what| broken(&root, what))?;
+/// Goes one path, the [`Broken::moves`] of a counterexample, and demands in each of its states what a
+/// search does. `calm_steps_max` is that of [`Limits`].
+///
+/// # Errors
+/// What does not hold, with the moves so far; or that a state has no move at that place, as after a
+/// change of the engine or of the model.
+pub fn replay<T: Model>(
+    model: &T,
+    moves: &[usize],
+    calm_steps_max: usize,
+) -> Result<T::State, Broken> {
+    let limits = Limits {
+        states_max: usize::MAX,
+        moves_max: None,
+        order: Order::DepthFirst,
+        calm_steps_max,
+    };
+    let mut search = Search::new(model, limits);
+    let (mut state, mut path) = search.start()?;
+    for place in moves {
+        let all = model.moves(&state);
+        let step = all
+            .get(*place)
+            .ok_or_else(|| path.broken(format!("there is no move {place}, only {}", all.len())))?;
+        ((state, path), _) = search.step(&state, &path, (*place, step))?;
+    }
+    Ok(state)
+}
+
+impl<'a, T: Model> Search<'a, T> {
+    fn new(model: &'a T, limits: Limits) -> Self {
+        Self {
+            model,
+            limits,
+            seen: Digests::default(),
+            settles: Digests::default(),
+            never: model.sometimes(),
+            steps: 0,
+        }
+    }
+
+    fn start(&mut self) -> Result<Place<T>, Broken> {
+        let root = Path::START;
+        let start = self.model.start().map_err(|what| root.broken(what))?;
         self.is_new(&start, &root)?;
+        Ok((start, Rc::new(root)))
+    }
+
+    fn run(&mut self) -> Result<bool, Broken> {
+        let start = self.start()?;
         match self.limits.order {
-            Order::Scattered => self.scattered(&(start, Rc::new(root))),
-            Order::BreadthFirst | Order::DepthFirst => {
-                self.all_from((start, Rc::new(root)), self.limits.states_max)
-            }
+            Order::Scattered => self.scattered(&start),
+            Order::BreadthFirst | Order::DepthFirst => self.all_from(start, self.limits.states_max),
         }
     }
 
@@ -252,8 +299,8 @@ impl<T: Model> Search<'_, T> {
                 is_cut = true;
                 continue;
             }
-            for step in self.model.moves(&state) {
-                let (place, is_new) = self.step(&state, &path, &step)?;
+            for (n, step) in self.model.moves(&state).iter().enumerate() {
+                let (place, is_new) = self.step(&state, &path, (n, step))?;
                 // The last states, which are most, need not be kept.
                 let is_last = self
                     .limits
@@ -276,16 +323,16 @@ impl<T: Model> Search<'_, T> {
         &mut self,
         state: &T::State,
         path: &Rc<Path<T::Move>>,
-        step: &T::Move,
+        (place, step): (usize, &T::Move),
     ) -> Result<(Place<T>, bool), Broken> {
         self.steps += 1;
         let path = Path {
             moves: path.moves + 1,
-            step: Some(step.clone()),
+            step: Some((place, step.clone())),
             before: Some(path.clone()),
         };
         let after = self.model.take(state, step);
-        let after = after.map_err(|what| broken(&path, what))?;
+        let after = after.map_err(|what| path.broken(what))?;
         let is_new = self.is_new(&after, &path)?;
         Ok(((after, Rc::new(path)), is_new))
     }
@@ -293,15 +340,15 @@ impl<T: Model> Search<'_, T> {
     /// Notes a state, and checks it if it is new.
     fn is_new(&mut self, state: &T::State, path: &Path<T::Move>) -> Result<bool, Broken> {
         let digest = self.model.digest(state);
-        let digest = digest.map_err(|what| broken(path, what))?;
+        let digest = digest.map_err(|what| path.broken(what))?;
         if !self.seen.insert(digest) {
             return Ok(false);
         }
         let always = self.model.always(state);
-        always.map_err(|what| broken(path, what))?;
+        always.map_err(|what| path.broken(what))?;
         self.never.retain(|(_, holds)| !holds(state));
         let settles = self.settles(state, digest);
-        settles.map_err(|what| broken(path, what))?;
+        settles.map_err(|what| path.broken(what))?;
         Ok(true)
     }
 
@@ -329,12 +376,5 @@ impl<T: Model> Search<'_, T> {
         }
         self.settles.extend(chain);
         Ok(())
-    }
-}
-
-fn broken<M: core::fmt::Debug>(path: &Path<M>, what: String) -> Broken {
-    Broken {
-        what,
-        path: path.lines(),
     }
 }

@@ -3,16 +3,17 @@
 //! The engine is the real one, and so is the way to it: a host that takes events from a [`Store`],
 //! settles, commits, and only then performs effects (spec 6.2). Around it live agents that work,
 //! dawdle, crash and lie; a forge that is slow, down, or limits; people who push, approve, merge and
-//! close; a container that is evicted; a host that crashes between any two of its steps; a clock
-//! that jumps.
+//! close; a container that is evicted; a host that crashes between any two of its steps (never within
+//! a call of the store); a clock that jumps.
 //!
-//! While things go wrong, the *safety oracle* checks every invariant, P2, P3, P6, P9, P10, P11 and
-//! P15 after every step. Then the faults stop, agents answer, and the *liveness oracle* demands
-//! P8 within a bound that follows from the policy.
+//! The *safety oracle* checks every invariant, P2, P3, P5, P6, P9, P10, P11 and P15 after every
+//! step. When the faults stop, agents answer, and the *liveness oracle* demands P7, and P8 within a
+//! bound that follows from the policy.
 //!
 //! Every question to chance has a name (the `n`-th start of that agent fails), and its answer
 //! depends on the seed and the name alone. The same seed gives the same run to the byte, and a
-//! failing run is made small by letting fewer and fewer things happen ([`minimize`]).
+//! failing run is made small by letting fewer and fewer things happen ([`minimize`]). [`hold`] does
+//! all of it for a range of seeds.
 //!
 //! ```no_run
 //! use gastown_store_memory::MemoryStore;
@@ -36,6 +37,7 @@ mod agents;
 mod dice;
 mod effects;
 mod forge;
+mod hold;
 mod host;
 mod liveness;
 mod minimize;
@@ -56,6 +58,7 @@ use gastown_core::{
 use serde_json::Value;
 
 pub use self::dice::Happening;
+pub use self::hold::hold;
 pub use self::minimize::{Minimal, minimize};
 pub use self::rates::Rates;
 
@@ -75,9 +78,11 @@ pub type Reopen = Box<dyn Fn() -> Result<Box<dyn Store>, StoreError>>;
 pub struct Settings {
     /// Hours during which things go wrong.
     pub hours: u64,
-    /// How often what goes wrong.
+    /// How often what goes wrong, and how much people do.
     pub rates: Rates,
-    /// Whether each seed has its own weather: rates a quarter, once, thrice or not at all of these.
+    /// Whether each seed has its own weather instead of the rates as they are: each is taken a
+    /// quarter, once, thrice or not at all, in half of the seeds much less happens in an hour, and
+    /// there always is some work.
     pub weather: bool,
     /// Whether the run is told line by line.
     pub trace: bool,
@@ -171,10 +176,11 @@ pub struct Run {
 
 /// Runs one seed.
 ///
-/// `fresh` makes an empty store and says how to open it again after a crash. The store's futures are
-/// polled on this thread by an executor that drives no timers and no sockets: a store that needs a
-/// runtime of its own is called from within it (for tokio, `Handle::enter`). What is refused of
-/// [`Settings`] is the run's failure.
+/// `fresh` makes an empty store and says how to open it again after a crash; the town in it is always
+/// called `sim`. The store's futures are polled on this thread by an executor that drives no timers
+/// and no sockets: a store of tokio's keeps the handle of a runtime of several threads and does its
+/// work by `handle.spawn(…).await`. An error of the store fails the run (`store: …`), and so does what
+/// is refused of [`Settings`].
 #[must_use]
 pub fn simulate(seed: u64, settings: &Settings, fresh: &dyn Fn() -> Reopen) -> Run {
     let mut dice = Dice::new(seed, settings.only.clone());

@@ -10,7 +10,10 @@
 )]
 #![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
 
-use gastown_testkit::search::{Found, Limits, Order, Scenario, SmallTown, scenarios, search};
+use gastown_testkit::search::{
+    Found, Limits, Order, Scenario, SmallTown, replay, scenarios, search,
+};
+use serde_json::json;
 
 fn explored(scenario: Scenario, faults: u8, limits: Limits) -> Found {
     let found = search(&SmallTown::new(scenario, faults), limits);
@@ -88,4 +91,63 @@ fn nothing_breaks_far_away() {
         let found = explored(scenario, 2, limits);
         assert!(found.never.is_empty(), "{name} never: {:?}", found.never);
     }
+}
+
+/// A calm world that is given too little time shows what a counterexample is: it can be gone again.
+#[test]
+fn a_counterexample_is_replayed_by_its_moves() {
+    let model = SmallTown::new(Scenario::Blocked, 1);
+    let enough = (1..400).find(|steps| replay(&model, &[], *steps).is_ok());
+    let limits = Limits {
+        states_max: 10_000,
+        moves_max: None,
+        order: Order::BreadthFirst,
+        calm_steps_max: enough.expect("the beginning settles"),
+    };
+    for order in [Order::BreadthFirst, Order::Scattered] {
+        let broken = search(&model, Limits { order, ..limits }).broken.unwrap();
+        assert!(broken.what.starts_with("P8"), "{broken:?}");
+        assert_eq!(broken.moves.len(), broken.path.len());
+        let (_, before) = broken.moves.split_last().expect("the beginning is sound");
+        let gone = |moves: &[usize]| replay(&model, moves, limits.calm_steps_max);
+        assert_eq!(gone(&broken.moves).err(), Some(broken.clone()), "{order:?}");
+        assert!(gone(before).is_ok(), "only the last move breaks it");
+    }
+    let nowhere = replay(&model, &[1_000], 400).err().unwrap();
+    assert!(nowhere.what.contains("no move 1000"), "{nowhere:?}");
+}
+
+/// A host searches with its own thresholds and settings; what they can't be is said.
+#[test]
+fn a_host_searches_with_its_own_policy_and_settings() {
+    let town = || SmallTown::new(Scenario::PullRequest, 1);
+    let limits = Limits {
+        states_max: 1_000,
+        moves_max: None,
+        order: Order::BreadthFirst,
+        calm_steps_max: 400,
+    };
+    let steps = |town: &SmallTown| {
+        let found = search(town, limits);
+        assert_eq!(found.broken, None);
+        found.steps
+    };
+    let own = town()
+        .with_policy(
+            json!({"repair_rounds": 2, "stuck_review": "PT3M59.999S", "merge_refusal_limit": 1}),
+        )
+        .and_then(|town| town.with_config(json!({"refinery": {"code_review": false}})))
+        .unwrap();
+    assert_ne!(steps(&own), steps(&town()), "it is another town");
+
+    let refused = |policy| town().with_policy(policy).unwrap_err();
+    let off_grid = refused(json!({"stuck_review": "PT30M"}));
+    assert!(
+        off_grid.contains("policy.stuck_review: PT30M"),
+        "{off_grid}"
+    );
+    let unknown = refused(json!({"stuck_reviews": "PT0S"}));
+    assert!(unknown.contains("stuck_reviews"), "{unknown}");
+    let config = town().with_config(json!({"merge_strategy": "by hand"}));
+    assert!(config.unwrap_err().contains("merge_strategy"));
 }

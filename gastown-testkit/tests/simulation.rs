@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use gastown_core::Policy;
 use gastown_store_memory::MemoryStore;
-use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, minimize, simulate};
+use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, hold, minimize, simulate};
 
 use on_disk::OnDisk;
 use serde_json::json;
@@ -44,21 +44,17 @@ fn extent(short: (u64, u64), long: (u64, u64)) -> (u64, u64) {
 }
 
 fn all_hold((seeds, hours): (u64, u64), rates: Rates, name: &str) -> Figures {
-    let settings = settings(hours, rates);
-    let mut total = Figures::default();
-    for seed in 1..=seeds {
-        let run = simulate(seed, &settings, &memory);
-        if let Some(failure) = run.failure {
-            panic!(
-                "seed {seed} at {} s: {}\n  replay: cargo run --release -p gastown-testkit \
-                 --example simulate -- --seed {seed} --hours {hours} --rates {name}",
-                failure.at / 1_000,
-                failure.what,
-            );
-        }
-        total.add(&run.figures);
+    let replay = |seed: u64, keys: Option<&str>| {
+        let only = keys.map_or(String::new(), |keys| format!(" --only {keys}"));
+        format!(
+            "cargo run --release -p gastown-testkit --example simulate -- --seed {seed} \
+             --hours {hours} --rates {name} --trace{only}"
+        )
+    };
+    match hold(1..seeds + 1, &settings(hours, rates), &memory, &replay) {
+        Ok(total) => total,
+        Err(told) => panic!("{told}"),
     }
-    total
 }
 
 #[test]
@@ -104,6 +100,26 @@ fn a_failing_run_is_made_small_and_fails_again_by_what_is_left() {
     assert_eq!(again.failure, Some(minimal.failure));
     let nothing = simulate(seed, &only(Vec::new()), &memory);
     assert_eq!(nothing.failure, None, "what is left is what matters");
+
+    // The same in one call, as a test of a host has it.
+    let replay = |seed: u64, keys: Option<&str>| format!("again {seed} {}", keys.unwrap_or("all"));
+    let told = hold(seed..seed + 1, &settings, &memory, &replay).expect_err("it fails");
+    let (first, rest) = told.split_once('\n').expect("several lines");
+    assert!(first.starts_with(&format!("seed {seed} at ")), "{told}");
+    assert!(first.contains(": P3: "), "{told}");
+    assert!(
+        rest.contains(&format!("replay: again {seed} all\n")),
+        "{told}"
+    );
+    let few = keys
+        .iter()
+        .map(u64::to_string)
+        .collect::<Vec<_>>()
+        .join(",");
+    assert!(
+        rest.ends_with(&format!("replay: again {seed} {few}")),
+        "{told}"
+    );
 }
 
 #[test]

@@ -18,7 +18,8 @@ use crate::process::preflight::check_tools;
 use crate::process::{ProcessRuntime, ProcessSettings};
 use crate::supervisor::Supervisor;
 
-/// What a runner is built from. `store`, `forge` and `agents` are needed, the rest has defaults.
+/// What a runner is built from. `store` and `forge` are needed, and either `agents` with `outputs` or
+/// `processes`; the rest has defaults.
 #[derive(Default)]
 #[must_use]
 pub struct RunnerBuilder {
@@ -54,9 +55,10 @@ parts! {
     store: Arc<dyn Store>,
     /// Who is asked about branches and pull requests.
     forge: Arc<dyn Forge>,
-    /// Who runs agents.
+    /// Who runs agents. Needs `outputs`, too.
     agents: Arc<dyn AgentRuntime>,
-    /// What running agents say; comes with [`crate::ProcessRuntime::open`].
+    /// What running agents say, in order, the exit of each session last; comes with
+    /// [`crate::ProcessRuntime::open`]. Without it heartbeats, tool calls and exits are not heard.
     outputs: mpsc::Receiver<AgentOutput>,
     /// Who is told what towns have to say. Default: the log.
     notifier: Arc<dyn Notifier>,
@@ -159,6 +161,9 @@ impl RunnerBuilder {
         let settings = Arc::new(self.settings.unwrap_or_else(RunnerSettings::usual));
         settings.check()?;
         let agents = self.agents.ok_or_else(|| missing("agents"))?;
+        let outputs = self
+            .outputs
+            .ok_or_else(|| missing("outputs: what its agents say"))?;
         let nonce = unique();
         let workshop = Arc::new(Workshop {
             store: self.store.ok_or_else(|| missing("a store"))?,
@@ -176,10 +181,10 @@ impl RunnerBuilder {
             events_made: AtomicU64::new(0),
         });
         let towns = Towns::default();
-        let router = self.outputs.map(|outputs| {
+        let router = {
             let (workshop, towns) = (Arc::clone(&workshop), Arc::clone(&towns));
             tokio::spawn(routing::route(outputs, workshop, towns))
-        });
+        };
         Ok(Runner {
             workshop,
             settings,

@@ -229,22 +229,13 @@ fn one(seed: u64, arguments: &Arguments, failed: &AtomicU64) -> Figures {
             arguments.store.name(),
             arguments.own
         );
-        println!("seed {seed} at {} s: {}", failure.at / 1_000, failure.what);
+        println!("seed {seed} {failure}");
         println!("  replay: {replay} --trace");
         if arguments.minimizes
             && let Some(minimal) = minimize(seed, &arguments.settings, &fresh)
         {
-            println!(
-                "  {} of {} happenings matter: {}",
-                minimal.happened.len(),
-                run.happened.len(),
-                minimal.failure.what
-            );
-            for happening in &minimal.happened {
-                println!("    {:>9} s  {}", happening.at / 1_000, happening.what);
-            }
-            let keys: Vec<String> = minimal.happened.iter().map(|h| h.key.to_string()).collect();
-            println!("  {replay} --trace --only {}", keys.join(","));
+            println!("  of {} happenings:\n{minimal}", run.happened.len());
+            println!("  replay: {replay} --trace --only {}", minimal.keys());
         }
     }
     run.figures

@@ -3,7 +3,7 @@
 use super::{Broken, Model, Place, Search};
 use crate::sim::spread;
 
-/// The longest walk, which is longer than most lives of a small town.
+/// Walks are shorter, which is longer than most lives of a small town.
 const MOVES_MAX: u64 = 64;
 /// New states that are visited around the end of a walk.
 const STATES_AROUND: usize = 1_000;
@@ -42,11 +42,11 @@ impl<T: Model> Search<'_, T> {
         let chance = |n: u64| spread(spread(walk) ^ n);
         let moves_max = self.limits.moves_max.map_or(u64::MAX, |max| max as u64);
         for n in 1..=(chance(0) % MOVES_MAX).min(moves_max) {
-            let (faults, usual): (Vec<T::Move>, Vec<T::Move>) = self
-                .model
-                .moves(&state)
-                .into_iter()
-                .partition(|step| self.model.is_fault(step));
+            let moves = self.model.moves(&state);
+            let (faults, usual): (Vec<_>, Vec<_>) = moves
+                .iter()
+                .enumerate()
+                .partition(|(_, step)| self.model.is_fault(step));
             let is_fault = usual.is_empty() || chance(n).is_multiple_of(STEPS_PER_FAULT);
             let among = if is_fault && !faults.is_empty() {
                 faults
@@ -58,7 +58,7 @@ impl<T: Model> Search<'_, T> {
             let Some(step) = step.filter(|_| self.seen.len() < self.limits.states_max) else {
                 break;
             };
-            ((state, path), _) = self.step(&state, &path, step)?;
+            ((state, path), _) = self.step(&state, &path, *step)?;
         }
         Ok((state, path))
     }

@@ -1,5 +1,7 @@
 //! The small towns that are searched.
 
+use std::slice;
+
 use gastown_core::{Town, wire};
 use serde_json::{Value, json};
 
@@ -41,10 +43,35 @@ fn minutes(n: u32) -> String {
     format!("PT{}M59.999S", n.saturating_sub(1))
 }
 
+/// What no searched town waits for, unless nothing else is left.
+const NEVER: &str = "P3000D";
+
+/// Refuses times that do not lie on the grid of the search.
+pub(super) fn check_times(policy: &Value) -> Result<(), String> {
+    let policy = policy.as_object().ok_or("policy: expected an object")?;
+    let grid = [1, 2, 3, 4].map(minutes);
+    for (name, value) in policy {
+        let times = value
+            .as_array()
+            .map_or(slice::from_ref(value), Vec::as_slice);
+        for time in times.iter().filter_map(Value::as_str) {
+            let is_time = time.starts_with('P');
+            let is_on_grid = time == "PT0S" || time == NEVER || grid.iter().any(|at| at == time);
+            if is_time && !is_on_grid {
+                return Err(format!(
+                    "policy.{name}: {time} is not on the grid of the search; expected PT0S, {}, or {NEVER}",
+                    grid.join(", ")
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Thresholds on a grid of minutes, budgets of one or two, and nothing that comes by the hour.
 fn policy() -> Value {
     let (one, two, three, four) = (minutes(1), minutes(2), minutes(3), minutes(4));
-    let never = "P3000D";
+    let never = NEVER;
     json!({
         "heartbeat_timeout": one, "start_grace": one,
         "dispatch_backoff": [one, one, one, one, one], "attempts_reset_after": two,
@@ -64,9 +91,21 @@ fn policy() -> Value {
     })
 }
 
+/// Puts what an object has over another's, member by member.
+fn lay_over(under: &mut Value, over: &Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (name, value) in over {
+                lay_over(under.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (under, over) => under.clone_from(over),
+    }
+}
+
 impl Scenario {
-    /// The town that the scenario begins with.
-    pub(crate) fn town(self) -> Result<Town, String> {
+    /// The town that the scenario begins with, with what of its thresholds and settings is another.
+    pub(super) fn town(self, own_policy: &Value, own_config: &Value) -> Result<Town, String> {
         let at = now().to_string();
         let rig = |id: &str, strategy: &str| {
             json!({"id": id, "name": id, "default_branch": "main", "created_at": at,
@@ -74,15 +113,18 @@ impl Scenario {
                    "config": {"merge_strategy": strategy}})
         };
         let (beads, edges) = self.beads();
-        let config = json!({"max_dispatch_attempts": 2, "max_polecats_per_rig": 1, "refinery": {
+        let mut config = json!({"max_dispatch_attempts": 2, "max_polecats_per_rig": 1, "refinery": {
             "auto_merge_delay_minutes": 0, "auto_resolve_pr_feedback": true}});
+        let mut policy = policy();
+        lay_over(&mut config, own_config);
+        lay_over(&mut policy, own_policy);
         let rigs = match self {
             Scenario::PullRequest | Scenario::Blocked => json!([rig("r1", "pr")]),
             Scenario::Direct | Scenario::Convoy => json!([rig("r2", "direct")]),
             Scenario::NoRig | Scenario::Town => json!([rig("r1", "pr"), rig("r2", "direct")]),
         };
         let snapshot = json!({"format": wire::SNAPSHOT_FORMAT, "rigs": rigs,
-            "town": {"id": "x", "config": config, "policy": policy()},
+            "town": {"id": "x", "config": config, "policy": policy},
             "agents": self.agents(), "beads": beads, "dependencies": edges});
         wire::snapshot_from_value(snapshot)
             .map_err(|error| format!("the scenario is refused: {error}"))

@@ -7,11 +7,12 @@ use gastown_core::{
     AgentId, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook, RigId,
     Timestamp, Town, check, check_step, outlook, reconcile,
 };
+use serde_json::{Value, json};
 
 use super::canonical::{self, Digest, Mark, Names};
 use super::costs;
 use super::moves::Move;
-use super::scenarios::Scenario;
+use super::scenarios::{self, Scenario};
 use super::{Model, Sometimes, sometimes};
 use crate::events_judged::Facts;
 use crate::laws::no_silent_stall;
@@ -73,16 +74,66 @@ pub struct State {
 /// The model of one scenario.
 #[derive(Debug, Clone)]
 pub struct SmallTown {
-    pub(crate) scenario: Scenario,
+    scenario: Scenario,
     /// Faults and human acts along one path.
-    pub(crate) faults: u8,
+    faults: u8,
+    /// What of the scenario's own thresholds and settings is another.
+    policy: Value,
+    config: Value,
 }
 
 impl SmallTown {
     /// A scenario with so many faults and human acts along each path.
     #[must_use]
     pub fn new(scenario: Scenario, faults: u8) -> Self {
-        Self { scenario, faults }
+        let (policy, config) = (json!({}), json!({}));
+        Self {
+            scenario,
+            faults,
+            policy,
+            config,
+        }
+    }
+
+    /// With some thresholds of a host's own: an object as in `town.policy` of a snapshot, of which only
+    /// what differs from the searched town's has to be there.
+    ///
+    /// Times have to lie on the grid of the search: one to four minutes, each less a millisecond
+    /// (`PT1M59.999S`), zero, or the 3,000 days (`P3000D`) that stand for never. What counts in a policy
+    /// is which of its times are shorter than which, and four are enough for most; numbers are taken
+    /// as they are, and large ones make the search large.
+    ///
+    /// ```
+    /// use gastown_testkit::search::{Limits, Order, Scenario, SmallTown, search};
+    ///
+    /// let town = SmallTown::new(Scenario::PullRequest, 1)
+    ///     .with_policy(serde_json::json!({"failed_blocker": "release", "stuck_review": "PT3M59.999S"}))?
+    ///     .with_config(serde_json::json!({"refinery": {"code_review": false}}))?;
+    /// let limits = Limits { states_max: 200, moves_max: None, order: Order::BreadthFirst, calm_steps_max: 400 };
+    /// let found = search(&town, limits);
+    /// assert_eq!(found.broken, None);
+    /// # Ok::<(), String>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Which threshold is unknown or can't be taken, and what was expected.
+    pub fn with_policy(mut self, policy: Value) -> Result<Self, String> {
+        scenarios::check_times(&policy)?;
+        self.policy = policy;
+        self.scenario.town(&self.policy, &self.config)?;
+        Ok(self)
+    }
+
+    /// With some settings of a host's own: an object as in `town.config` of a snapshot, of which only
+    /// what differs from the searched town's has to be there. The rigs' merge strategies stay the
+    /// scenario's.
+    ///
+    /// # Errors
+    /// Which setting is unknown or can't be taken, and what was expected.
+    pub fn with_config(mut self, config: Value) -> Result<Self, String> {
+        self.config = config;
+        self.scenario.town(&self.policy, &self.config)?;
+        Ok(self)
     }
 }
 
@@ -201,7 +252,7 @@ impl Model for SmallTown {
 
     fn start(&self) -> Result<State, String> {
         let mut state = State {
-            town: self.scenario.town()?,
+            town: self.scenario.town(&self.policy, &self.config)?,
             now: crate::towns::now(),
             wakeup: None,
             outbox: Vec::new(),

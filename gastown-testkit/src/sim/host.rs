@@ -101,7 +101,7 @@ struct Settled {
 }
 
 fn broke(error: &StoreError) -> String {
-    format!("P10: {error}")
+    format!("store: {error}")
 }
 
 impl Simulation {
