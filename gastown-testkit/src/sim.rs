@@ -292,6 +292,7 @@ impl Simulation {
         self.until(ends)?;
         self.calm_down()?;
         self.demand_liveness()?;
+        self.demand_reminders()?;
         self.all_is_there()
     }
 

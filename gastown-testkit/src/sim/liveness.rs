@@ -14,6 +14,10 @@ use crate::laws::no_silent_stall;
 use crate::waiting::{Resting, Turn, live_work};
 
 const HOUR: u64 = 3_600_000;
+/// Reminders that come later are not waited for.
+const REMINDER_MAX: Duration = Duration::from_secs(3 * 3_600);
+/// How late a reminder may be.
+const REMINDER_LATE: Duration = Duration::from_secs(15 * 60);
 
 pub(crate) fn live_reviews(town: &Town) -> impl Iterator<Item = &Bead> {
     town.live_beads().filter(|bead| bead.review().is_some())
@@ -43,6 +47,36 @@ impl Simulation {
                     running.join(", ")
                 ));
             }
+        }
+    }
+
+    /// P7: whoever a pull request waits for is reminded of it, where the policy does so soon enough to be seen.
+    pub(super) fn demand_reminders(&mut self) -> Held {
+        let notice = match &self.host.town {
+            Some(town) => town.policy().pr_waiting_notice,
+            None => return Ok(()),
+        };
+        if notice > REMINDER_MAX {
+            return Ok(());
+        }
+        let enough = notice + REMINDER_LATE;
+        self.until(self.now + u64::try_from(enough.as_millis()).unwrap_or(u64::MAX))?;
+        let now = self.wall();
+        let forgotten = self.host.town.iter().flat_map(live_reviews).find(|mr| {
+            mr.review().is_some_and(|review| {
+                let changed = review.poll.changed_at.unwrap_or(mr.created_at);
+                let told = review.waiting.as_ref();
+                review.pr_url.is_some()
+                    && changed.plus(enough) < now
+                    && told.is_none_or(|told| told.told_at < changed)
+            })
+        });
+        match forgotten {
+            None => Ok(()),
+            Some(mr) => Err(format!(
+                "P7: nobody was reminded of {}, whose pull request has not changed for long",
+                mr.id
+            )),
         }
     }
 

@@ -97,6 +97,7 @@ fn some_policy(dice: &Dice) -> Policy {
         policy.gupp_escalate = minutes(10);
         policy.gupp_stop = minutes(20);
         policy.stalled_timeout = minutes(30);
+        policy.pr_waiting_notice = minutes(120);
     }
     if pick(4, "strict") == 0 {
         policy.repair_rounds = 2;
