@@ -44,6 +44,9 @@ const OUTPUTS_WAITING_MAX: usize = 1_024;
 ///   run left is ended before [`ProcessRuntime::open`] returns.
 /// - A session ends as a whole: its process group, and on Linux whatever left the group.
 /// - The environment is built, not inherited; secrets appear in no log and no error.
+/// - A fetch goes on when the start that asked for it is cancelled, for at most the deadline of
+///   [`Git`](crate::Git), so that a first one may take longer than a start. It ends with
+///   [`ProcessRuntime::stop_all`], or when this is dropped.
 ///
 /// # Assumptions
 /// - Git is 2.38 or later. Its directory is on a local file system and used by one process.
@@ -55,8 +58,6 @@ pub struct ProcessRuntime {
     outputs: mpsc::Sender<AgentOutput>,
     agents: Mutex<BTreeMap<(TownId, AgentId), Arc<Slot>>>,
     identity: String,
-    // Held as long as this lives; the system gives it back when the process ends.
-    _lock: File,
 }
 
 /// The place of one agent: at most one session is in it.
@@ -91,7 +92,8 @@ impl std::fmt::Debug for ProcessRuntime {
 }
 
 impl ProcessRuntime {
-    /// Takes the directory into use and ends what an earlier run of the host left running there.
+    /// Takes the directory into use, ends what an earlier run of the host left running there, and
+    /// removes the locks that it left in the mirrors.
     ///
     /// Returns the runtime and what its sessions say. The receiver has to be read: agents wait
     /// when it is full.
@@ -110,20 +112,24 @@ impl ProcessRuntime {
         std::fs::create_dir_all(&settings.dir).map_err(use_dir)?;
         // One name for one directory: processes are found again by it.
         settings.dir = settings.dir.canonicalize().map_err(use_dir)?;
-        let lock = lock(&settings.dir).await?;
+        // Held as long as this lives, and a git of its; the system gives it back when the process ends.
+        let lock = Arc::new(lock(&settings.dir).await?);
         let identity = identity(&settings.dir)?;
         let records = Records::new(settings.dir.join("sessions"));
         end_leftovers(&settings, &records).await?;
         let (outputs, receiver) = mpsc::channel(OUTPUTS_WAITING_MAX);
+        let towns = settings.dir.join("towns");
+        let worktrees = Worktrees::new(settings.git.clone(), towns, Some(lock));
+        // What was ended just now, or by a crash, may have been in the middle of something.
+        worktrees.remove_leftovers().await;
         let runtime = Self {
-            worktrees: Worktrees::new(settings.git.clone(), settings.dir.join("towns")),
+            worktrees,
             settings,
             credentials,
             records,
             outputs,
             agents: Mutex::default(),
             identity,
-            _lock: lock,
         };
         Ok((runtime, receiver))
     }
@@ -134,8 +140,10 @@ impl ProcessRuntime {
         &self.identity
     }
 
-    /// Stops every session, all at once; returns those of which something may still run.
+    /// Stops every session, all at once, and ends fetches that are under way; returns the sessions
+    /// of which something may still run.
     pub async fn stop_all(&self, reason: &str) -> Vec<SessionId> {
+        self.worktrees.end_fetches().await;
         let sessions: Vec<Arc<Session>> = {
             let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
             agents.values().filter_map(|slot| slot.running()).collect()

@@ -13,7 +13,7 @@ use crate::output::{AgentExit, AgentOutputKind};
 use crate::process::CommandTemplate;
 use crate::process::process_table;
 use crate::protocol::BAD_LINES_IN_A_ROW_MAX;
-use crate::testing::{Origin, session_id, start_request};
+use crate::testing::{Origin, SlowOrigin, session_id, start_request};
 
 /// Only a test that fails waits this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -449,4 +449,62 @@ async fn a_session_that_is_asked_to_wrap_up_ends_by_itself_and_its_work_is_saved
     assert_eq!(bench.runtime.kept(town).await, []);
     assert!(!bench.dir.path().join("run/logs/t1/a1").exists());
     assert_eq!(bench.runtime.status(session).await, ProcessStatus::NotFound);
+}
+
+#[tokio::test]
+async fn a_start_that_is_cancelled_leaves_a_fetch_that_the_next_one_profits_from() {
+    let mut bench = Bench::new(&format!("{BEATS} read -r stop")).await;
+    let mirror = bench.dir.path().join("run/towns/t1/rigs/r1.git");
+    let slow = SlowOrigin::of(&mirror, bench.dir.path());
+    tokio::select! {
+        _ = bench.runtime.start(bench.request(1)) => panic!("the origin does not answer yet"),
+        () = slow.until(1) => {}
+    }
+    let session = session_id("t1", "a1", 1);
+    let stopped = bench.runtime.stop(&session, "it takes too long");
+    timeout(PATIENCE, stopped).await.unwrap().unwrap();
+    slow.answer();
+    bench.runtime.start(bench.request(2)).await.unwrap();
+    assert!(matches!(bench.next().await, AgentOutputKind::Heartbeat(_)));
+    assert_eq!(slow.calls(), ["begun", "answered", "begun", "answered"]);
+    assert_eq!(bench.runtime.stop_all("the end").await, []);
+}
+
+#[tokio::test]
+async fn the_end_of_the_host_ends_a_fetch() {
+    let bench = Bench::new("exit 0").await;
+    let mirror = bench.dir.path().join("run/towns/t1/rigs/r1.git");
+    let slow = SlowOrigin::of(&mirror, bench.dir.path());
+    tokio::select! {
+        _ = bench.runtime.start(bench.request(1)) => panic!("the origin does not answer"),
+        () = slow.until(1) => {}
+    }
+    assert_eq!(bench.runtime.stop_all("the host ends").await, []);
+    super::super::group::wait_until_gone_for_tests(slow.process()).await;
+    assert_eq!(slow.calls(), ["begun"]);
+}
+
+#[tokio::test]
+async fn locks_that_a_killed_git_left_keep_nobody_from_starting_once_the_host_is_back() {
+    let mut bench = Bench::new(BEATS).await;
+    bench.runtime.start(bench.request(1)).await.unwrap();
+    while !matches!(bench.next().await, AgentOutputKind::Exited(_)) {}
+    drop(bench.runtime);
+    let mirror = bench.dir.path().join("run/towns/t1/rigs/r1.git");
+    let locks = [
+        "config.lock",
+        "refs/remotes/origin/main.lock",
+        "refs/heads/other.lock",
+    ];
+    for lock in locks {
+        std::fs::write(mirror.join(lock), "").unwrap();
+    }
+    bench.origin.commit("main", "a.txt", "later");
+    let settings = settings(bench.dir.path(), BEATS);
+    let opened = ProcessRuntime::open(settings, Arc::new(NoCredentials)).await;
+    (bench.runtime, bench.outputs) = opened.unwrap();
+    let mut request = bench.request(2);
+    request.branch = "other".into();
+    bench.runtime.start(request).await.unwrap();
+    assert!(locks.iter().all(|lock| !mirror.join(lock).exists()));
 }

@@ -51,9 +51,8 @@ impl Worktrees {
     ) -> Result<SavedWork, GitError> {
         let path = self.path_of(town_id, agent_id)?;
         let mirror = self.mirror(town_id, &origin.rig_id)?;
-        let _turn = mirror.turn().await;
+        let _turn = mirror.urgent_turn().await;
         let keeper = Keeper {
-            git: self.git(),
             mirror: &mirror,
             agent_id,
         };
@@ -153,7 +152,6 @@ impl Worktrees {
             let mirror = self.mirror(town_id, &origin.rig_id)?;
             let _turn = mirror.turn().await;
             let keeper = Keeper {
-                git: self.git(),
                 mirror: &mirror,
                 agent_id,
             };

@@ -12,7 +12,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         Self {
             origin: Origin::new(&dir.path().join("origin")),
-            worktrees: Worktrees::new(Git::default(), dir.path().join("run")),
+            worktrees: Worktrees::new(Git::default(), dir.path().join("run"), None),
             _dir: dir,
         }
     }
