@@ -7,7 +7,7 @@ mod mirror;
 mod names;
 
 pub(crate) use self::access::GitAccess;
-pub(crate) use self::mirror::Mirror;
+pub(crate) use self::mirror::{Mirror, PlaceToSave};
 pub(crate) use self::names::{check_branch, check_url, file_name};
 
 use std::ffi::OsStr;

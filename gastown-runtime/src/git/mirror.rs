@@ -4,11 +4,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Mutex, OwnedMutexGuard, oneshot, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::bare::Bare;
 use super::{Git, GitAccess, GitError, check_url};
+
+/// How many save their work at once: servers refuse more connections than ten or so that come at
+/// the same time.
+const SAVES_AT_ONCE_MAX: usize = 8;
 
 /// A bare repository that follows an origin: its branches are at `refs/remotes/origin/`.
 ///
@@ -19,6 +23,7 @@ use super::{Git, GitAccess, GitError, check_url};
 pub(crate) struct Mirror {
     bare: Bare,
     turn: Arc<Mutex<()>>,
+    saves: Arc<Semaphore>,
     fetch: std::sync::Mutex<Option<Task>>,
     /// How many wait for the turn who can't wait for a fetch that nobody else waits for.
     urgent: watch::Sender<usize>,
@@ -30,6 +35,14 @@ pub(crate) struct Mirror {
 #[derive(Debug)]
 pub(crate) struct Turn {
     _guard: OwnedMutexGuard<()>,
+}
+
+/// The right to save work from a worktree.
+#[derive(Debug)]
+pub(crate) struct PlaceToSave {
+    /// For as long as something changes here.
+    pub(crate) turn: Turn,
+    pub(crate) _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// A task that ends with its owner.
@@ -48,6 +61,7 @@ impl Mirror {
         Self {
             bare: Bare::new(git, path),
             turn: Arc::default(),
+            saves: Arc::new(Semaphore::new(SAVES_AT_ONCE_MAX)),
             fetch: std::sync::Mutex::default(),
             urgent: watch::Sender::new(0),
             in_use,
@@ -60,10 +74,16 @@ impl Mirror {
         Turn { _guard }
     }
 
-    /// The turn, for whoever can't wait for a fetch that nobody waits for any more: it is ended.
-    pub(crate) async fn urgent_turn(&self) -> Turn {
+    /// Waits until work can be saved: for the turn, and while many save. A fetch that nobody waits
+    /// for any more is ended for it.
+    pub(crate) async fn place_to_save(&self) -> PlaceToSave {
         let _urgent = Urgent::new(&self.urgent);
-        self.turn().await
+        // It is never closed.
+        let _permit = Arc::clone(&self.saves).acquire_owned().await.ok();
+        PlaceToSave {
+            turn: self.turn().await,
+            _permit,
+        }
     }
 
     /// Makes the repository if it is not there, and fetches the origin's branches, once the turn

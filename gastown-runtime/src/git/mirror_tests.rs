@@ -136,12 +136,12 @@ async fn whoever_waits_for_a_fetch_that_is_ended_is_told() {
 async fn who_can_not_wait_ends_a_fetch_only_if_nobody_else_waits_for_it() {
     let bench = Bench::new();
     bench.abandon(1).await;
-    let urgent = bench.mirror.urgent_turn();
+    let urgent = bench.mirror.place_to_save();
     drop(timeout(PATIENCE, urgent).await.unwrap());
     assert_eq!(bench.slow.calls(), ["begun"], "it was cut off");
     let answer = async {
         bench.slow.until(2).await;
-        assert!(!is_done(bench.mirror.urgent_turn()).await);
+        assert!(!is_done(bench.mirror.place_to_save()).await);
         bench.slow.answer();
     };
     let (fetched, ()) = tokio::join!(bench.fetch(), answer);

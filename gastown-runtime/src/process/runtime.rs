@@ -15,12 +15,14 @@ use gastown_core::{
 };
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
 
 use super::environment::{self, Sources};
 use super::group::{Group, GroupGuard};
 use super::log::{SessionLog, Source};
 use super::preflight::check_tools;
 use super::record::{Records, SessionRecord, kill_strays};
+use super::save::Origin;
 use super::session::{Session, Surroundings};
 use super::settings::ProcessSettings;
 use super::worktree::Worktrees;
@@ -314,6 +316,22 @@ impl ProcessRuntime {
             .collect()
     }
 
+    /// Where an agent's worktree comes from, and the access to it; none if it has none.
+    async fn origin(
+        &self,
+        town: &TownId,
+        agent: &AgentId,
+    ) -> Result<Option<(Origin, GitAccess)>, AgentRuntimeError> {
+        let origin = self.worktrees.origin(town, agent).await;
+        let Some(origin) = origin.map_err(|error| unknown(&error))? else {
+            return Ok(None);
+        };
+        let token = self.credentials.of_repository(town, &origin.git_url).await;
+        let token = token.map_err(|error| unknown(&error))?;
+        let access = GitAccess::new(&origin.git_url, token);
+        Ok(Some((origin, access)))
+    }
+
     async fn end(&self, session: &Session, reason: &str) -> Result<(), AgentRuntimeError> {
         let settings = &self.settings;
         let ended = session.stop(reason, settings.stop_wait, settings.terminate_wait);
@@ -368,22 +386,29 @@ impl AgentRuntime for ProcessRuntime {
         Ok(())
     }
 
-    async fn save_work(&self, session: &SessionId) -> Result<Option<SavedWork>, AgentRuntimeError> {
+    async fn save_work(
+        &self,
+        session: &SessionId,
+        deadline: Duration,
+    ) -> Result<Option<SavedWork>, AgentRuntimeError> {
         let (town, agent) = (&session.town_id, &session.agent_id);
         let slot = self.slot(town, agent);
         let _turn = slot.turn.lock().await;
         if slot.running().is_some() {
             return Err(unknown(&"a session of this agent runs"));
         }
-        let origin = self.worktrees.origin(town, agent).await;
-        let Some(origin) = origin.map_err(|error| unknown(&error))? else {
+        let begin = Instant::now();
+        let found = in_time(deadline, self.origin(town, agent)).await?;
+        let Some((origin, access)) = found else {
             return Ok(None);
         };
-        let token = self.credentials.of_repository(town, &origin.git_url).await;
-        let token = token.map_err(|error| unknown(&error))?;
-        let access = GitAccess::new(&origin.git_url, token);
-        let saved = self.worktrees.save(town, agent, &origin, &access).await;
-        saved.map(Some).map_err(|error| unknown(&error))
+        let left = deadline.saturating_sub(begin.elapsed());
+        // Others are saved meanwhile.
+        let place = self.worktrees.place_to_save(town, &origin).await;
+        let place = place.map_err(|error| unknown(&error))?;
+        let save = self.worktrees.save(town, agent, &origin, &access, place);
+        let saved = in_time(left, async { save.await.map_err(|error| unknown(&error)) });
+        saved.await.map(Some)
     }
 
     async fn kept(&self, town: &TownId) -> Vec<AgentId> {
@@ -455,6 +480,15 @@ fn unknown(reason: &dyn std::fmt::Display) -> AgentRuntimeError {
     AgentRuntimeError::Unknown {
         reason: reason.to_string(),
     }
+}
+
+/// What takes longer is cut off.
+async fn in_time<T>(
+    deadline: Duration,
+    work: impl Future<Output = Result<T, AgentRuntimeError>>,
+) -> Result<T, AgentRuntimeError> {
+    let done = timeout(deadline, work).await;
+    done.unwrap_or_else(|_| Err(unknown(&"saving its work took too long")))
 }
 
 fn spawn(

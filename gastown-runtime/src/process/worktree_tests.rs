@@ -196,7 +196,8 @@ impl Bench {
         let origin = self.worktrees.origin(&town, &agent).await.unwrap().unwrap();
         assert_eq!(origin.git_url, self.origin.url());
         let access = GitAccess::none();
-        let saved = self.worktrees.save(&town, &agent, &origin, &access);
+        let place = self.worktrees.place_to_save(&town, &origin).await.unwrap();
+        let saved = self.worktrees.save(&town, &agent, &origin, &access, place);
         saved.await.unwrap()
     }
 
