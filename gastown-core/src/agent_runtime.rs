@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -147,12 +148,17 @@ pub trait AgentRuntime: Send + Sync {
     }
 
     /// Saves the work that a session left, so that it survives the loss of this machine. Called
-    /// once the session has ended. Default: there is nothing to save.
+    /// once the session has ended. It is given up after `deadline` of its own work: while it waits
+    /// for that of other agents to be saved no time passes. Default: there is nothing to save.
     ///
     /// # Errors
-    /// [`AgentRuntimeError::Unknown`]: it may not be saved.
-    async fn save_work(&self, session: &SessionId) -> Result<Option<SavedWork>, AgentRuntimeError> {
-        let _ = session;
+    /// [`AgentRuntimeError::Unknown`]: it may not be saved, also when it took too long.
+    async fn save_work(
+        &self,
+        session: &SessionId,
+        deadline: Duration,
+    ) -> Result<Option<SavedWork>, AgentRuntimeError> {
+        let _ = (session, deadline);
         Ok(None)
     }
 

@@ -1,6 +1,6 @@
 //! The only place that asks a clock (design 5).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gastown_core::Timestamp;
 
@@ -42,7 +42,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
     fn now(&self) -> Timestamp {
-        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         // A clock before 1970 is broken in a way that only shows as a very old time.
         let millis = since_1970.map_or(0, |span| i64::try_from(span.as_millis()).unwrap_or(0));
         Timestamp::from_millis(millis)
@@ -51,6 +51,13 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         self.begin.elapsed()
     }
+}
+
+/// How long ago a file was written, by the clock that file systems use; none of one of a time to
+/// come.
+#[expect(clippy::disallowed_methods, reason = "this is the place that may")]
+pub(crate) fn file_age(written: SystemTime) -> Option<Duration> {
+    SystemTime::now().duration_since(written).ok()
 }
 
 #[cfg(test)]

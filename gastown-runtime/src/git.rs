@@ -1,11 +1,13 @@
 //! Git as a child process with a deadline.
 
 mod access;
+mod bare;
+pub(crate) mod leftovers;
 mod mirror;
 mod names;
 
 pub(crate) use self::access::GitAccess;
-pub(crate) use self::mirror::Mirror;
+pub(crate) use self::mirror::{Mirror, PlaceToSave};
 pub(crate) use self::names::{check_branch, check_url, file_name};
 
 use std::ffi::OsStr;
@@ -65,6 +67,12 @@ pub enum GitError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// Git was ended because whoever it ran for was closed.
+    #[error("`{command}` was ended with its host")]
+    Closed {
+        /// The command, without secrets.
+        command: String,
+    },
     /// Git answered more than anybody asked for.
     #[error("`{command}` wrote more than {STDOUT_BYTES_MAX} bytes")]
     TooMuch {
@@ -111,6 +119,11 @@ impl Git {
     #[must_use]
     pub fn new(deadline: Duration) -> Self {
         Self { deadline }
+    }
+
+    /// How long one command may take: nothing that it holds is older.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
     }
 
     /// Runs a command and returns its standard output without white space at its end.

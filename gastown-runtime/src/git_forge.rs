@@ -23,6 +23,9 @@ const HASH_DIGITS_MAX: usize = 64;
 /// It keeps a bare mirror of each origin that it was asked about below its directory. Two of them
 /// must not share a directory.
 ///
+/// A fetch goes on when whoever asked for it stops waiting, for at most the deadline of [`Git`],
+/// so that a first one may take longer than any single question. It ends with the forge.
+///
 /// # Guarantees
 /// - It says that a merge landed only if the origin's target branch has the work of the branch,
 ///   and that it is absent only if the origin was read and has not: every failure is unknown.
@@ -78,7 +81,7 @@ impl GitForge {
         let mut mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
         let mirror = mirrors
             .entry(path.clone())
-            .or_insert_with(|| Arc::new(Mirror::new(self.git.clone(), path)));
+            .or_insert_with(|| Arc::new(Mirror::new(self.git.clone(), path, None)));
         Ok(Arc::clone(mirror))
     }
 
@@ -93,8 +96,7 @@ impl GitForge {
         check_branch("target branch", &request.target_branch)?;
         let mirror = self.mirror(&request.repository)?;
         let access = self.access(&request.repository).await?;
-        let _turn = mirror.turn().await;
-        mirror.fetch(&request.repository.git_url, &access).await?;
+        let _turn = mirror.fetch(&request.repository.git_url, &access).await?;
         Ok(look(&mirror, request).await?)
     }
 
@@ -104,8 +106,7 @@ impl GitForge {
         check_branch("default branch", &repository.default_branch)?;
         let mirror = self.mirror(repository)?;
         let access = self.access(repository).await?;
-        let _turn = mirror.turn().await;
-        mirror.fetch(&repository.git_url, &access).await?;
+        let turn = mirror.fetch(&repository.git_url, &access).await?;
         if mirror.origin_head(&request.branch).await?.is_some() {
             return Ok(());
         }
@@ -128,7 +129,8 @@ impl GitForge {
             return Ok(());
         };
         // Somebody else may have made it meanwhile.
-        mirror.fetch(&repository.git_url, &access).await?;
+        let fetched = mirror.fetch_again(turn, &repository.git_url, &access);
+        let _turn = fetched.await?;
         match mirror.origin_head(&request.branch).await? {
             Some(_) => Ok(()),
             None => Err(error.into()),
@@ -261,7 +263,10 @@ fn forge_error(error: AskError) -> ForgeError {
                 why: git.to_string(),
             };
         }
-        GitError::Run { .. } | GitError::Deadline { .. } | GitError::File { .. } => {
+        GitError::Run { .. }
+        | GitError::Deadline { .. }
+        | GitError::Closed { .. }
+        | GitError::File { .. } => {
             return ForgeError::Network;
         }
     };

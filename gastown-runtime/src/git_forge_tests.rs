@@ -1,10 +1,13 @@
 //! Real repositories.
 
+use std::time::Duration;
+
 use gastown_core::{RigId, TownId};
+use tokio::time::timeout;
 
 use super::*;
 use crate::credentials::NoCredentials;
-use crate::testing::{Origin, git};
+use crate::testing::{Origin, SlowOrigin, git};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -71,6 +74,25 @@ async fn a_merge_lands_whether_its_commit_is_named_or_not() {
     assert_eq!(bench.verify(Some(&merge)).await, landed(&merge));
     let short = merge.get(..10).unwrap();
     assert_eq!(bench.verify(Some(short)).await, landed(&merge));
+}
+
+/// As with effects: each try has its deadline, and none is as long as a first fetch.
+#[tokio::test]
+async fn a_first_fetch_that_takes_longer_than_any_question_answers_a_later_one() {
+    let bench = Bench::new();
+    let head = bench.origin.commit("work", "a.txt", "one");
+    bench.on_main(&[&["merge", "-q", "work"]]);
+    let mirror = bench.dir.path().join("forge/t1/r1.git");
+    let slow = SlowOrigin::of(&mirror, bench.dir.path());
+    let question = Duration::from_millis(50);
+    for _ in 0..5 {
+        assert!(timeout(question, bench.verify(None)).await.is_err());
+    }
+    slow.until(1).await;
+    slow.answer();
+    assert_eq!(bench.verify(None).await, landed(&head));
+    let calls = ["begun", "answered", "begun", "answered"];
+    assert_eq!(slow.calls(), calls, "no fetch was given up");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod context;
 mod entry;
 mod outcome;
 mod phase;
+mod saving;
 mod starting;
 
 pub(crate) use self::context::SessionContext;
@@ -24,12 +25,12 @@ use std::time::Duration;
 
 use gastown_core::events::ProcessStatus;
 use gastown_core::{
-    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, SavedWork, SessionId, StartRequest,
-    TownId,
+    AgentId, AgentMessage, AgentRuntime, AgentRuntimeError, SessionId, StartRequest, TownId,
 };
 use tokio::time::timeout;
 
 use self::entry::{Entry, Ticket};
+use self::saving::Saves;
 use self::starting::Purpose;
 
 type Agents = Arc<Mutex<Known>>;
@@ -57,6 +58,7 @@ pub struct Supervisor {
     runtime: Arc<dyn AgentRuntime>,
     settings: SupervisorSettings,
     agents: Agents,
+    saves: Arc<Saves>,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -75,6 +77,7 @@ impl Supervisor {
             runtime,
             settings,
             agents: Agents::default(),
+            saves: Arc::default(),
         }
     }
 
@@ -211,18 +214,6 @@ impl Supervisor {
     /// Waits until a session that was asked to wrap up has ended, for as long as that may take.
     pub(crate) async fn ended_after_wrap_up(&self, session: &SessionId) -> bool {
         self.ended_within(session, self.settings.wrap_up_wait).await
-    }
-
-    /// Saves the work that an ended session left; none where there is nothing to save.
-    ///
-    /// # Errors
-    /// [`AgentRuntimeError::Unknown`]: it may not be saved.
-    pub async fn save_work(
-        &self,
-        session: &SessionId,
-    ) -> Result<Option<SavedWork>, AgentRuntimeError> {
-        let save = self.runtime.save_work(session);
-        within(self.settings.save_deadline, save).await
     }
 
     /// The agents of a town of which something is kept.

@@ -1,8 +1,10 @@
 //! What the tests of this crate share.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use gastown_core::{AgentId, BeadId, RigId, Role, SessionId, StartRequest, TownId};
 use serde_json::json;
@@ -112,5 +114,61 @@ impl Origin {
     /// The head of a branch of the origin.
     pub(crate) fn head(&self, branch: &str) -> String {
         git(&self.bare, &["rev-parse", &format!("refs/heads/{branch}")])
+    }
+}
+
+/// Only a test that fails waits this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An origin that answers fetches of one mirror only once it is told to.
+pub(crate) struct SlowOrigin {
+    dir: PathBuf,
+}
+
+impl SlowOrigin {
+    /// Makes `mirror`, whose fetches then wait. Their traces are below `dir`.
+    pub(crate) fn of(mirror: &Path, dir: &Path) -> Self {
+        std::fs::create_dir_all(mirror).unwrap();
+        git(mirror, &["init", "-q", "--bare"]);
+        let script = dir.join("upload-pack.sh");
+        let text = format!(
+            "#!/bin/sh\ncd '{}' || exit\necho $$ > pid\necho begun >> calls\n\
+             while [ ! -e go ]; do sleep 0.05; done\n\
+             git upload-pack \"$@\"\necho answered >> calls\n",
+            dir.display()
+        );
+        std::fs::write(&script, text).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let script = script.display().to_string();
+        git(mirror, &["config", "remote.origin.uploadpack", &script]);
+        Self {
+            dir: dir.to_owned(),
+        }
+    }
+
+    pub(crate) fn answer(&self) {
+        std::fs::write(self.dir.join("go"), "").unwrap();
+    }
+
+    /// What came to the origin so far: `begun` and `answered`.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        let calls = std::fs::read_to_string(self.dir.join("calls")).unwrap_or_default();
+        calls.lines().map(String::from).collect()
+    }
+
+    /// Waits until so much came to the origin.
+    pub(crate) async fn until(&self, calls: usize) {
+        let there = async {
+            while self.calls().len() < calls {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, there).await.unwrap();
+    }
+
+    /// The process that answers, or answered, the latest fetch.
+    pub(crate) fn process(&self) -> i32 {
+        let pid = std::fs::read_to_string(self.dir.join("pid")).unwrap();
+        pid.trim().parse().unwrap()
     }
 }

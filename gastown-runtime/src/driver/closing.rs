@@ -69,9 +69,9 @@ impl Driver {
         self.state.effects.shutdown().await;
         if self.state.chores.is_evacuating() {
             let sessions = &self.settings.sessions;
-            let saving = sessions
-                .stop_deadline
-                .saturating_add(sessions.save_deadline);
+            // A save may wait for another one.
+            let saves = sessions.save_deadline.saturating_mul(2);
+            let saving = sessions.stop_deadline.saturating_add(saves);
             self.keep_lease(saving).await;
             if timeout(saving, self.state.chores.hurry()).await.is_err() {
                 tracing::error!(town = %self.town_id, "the work of agents may not be saved");

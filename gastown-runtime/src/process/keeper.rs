@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use gastown_core::AgentId;
 
-use crate::git::{Git, GitAccess, GitError, Mirror, check_branch, file_name};
+use crate::git::{GitError, Mirror, check_branch, file_name, leftovers};
 
 /// Who commits what a crashed session left behind.
 const KEEPER: [&str; 4] = [
@@ -14,9 +14,9 @@ const KEEPER: [&str; 4] = [
     "user.email=gastown@agents.gastown.invalid",
 ];
 
-/// Keeps what an agent left behind. The caller has the mirror's turn.
+/// Keeps what an agent left behind. The caller has the mirror's turn, and nothing of the agent
+/// runs.
 pub(crate) struct Keeper<'a> {
-    pub(crate) git: &'a Git,
     pub(crate) mirror: &'a Mirror,
     pub(crate) agent_id: &'a AgentId,
 }
@@ -25,6 +25,7 @@ impl Keeper<'_> {
     /// Puts what is not committed onto the branch that is checked out, for the next session that
     /// works on it; in the middle of a merge or rebase it is put aside instead.
     pub(crate) async fn save(&self, path: &Path) -> Result<(), GitError> {
+        self.unlock(path).await?;
         let branch = self.branch_at(path).await?;
         if branch.is_none() || self.in_operation(path).await? {
             return self.put_aside(path).await;
@@ -42,13 +43,22 @@ impl Keeper<'_> {
         self.at(path, &commit).await
     }
 
+    /// Removes locks of a git that was killed with its session.
+    pub(crate) async fn unlock(&self, path: &Path) -> Result<(), GitError> {
+        let git_dir = self.git_dir(path).await?;
+        let unlocked = leftovers::unlock(&git_dir).await;
+        unlocked.map_err(|source| GitError::File {
+            path: git_dir.display().to_string(),
+            source,
+        })
+    }
+
     /// Keeps what is not committed where a person can find it, and leaves the worktree clean.
     pub(crate) async fn put_aside(&self, path: &Path) -> Result<(), GitError> {
         if self.is_dirty(path).await? {
             self.at(path, &["add", "--all"]).await?;
             let create = [&KEEPER[..], &["stash", "create"]].concat();
-            let none = GitAccess::none();
-            let stash = self.git.run(path, &none, &create).await?;
+            let stash = self.mirror.at(path, &create).await?;
             if !stash.is_empty() {
                 self.remember(&stash).await?;
             }
@@ -79,8 +89,7 @@ impl Keeper<'_> {
 
     pub(crate) async fn is_dirty(&self, path: &Path) -> Result<bool, GitError> {
         let status = ["status", "--porcelain", "--untracked-files=normal"];
-        let none = GitAccess::none();
-        let text = self.git.run(path, &none, &status).await?;
+        let text = self.mirror.at(path, &status).await?;
         Ok(!text.is_empty())
     }
 
@@ -99,14 +108,13 @@ impl Keeper<'_> {
 
     pub(crate) async fn git_dir(&self, path: &Path) -> Result<PathBuf, GitError> {
         let args = ["rev-parse", "--absolute-git-dir"];
-        let none = GitAccess::none();
-        Ok(PathBuf::from(self.git.run(path, &none, &args).await?))
+        Ok(PathBuf::from(self.mirror.at(path, &args).await?))
     }
 
     /// The branch that is checked out; none when detached, as in the middle of a rebase.
     pub(crate) async fn branch_at(&self, path: &Path) -> Result<Option<String>, GitError> {
         let args = ["symbolic-ref", "--quiet", "--short", "HEAD"];
-        match self.git.run(path, &GitAccess::none(), &args).await {
+        match self.mirror.at(path, &args).await {
             Ok(branch) => Ok(Some(branch)),
             Err(GitError::Failed { code: Some(1), .. }) => Ok(None),
             Err(error) => Err(error),
@@ -114,6 +122,6 @@ impl Keeper<'_> {
     }
 
     pub(crate) async fn at(&self, path: &Path, args: &[&str]) -> Result<(), GitError> {
-        self.git.run(path, &GitAccess::none(), args).await.map(drop)
+        self.mirror.at(path, args).await.map(drop)
     }
 }

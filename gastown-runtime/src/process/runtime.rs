@@ -15,12 +15,14 @@ use gastown_core::{
 };
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
 
 use super::environment::{self, Sources};
 use super::group::{Group, GroupGuard};
 use super::log::{SessionLog, Source};
 use super::preflight::check_tools;
 use super::record::{Records, SessionRecord, kill_strays};
+use super::save::Origin;
 use super::session::{Session, Surroundings};
 use super::settings::ProcessSettings;
 use super::worktree::Worktrees;
@@ -44,6 +46,9 @@ const OUTPUTS_WAITING_MAX: usize = 1_024;
 ///   run left is ended before [`ProcessRuntime::open`] returns.
 /// - A session ends as a whole: its process group, and on Linux whatever left the group.
 /// - The environment is built, not inherited; secrets appear in no log and no error.
+/// - A fetch goes on when the start that asked for it is cancelled, for at most the deadline of
+///   [`Git`](crate::Git), so that a first one may take longer than a start. It ends with
+///   [`ProcessRuntime::stop_all`], or when this is dropped.
 ///
 /// # Assumptions
 /// - Git is 2.38 or later. Its directory is on a local file system and used by one process.
@@ -55,8 +60,6 @@ pub struct ProcessRuntime {
     outputs: mpsc::Sender<AgentOutput>,
     agents: Mutex<BTreeMap<(TownId, AgentId), Arc<Slot>>>,
     identity: String,
-    // Held as long as this lives; the system gives it back when the process ends.
-    _lock: File,
 }
 
 /// The place of one agent: at most one session is in it.
@@ -91,7 +94,8 @@ impl std::fmt::Debug for ProcessRuntime {
 }
 
 impl ProcessRuntime {
-    /// Takes the directory into use and ends what an earlier run of the host left running there.
+    /// Takes the directory into use, ends what an earlier run of the host left running there, and
+    /// removes the locks that it left in the mirrors.
     ///
     /// Returns the runtime and what its sessions say. The receiver has to be read: agents wait
     /// when it is full.
@@ -110,20 +114,24 @@ impl ProcessRuntime {
         std::fs::create_dir_all(&settings.dir).map_err(use_dir)?;
         // One name for one directory: processes are found again by it.
         settings.dir = settings.dir.canonicalize().map_err(use_dir)?;
-        let lock = lock(&settings.dir).await?;
+        // Held as long as this lives, and a git of its; the system gives it back when the process ends.
+        let lock = Arc::new(lock(&settings.dir).await?);
         let identity = identity(&settings.dir)?;
         let records = Records::new(settings.dir.join("sessions"));
         end_leftovers(&settings, &records).await?;
         let (outputs, receiver) = mpsc::channel(OUTPUTS_WAITING_MAX);
+        let towns = settings.dir.join("towns");
+        let worktrees = Worktrees::new(settings.git.clone(), towns, Some(lock));
+        // What was ended just now, or by a crash, may have been in the middle of something.
+        worktrees.remove_leftovers().await;
         let runtime = Self {
-            worktrees: Worktrees::new(settings.git.clone(), settings.dir.join("towns")),
+            worktrees,
             settings,
             credentials,
             records,
             outputs,
             agents: Mutex::default(),
             identity,
-            _lock: lock,
         };
         Ok((runtime, receiver))
     }
@@ -134,8 +142,10 @@ impl ProcessRuntime {
         &self.identity
     }
 
-    /// Stops every session, all at once; returns those of which something may still run.
+    /// Stops every session, all at once, and ends fetches that are under way; returns the sessions
+    /// of which something may still run.
     pub async fn stop_all(&self, reason: &str) -> Vec<SessionId> {
+        self.worktrees.end_fetches().await;
         let sessions: Vec<Arc<Session>> = {
             let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
             agents.values().filter_map(|slot| slot.running()).collect()
@@ -306,6 +316,22 @@ impl ProcessRuntime {
             .collect()
     }
 
+    /// Where an agent's worktree comes from, and the access to it; none if it has none.
+    async fn origin(
+        &self,
+        town: &TownId,
+        agent: &AgentId,
+    ) -> Result<Option<(Origin, GitAccess)>, AgentRuntimeError> {
+        let origin = self.worktrees.origin(town, agent).await;
+        let Some(origin) = origin.map_err(|error| unknown(&error))? else {
+            return Ok(None);
+        };
+        let token = self.credentials.of_repository(town, &origin.git_url).await;
+        let token = token.map_err(|error| unknown(&error))?;
+        let access = GitAccess::new(&origin.git_url, token);
+        Ok(Some((origin, access)))
+    }
+
     async fn end(&self, session: &Session, reason: &str) -> Result<(), AgentRuntimeError> {
         let settings = &self.settings;
         let ended = session.stop(reason, settings.stop_wait, settings.terminate_wait);
@@ -360,22 +386,29 @@ impl AgentRuntime for ProcessRuntime {
         Ok(())
     }
 
-    async fn save_work(&self, session: &SessionId) -> Result<Option<SavedWork>, AgentRuntimeError> {
+    async fn save_work(
+        &self,
+        session: &SessionId,
+        deadline: Duration,
+    ) -> Result<Option<SavedWork>, AgentRuntimeError> {
         let (town, agent) = (&session.town_id, &session.agent_id);
         let slot = self.slot(town, agent);
         let _turn = slot.turn.lock().await;
         if slot.running().is_some() {
             return Err(unknown(&"a session of this agent runs"));
         }
-        let origin = self.worktrees.origin(town, agent).await;
-        let Some(origin) = origin.map_err(|error| unknown(&error))? else {
+        let begin = Instant::now();
+        let found = in_time(deadline, self.origin(town, agent)).await?;
+        let Some((origin, access)) = found else {
             return Ok(None);
         };
-        let token = self.credentials.of_repository(town, &origin.git_url).await;
-        let token = token.map_err(|error| unknown(&error))?;
-        let access = GitAccess::new(&origin.git_url, token);
-        let saved = self.worktrees.save(town, agent, &origin, &access).await;
-        saved.map(Some).map_err(|error| unknown(&error))
+        let left = deadline.saturating_sub(begin.elapsed());
+        // Others are saved meanwhile.
+        let place = self.worktrees.place_to_save(town, &origin).await;
+        let place = place.map_err(|error| unknown(&error))?;
+        let save = self.worktrees.save(town, agent, &origin, &access, place);
+        let saved = in_time(left, async { save.await.map_err(|error| unknown(&error)) });
+        saved.await.map(Some)
     }
 
     async fn kept(&self, town: &TownId) -> Vec<AgentId> {
@@ -447,6 +480,15 @@ fn unknown(reason: &dyn std::fmt::Display) -> AgentRuntimeError {
     AgentRuntimeError::Unknown {
         reason: reason.to_string(),
     }
+}
+
+/// What takes longer is cut off.
+async fn in_time<T>(
+    deadline: Duration,
+    work: impl Future<Output = Result<T, AgentRuntimeError>>,
+) -> Result<T, AgentRuntimeError> {
+    let done = timeout(deadline, work).await;
+    done.unwrap_or_else(|_| Err(unknown(&"saving its work took too long")))
 }
 
 fn spawn(

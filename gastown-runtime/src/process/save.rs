@@ -1,10 +1,12 @@
 //! Saves what an agent's worktree holds on its origin, before the machine goes away (spec 6.4).
 
+use std::path::Path;
+
 use gastown_core::{AgentId, RigId, SavedWork, TownId};
 
 use super::keeper::Keeper;
 use super::worktree::{Worktrees, unescape};
-use crate::git::{GitAccess, GitError, file_name};
+use crate::git::{GitAccess, GitError, PlaceToSave, file_name};
 
 /// How much of a commit's hash makes a name.
 const HASH_SHOWN: usize = 12;
@@ -30,7 +32,7 @@ impl Worktrees {
         }
         let ask = ["rev-parse", "--path-format=absolute", "--git-common-dir"];
         let shared = self.git().run(&path, &GitAccess::none(), &ask).await?;
-        let name = std::path::Path::new(&shared).file_stem();
+        let name = Path::new(&shared).file_stem();
         let name = name.and_then(|name| name.to_str()).map(unescape);
         let Some(rig_id) = name.and_then(|name| RigId::new(name).ok()) else {
             return Ok(None);
@@ -40,71 +42,133 @@ impl Worktrees {
         Ok(Some(Origin { rig_id, git_url }))
     }
 
+    /// Waits until the work of an agent with that origin can be saved.
+    ///
+    /// # Errors
+    /// The origin's name makes no path.
+    pub(crate) async fn place_to_save(
+        &self,
+        town_id: &TownId,
+        origin: &Origin,
+    ) -> Result<PlaceToSave, GitError> {
+        let mirror = self.mirror(town_id, &origin.rig_id)?;
+        Ok(mirror.place_to_save().await)
+    }
+
     /// Commits and pushes what an agent's worktree holds; nothing of the agent runs. A branch that
-    /// the origin has moved on is left alone: the work goes to a reference beside it.
+    /// the origin has moved on is left alone: the work goes to a reference beside it. Others have
+    /// the mirror's turn while it is pushed.
     pub(crate) async fn save(
         &self,
         town_id: &TownId,
         agent_id: &AgentId,
         origin: &Origin,
         access: &GitAccess,
+        place: PlaceToSave,
     ) -> Result<SavedWork, GitError> {
         let path = self.path_of(town_id, agent_id)?;
         let mirror = self.mirror(town_id, &origin.rig_id)?;
-        let _turn = mirror.turn().await;
         let keeper = Keeper {
-            git: self.git(),
             mirror: &mirror,
             agent_id,
         };
-        let branch = match keeper.branch_at(&path).await? {
-            Some(branch) => Some(branch),
-            // In the middle of a rebase nothing is checked out; its branch is in the marker.
-            None if keeper.in_operation(&path).await? => {
-                std::fs::read_to_string(path.with_extension("ready")).ok()
-            }
-            None => None,
-        };
-        let kept_before = mirror.commit(&keeper.saved_reference()?).await?;
-        keeper.save(&path).await?;
-        let kept = mirror.commit(&keeper.saved_reference()?).await?;
-        let mut saved = SavedWork {
-            branch: None,
-            commit: None,
-            aside: None,
-        };
-        if let Some(kept) = kept.filter(|kept| Some(kept) != kept_before.as_ref()) {
-            saved.aside = Some(push_aside(&keeper, access, &kept).await?);
-        }
-        let Some(branch) = branch else {
-            return Ok(saved);
-        };
-        let local = format!("refs/heads/{branch}");
-        let Some(head) = mirror.commit(&local).await? else {
-            return Ok(saved);
-        };
-        let unseen = ["rev-list", "--max-count=1", &head, "--not", "--remotes"];
-        if mirror.local(&unseen).await?.is_empty() {
-            // The origin has all of it; perhaps under this name, too.
-            let is_there = mirror.origin_head(&branch).await?.is_some();
-            saved.branch = Some(branch).filter(|_| is_there);
-            saved.commit = Some(head).filter(|_| is_there);
-            return Ok(saved);
-        }
-        let refspec = format!("{local}:{local}");
-        match mirror
-            .remote(access, &["push", "--quiet", "origin", &refspec])
-            .await
-        {
-            Ok(_) => saved.branch = Some(branch),
-            Err(GitError::Failed { .. }) => {
-                saved.aside = Some(push_aside(&keeper, access, &head).await?);
-            }
-            Err(error) => return Err(error),
-        }
-        saved.commit = Some(head);
-        Ok(saved)
+        let PlaceToSave { turn, _permit } = place;
+        let work = keep(&keeper, &path).await?;
+        // A push reads what is committed, and only the origin says how long it takes.
+        drop(turn);
+        push(&keeper, access, work).await
     }
+}
+
+/// Work that is committed here.
+struct Work {
+    /// What fits onto no branch.
+    aside: Option<String>,
+    branch: Option<Branch>,
+}
+
+struct Branch {
+    name: String,
+    head: String,
+    /// The origin has all of it, under whatever name.
+    is_pushed: bool,
+}
+
+/// Commits what a worktree holds. The caller has the turn.
+async fn keep(keeper: &Keeper<'_>, path: &Path) -> Result<Work, GitError> {
+    let mirror = keeper.mirror;
+    let branch = match keeper.branch_at(path).await? {
+        Some(branch) => Some(branch),
+        // In the middle of a rebase nothing is checked out; its branch is in the marker.
+        None if keeper.in_operation(path).await? => {
+            std::fs::read_to_string(path.with_extension("ready")).ok()
+        }
+        None => None,
+    };
+    let kept_before = mirror.commit(&keeper.saved_reference()?).await?;
+    keeper.save(path).await?;
+    let kept = mirror.commit(&keeper.saved_reference()?).await?;
+    let aside = kept.filter(|kept| Some(kept) != kept_before.as_ref());
+    let mut work = Work {
+        aside,
+        branch: None,
+    };
+    let Some(name) = branch else {
+        return Ok(work);
+    };
+    if let Some(head) = mirror.commit(&format!("refs/heads/{name}")).await? {
+        let unseen = ["rev-list", "--max-count=1", &head, "--not", "--remotes"];
+        let is_pushed = mirror.local(&unseen).await?.is_empty();
+        work.branch = Some(Branch {
+            name,
+            head,
+            is_pushed,
+        });
+    }
+    Ok(work)
+}
+
+/// Pushes what the origin does not have. Needs no turn: the references that git notes here are
+/// locked one by one, and it waits for them.
+async fn push(keeper: &Keeper<'_>, access: &GitAccess, work: Work) -> Result<SavedWork, GitError> {
+    let mirror = keeper.mirror;
+    let mut saved = SavedWork {
+        branch: None,
+        commit: None,
+        aside: None,
+    };
+    if let Some(aside) = work.aside {
+        saved.aside = Some(push_aside(keeper, access, &aside).await?);
+    }
+    let Some(Branch {
+        name,
+        head,
+        is_pushed,
+    }) = work.branch
+    else {
+        return Ok(saved);
+    };
+    if is_pushed {
+        // Perhaps under this name, too.
+        let is_there = mirror.origin_head(&name).await?.is_some();
+        saved.branch = Some(name).filter(|_| is_there);
+        saved.commit = Some(head).filter(|_| is_there);
+        return Ok(saved);
+    }
+    // By its hash: whoever has the turn now may move the branch.
+    let refspec = format!("{head}:refs/heads/{name}");
+    match mirror
+        .remote(access, &["push", "--quiet", "origin", &refspec])
+        .await
+    {
+        Ok(_) => saved.branch = Some(name),
+        Err(GitError::Failed { .. }) => {
+            saved.aside = Some(push_aside(keeper, access, &head).await?);
+        }
+        Err(error) => return Err(error),
+    }
+    saved.commit = Some(head);
+    Ok(saved)
 }
 
 /// Pushes a commit to a reference of its own.
@@ -153,7 +217,6 @@ impl Worktrees {
             let mirror = self.mirror(town_id, &origin.rig_id)?;
             let _turn = mirror.turn().await;
             let keeper = Keeper {
-                git: self.git(),
                 mirror: &mirror,
                 agent_id,
             };

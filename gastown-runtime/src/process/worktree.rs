@@ -1,7 +1,7 @@
 //! A git worktree for each agent, cut from a mirror of its rig (spec 6.3).
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,16 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gastown_core::{AgentId, RigId, Role, SessionId, StartRequest, TownId};
 
 use super::keeper::Keeper;
-use crate::git::{Git, GitAccess, GitError, Mirror, check_branch, file_name};
-
-/// Left by a git that was killed. While no session of the agent runs, nobody holds them.
-const STALE_LOCKS: [&str; 3] = ["index.lock", "HEAD.lock", "ORIG_HEAD.lock"];
+use crate::git::{Git, GitAccess, GitError, Mirror, check_branch, file_name, leftovers};
 
 /// The mirrors and worktrees of all towns.
 #[derive(Debug)]
 pub(crate) struct Worktrees {
     git: Git,
     dir: PathBuf,
+    /// Held for as long as git may run here.
+    in_use: Option<Arc<File>>,
     mirrors: Mutex<BTreeMap<(TownId, RigId), Arc<Mirror>>>,
 }
 
@@ -34,16 +33,18 @@ struct Worktree<'a> {
 }
 
 impl Worktrees {
-    pub(crate) fn new(git: Git, dir: PathBuf) -> Self {
+    pub(crate) fn new(git: Git, dir: PathBuf, in_use: Option<Arc<File>>) -> Self {
         Self {
             git,
             dir,
+            in_use,
             mirrors: Mutex::default(),
         }
     }
 
     /// Prepares the worktree of a session that is about to start; nothing of the agent runs.
-    /// `is_running` tells whether another agent does, so that its worktree is left alone.
+    /// `is_running` tells whether another agent does, so that its worktree is left alone. Dropped,
+    /// it leaves a fetch that goes on, see [`Mirror::fetch`].
     ///
     /// A polecat continues `branch` from where it stands: with what its worktree holds if it was
     /// prepared for that branch before, else from the origin's branch, else from the origin's
@@ -58,12 +59,10 @@ impl Worktrees {
         check_branch("branch", &request.branch)?;
         check_branch("target branch", &request.target_branch)?;
         let mirror = self.mirror(&request.session.town_id, &request.rig_id)?;
-        let _turn = mirror.turn().await;
-        mirror.fetch(&request.git_url, access).await?;
+        let _turn = mirror.fetch(&request.git_url, access).await?;
         let path = self.path(&request.session)?;
         let worktree = Worktree {
             keeper: Keeper {
-                git: &self.git,
                 mirror: &mirror,
                 agent_id: &request.session.agent_id,
             },
@@ -111,8 +110,31 @@ impl Worktrees {
         let mut mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
         let mirror = mirrors
             .entry((town.clone(), rig.clone()))
-            .or_insert_with(|| Arc::new(Mirror::new(self.git.clone(), path)));
+            .or_insert_with(|| {
+                let in_use = self.in_use.clone();
+                Arc::new(Mirror::new(self.git.clone(), path, in_use))
+            });
         Ok(Arc::clone(mirror))
+    }
+
+    /// Removes what a git that was killed left in the mirrors. No git runs in any.
+    pub(crate) async fn remove_leftovers(&self) {
+        for town in entries(&self.dir) {
+            for mirror in entries(&town.join("rigs")) {
+                leftovers::remove_all(&mirror).await;
+            }
+        }
+    }
+
+    /// Ends every fetch that is under way.
+    pub(crate) async fn end_fetches(&self) {
+        let mirrors: Vec<Arc<Mirror>> = {
+            let mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+            mirrors.values().map(Arc::clone).collect()
+        };
+        for mirror in mirrors {
+            mirror.end_fetch().await;
+        }
     }
 }
 
@@ -120,7 +142,7 @@ impl Worktree<'_> {
     /// Makes the worktree if it is not there, and again if a crash cut off its making.
     async fn ensure(&self) -> Result<(), GitError> {
         if self.marker.exists() && self.path.exists() {
-            return self.unlock().await;
+            return self.keeper.unlock(&self.path).await;
         }
         let path = self.path.display().to_string();
         if self.path.exists() {
@@ -252,20 +274,6 @@ impl Worktree<'_> {
         agent.is_none_or(|agent| is_running(&agent))
     }
 
-    /// Removes locks of a git that was killed with its session.
-    async fn unlock(&self) -> Result<(), GitError> {
-        let git_dir = self.keeper.git_dir(&self.path).await?;
-        for lock in STALE_LOCKS {
-            let path = git_dir.join(lock);
-            match fs::remove_file(&path) {
-                Ok(()) => tracing::info!(path = %path.display(), "removed a stale lock"),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(self.file(&path, source)),
-            }
-        }
-        Ok(())
-    }
-
     async fn here(&self, args: &[&str]) -> Result<(), GitError> {
         self.keeper.at(&self.path, args).await
     }
@@ -284,6 +292,12 @@ impl Worktree<'_> {
             source,
         }
     }
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    // What is not there has no leftovers.
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 /// The identifier that [`file_name`] made a name of.

@@ -12,7 +12,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         Self {
             origin: Origin::new(&dir.path().join("origin")),
-            worktrees: Worktrees::new(Git::default(), dir.path().join("run")),
+            worktrees: Worktrees::new(Git::default(), dir.path().join("run"), None),
             _dir: dir,
         }
     }
@@ -196,7 +196,8 @@ impl Bench {
         let origin = self.worktrees.origin(&town, &agent).await.unwrap().unwrap();
         assert_eq!(origin.git_url, self.origin.url());
         let access = GitAccess::none();
-        let saved = self.worktrees.save(&town, &agent, &origin, &access);
+        let place = self.worktrees.place_to_save(&town, &origin).await.unwrap();
+        let saved = self.worktrees.save(&town, &agent, &origin, &access, place);
         saved.await.unwrap()
     }
 
@@ -215,6 +216,9 @@ async fn before_the_machine_goes_away_work_is_pushed_committed_or_not() {
     assert_eq!(bench.save("a1").await.branch, None);
     commit(&path, "done.txt", "committed");
     fs::write(path.join("half.txt"), "not committed").unwrap();
+    // It was killed in the middle of a commit.
+    let git_dir = PathBuf::from(git(&path, &["rev-parse", "--absolute-git-dir"]));
+    fs::write(git_dir.join("index.lock"), "").unwrap();
     let saved = bench.save("a1").await;
     assert_eq!(saved.branch.as_deref(), Some("gt/a1/b1"));
     assert_eq!(saved.aside, None);

@@ -60,7 +60,7 @@ pub struct SupervisorSettings {
     pub deliver_deadline: Duration,
     /// How long agents may take to wrap up before an eviction (spec 6.4).
     pub wrap_up_wait: Duration,
-    /// How long the saving of one agent's work may take.
+    /// How long the saving of one agent's work may take once it is its turn.
     pub save_deadline: Duration,
 }
 

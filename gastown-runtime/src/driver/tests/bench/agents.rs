@@ -185,7 +185,11 @@ impl AgentRuntime for Agents {
         Ok(())
     }
 
-    async fn save_work(&self, session: &SessionId) -> Result<Option<SavedWork>, AgentRuntimeError> {
+    async fn save_work(
+        &self,
+        session: &SessionId,
+        _: Duration,
+    ) -> Result<Option<SavedWork>, AgentRuntimeError> {
         let runs = self.running.lock().unwrap().contains(session);
         assert!(!runs, "saved while it runs");
         self.saved.lock().unwrap().push(session.clone());
