@@ -89,6 +89,12 @@ impl Certificate {
         self.says("decision", APPROVED_EARLIER)
     }
 
+    /// Whether `settings` still let count what it lets pass.
+    pub(crate) fn is_allowed_by(&self, settings: &Settings) -> bool {
+        !(settings.require_checks && self.allows_no_checks()
+            || settings.require_fresh_approval && self.allows_earlier_approval())
+    }
+
     fn says(&self, name: &str, value: &str) -> bool {
         let mut conditions = self.conditions.iter();
         conditions.any(|condition| condition.name == name && condition.value == value)

@@ -178,6 +178,10 @@ fn main() -> Result<(), Failure> {
         .build()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let and_merge = arguments.iter().any(|it| it == "--merge");
+    let unknown = |it: &&String| it.starts_with("--") && *it != "--merge";
+    if let Some(unknown) = arguments.iter().find(unknown) {
+        return Err(format!("unknown argument {unknown}; expected an address and --merge").into());
+    }
     match arguments.iter().find(|it| !it.starts_with("--")) {
         Some(url) => runtime.block_on(real(url, and_merge)),
         None => runtime.block_on(story(&mut |line| println!("{line}"))),

@@ -364,11 +364,15 @@ impl Performing<'_> {
 
 impl crate::town::Town {
     /// Whether what only the town knows still allows a merge that was decided; at what the forge
-    /// knows its adapter looks once more.
+    /// knows its adapter looks once more, as far as the certificate goes.
     fn may_still_merge(&self, mr: &BeadId) -> bool {
-        self.bead(mr)
-            .and_then(|mr| green(self, mr, &self.settings_of_review(mr)))
-            .is_some_and(|green| !green.town_objects())
+        let Some(mr) = self.bead(mr) else {
+            return false;
+        };
+        let settings = self.settings_of_review(mr);
+        let certificate = mr.review().and_then(|review| review.certificate.as_ref());
+        green(self, mr, &settings).is_some_and(|green| !green.town_objects())
+            && certificate.is_none_or(|certificate| certificate.is_allowed_by(&settings))
     }
 
     /// Whether the town still wants an effect (spec 2.4). Asked before an effect runs; one that is not wanted is finished as withdrawn.
@@ -447,6 +451,44 @@ mod tests {
             let command = crate::wire::command_from_value(serde_json::from_str(command).unwrap());
             forbidden.execute(command.unwrap(), at("1s")).unwrap();
             assert!(!forbidden.wants(merge));
+        }
+    }
+
+    /// What the certificate lets pass was let pass by settings that are others by now.
+    #[test]
+    fn wants_no_merge_that_rests_on_settings_of_before() {
+        for (seen, setting) in [
+            (
+                GREEN.replace(
+                    r#""checks":{"state":"passing"}"#,
+                    r#""checks":{"state":"none"}"#,
+                ),
+                "require_checks",
+            ),
+            (
+                GREEN
+                    .replace(r#""decision_head":"h1""#, r#""decision_head":"h0""#)
+                    .replace(
+                        "town config",
+                        "town config.refinery.require_fresh_approval=false config",
+                    ),
+                "require_fresh_approval",
+            ),
+        ] {
+            let mut merging = town(&seen);
+            let settled = crate::reconcile::settle(&mut merging, at("0s"));
+            let merges = |it: &&Effect| it.key.kind == "merge_pr";
+            let merge = settled.effects.iter().find(merges).expect(setting);
+            let mut change = |setting: &str| {
+                let text = std::format!(
+                    r#"{{"type": "update_config", "caller": {{"kind": "user", "id": "ann"}}, "config": {{"refinery": {{"{setting}": true}}}}}}"#
+                );
+                let command = crate::wire::command_from_str(&text).unwrap();
+                merging.execute(command, at("1s")).unwrap();
+                merging.wants(merge)
+            };
+            assert!(change("review_every_head"), "{setting}: nothing to it");
+            assert!(!change(setting), "{setting}");
         }
     }
 }
