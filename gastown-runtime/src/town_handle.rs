@@ -1,6 +1,7 @@
 //! How a host talks to a town that runs.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +16,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use crate::effects::Workshop;
 use crate::error::RuntimeError;
 use crate::inbox::{Inbox, Item};
-use crate::tick::{Broken, TickReport};
+use crate::tick::{Broken, TickReport, panic_text};
 use crate::view::{self, BeadView, DryRun, TownStatusView, TownView};
 
 /// How many reports a watcher may be behind before it misses the oldest.
@@ -188,17 +189,30 @@ impl TownHandle {
 
     /// Looks at the town as it was last committed. `look` runs in the town's loop: keep it short.
     ///
+    /// A `look` that panics is an error of whoever asked, and the town goes on; where panics abort
+    /// the process, it ends with it. Whoever stops waiting changes nothing: `look` may still run.
+    ///
     /// # Errors
-    /// [`RuntimeError::TownBusy`], [`RuntimeError::TownFrozen`], [`RuntimeError::TownNotLoaded`]
-    /// or [`RuntimeError::TownClosed`].
+    /// [`RuntimeError::InspectTown`] if `look` panics; [`RuntimeError::TownBusy`],
+    /// [`RuntimeError::TownFrozen`], [`RuntimeError::TownNotLoaded`] or
+    /// [`RuntimeError::TownClosed`].
     pub async fn inspect<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Town) -> T + Send + 'static,
     ) -> Result<T, RuntimeError> {
         let (reply, answer) = oneshot::channel();
+        let town_id = self.town_id.clone();
         let look = move |town: Result<&Town, RuntimeError>| {
+            let seen = town.and_then(|town| {
+                // Nothing of the town can be changed by it, so nothing is left half done.
+                let seen = catch_unwind(AssertUnwindSafe(|| look(town)));
+                seen.map_err(|panic| RuntimeError::InspectTown {
+                    town: town_id,
+                    panic: panic_text(&*panic),
+                })
+            });
             // Whoever asked may be gone.
-            let _ = reply.send(town.map(look));
+            let _ = reply.send(seen);
         };
         let item = Item::Look(Box::new(look));
         self.inbox.push(item).map_err(|refused| refused.1)?;

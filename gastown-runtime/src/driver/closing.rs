@@ -87,22 +87,47 @@ impl Driver {
     }
 
     pub(super) fn sort_at_end(&mut self, taken: Taken) -> BTreeMap<AgentId, Heartbeat> {
-        let mut ends = VecDeque::new();
-        for item in taken.items {
-            match item {
-                Item::Ended(_) => ends.push_back(item),
-                Item::Look(look) => look(Err(RuntimeError::TownClosed)),
-                Item::Ask { reply, .. } => {
-                    let _ = reply.send(Prepared::Later);
-                }
-                Item::Command { reply, .. } => {
-                    let _ = reply.send(Err(RuntimeError::TownClosed));
-                }
-                Item::Tool { request, .. } => {
-                    request.reply.refuse(".", "the host is about to end");
-                }
-            }
-        }
+        let ends = turn_away(taken.items);
         self.sort(ends, taken.heartbeats)
     }
+}
+
+impl Drop for Driver {
+    /// However the loop ends, nobody waits for it any more: an adapter that panics takes the loop
+    /// with it, and so does whoever cuts it off.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(town = %self.town_id, "a town's loop ends by a panic");
+        }
+        self.inbox.close();
+        self.state.calls.fail_all(&RuntimeError::TownClosed);
+        // Ends of sessions are found out when the town is opened again.
+        drop(turn_away(self.inbox.take(true).items));
+        self.status.send_if_modified(|status| {
+            let is_news = !matches!(status, TownStatus::Closed);
+            *status = TownStatus::Closed;
+            is_news
+        });
+    }
+}
+
+/// Answers what waits for a town that ends; returns the ends of sessions, which wait for no answer.
+fn turn_away(items: VecDeque<Item>) -> VecDeque<Item> {
+    let mut ends = VecDeque::new();
+    for item in items {
+        match item {
+            Item::Ended(_) => ends.push_back(item),
+            Item::Look(look) => look(Err(RuntimeError::TownClosed)),
+            Item::Ask { reply, .. } => {
+                let _ = reply.send(Prepared::Later);
+            }
+            Item::Command { reply, .. } => {
+                let _ = reply.send(Err(RuntimeError::TownClosed));
+            }
+            Item::Tool { request, .. } => {
+                request.reply.refuse(".", "the host is about to end");
+            }
+        }
+    }
+    ends
 }

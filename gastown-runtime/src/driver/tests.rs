@@ -9,6 +9,7 @@ mod fairness;
 mod flaky;
 mod opening;
 mod overtaken;
+mod panics;
 mod renewal;
 mod replay;
 mod scale;

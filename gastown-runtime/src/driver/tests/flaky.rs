@@ -15,6 +15,7 @@ const WELL: usize = 0;
 const OVERTAKE: usize = 1;
 const FAIL: usize = 2;
 const HANG: usize = 3;
+const PANIC: usize = 4;
 
 #[derive(Default)]
 struct Counts {
@@ -82,6 +83,10 @@ impl Flaky {
         self.counts.next.store(HANG, Ordering::Relaxed);
     }
 
+    pub(super) fn panic_at_next_commit(&self) {
+        self.counts.next.store(PANIC, Ordering::Relaxed);
+    }
+
     pub(super) fn delay_commits(&self, span: Duration) {
         *self.counts.delay.lock().unwrap() = span;
     }
@@ -133,6 +138,7 @@ impl Store for Flaky {
             }
             FAIL => return Err(broken("commit")),
             HANG => std::future::pending().await,
+            PANIC => panic!("a store with a fault"),
             _ => {}
         }
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
