@@ -29,13 +29,16 @@ impl Driver {
         heartbeats.extend(self.sort_at_end(ends));
         self.state.look = true;
         let may_commit = self.state.frozen.is_none() && self.state.town.is_some();
-        if may_commit {
-            // The last commit: results that came meanwhile, heartbeats, ends of sessions.
-            let ticked = self.tick_if_due(&heartbeats).await;
-            let appended = self.append_exits().await;
-            if let Err(error) = ticked.and(appended) {
-                tracing::warn!(town = %self.town_id, %error, "could not commit at the end");
-            }
+        let ticked = match may_commit {
+            // The last commit: results that came meanwhile, and heartbeats.
+            true => self.tick_if_due(&heartbeats).await,
+            false => Ok(()),
+        };
+        // Ends of sessions need no town, and whoever has it next learns of some of them only here:
+        // what an eviction found, for example.
+        let appended = self.append_exits().await;
+        if let Err(error) = ticked.and(appended) {
+            tracing::warn!(town = %self.town_id, %error, "could not commit at the end");
         }
         self.performer.workshop.supervisor.release(&self.town_id);
         self.release().await;

@@ -147,3 +147,22 @@ async fn a_runner_ends_in_time_whatever_its_store_does() {
     let error = stuck.await.unwrap().unwrap_err();
     assert!(matches!(error, RuntimeError::TownClosed), "{error}");
 }
+
+/// What an eviction found out about an agent is told once, and nobody else knows where its work is.
+#[tokio::test(start_paused = true)]
+async fn ends_are_on_record_also_where_the_town_is_not_loaded_at_the_end() {
+    let mut bench = Bench::new().await;
+    let bead = bench.sling("Fix it").await;
+    let session = bench.at_work().await;
+    bench.evict("n1").await;
+    bench.store.refuse_commits(true);
+    assert!(bench.try_sling("Fix that", "r1").await.is_err());
+    bench.close().await;
+    assert_eq!(bench.agents.saved(), [session]);
+    assert_eq!(bench.pending_events().await, 1, "the note was dropped");
+    bench.store.refuse_commits(false);
+    bench.reopen().await;
+    bench.all_have_left().await;
+    let note = bench.bead(&bead).await.body.unwrap();
+    assert!(note.contains("`git merge origin/kept`"), "{note}");
+}

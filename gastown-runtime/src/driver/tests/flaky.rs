@@ -23,6 +23,7 @@ struct Counts {
     reads: AtomicUsize,
     next: AtomicUsize,
     no_leases: AtomicBool,
+    no_commits: AtomicBool,
     /// How many results are not taken from now on.
     finishes_to_fail: AtomicUsize,
     /// The town of which nobody is told and to which nothing is written.
@@ -73,6 +74,10 @@ impl Flaky {
 
     pub(super) fn refuse_leases(&self, refuse: bool) {
         self.counts.no_leases.store(refuse, Ordering::Relaxed);
+    }
+
+    pub(super) fn refuse_commits(&self, refuse: bool) {
+        self.counts.no_commits.store(refuse, Ordering::Relaxed);
     }
 
     pub(super) fn hang_in(&self, town: TownId) {
@@ -126,6 +131,9 @@ impl Store for Flaky {
         self.may_answer(town).await;
         let delay = *self.counts.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
+        if self.counts.no_commits.load(Ordering::Relaxed) {
+            return Err(broken("commit"));
+        }
         match self.counts.next.swap(WELL, Ordering::Relaxed) {
             OVERTAKE => {
                 let other = Commit {
@@ -167,10 +175,7 @@ impl Store for Flaky {
         results: Vec<Event>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let to_fail = &self.counts.finishes_to_fail;
-        let one_less = |count: usize| count.checked_sub(1);
-        let fails = to_fail.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        if fails.is_ok() {
+        if takes_one(&self.counts.finishes_to_fail) {
             return Err(broken("finish_effect"));
         }
         self.inner
@@ -206,6 +211,13 @@ impl Store for Flaky {
     async fn release(&self, town: &TownId, holder: &str) -> Result<(), StoreError> {
         self.inner.release(town, holder).await
     }
+}
+
+/// Whether there was one left.
+fn takes_one(count: &AtomicUsize) -> bool {
+    let one_less = |count: usize| count.checked_sub(1);
+    let taken = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+    taken.is_ok()
 }
 
 fn broken(operation: &'static str) -> StoreError {
