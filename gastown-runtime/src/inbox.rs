@@ -136,6 +136,11 @@ impl Inbox {
         }
     }
 
+    /// Takes the newest heartbeat of each agent, before it was planned.
+    pub(crate) fn take_heartbeats(&self) -> BTreeMap<AgentId, Heartbeat> {
+        std::mem::take(&mut self.state().heartbeats)
+    }
+
     /// Puts heartbeats back that could not be committed, unless newer ones have come.
     pub(crate) fn put_back(&self, heartbeats: BTreeMap<AgentId, Heartbeat>) {
         let mut state = self.state();

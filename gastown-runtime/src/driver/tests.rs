@@ -15,6 +15,7 @@ mod replay;
 mod scale;
 mod telemetry;
 mod tokens;
+mod trouble;
 mod upkeep;
 mod views;
 mod wakeups;

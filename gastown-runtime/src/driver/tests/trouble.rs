@@ -1,0 +1,66 @@
+//! Stores that fail for a while (spec 6.2).
+
+use std::time::Duration;
+
+use gastown_core::AgentStatus;
+use tokio::time::sleep;
+
+use super::bench::{Bench, World};
+
+const BEAT: Duration = Duration::from_secs(30);
+
+#[tokio::test(start_paused = true)]
+async fn agents_that_beat_while_the_store_failed_were_not_silent() {
+    let mut world = World::new();
+    world.settings.lease_ttl = Duration::from_secs(600);
+    let bench = Bench::in_world(world).await;
+    bench.sling("Fix it").await;
+    let session = bench.at_work().await;
+    bench.store.refuse_commits(true);
+    for _ in 0..5 {
+        bench.beats(&session, "tool_use").await;
+        sleep(BEAT).await;
+    }
+    bench.beats(&session, "tool_use").await;
+    sleep(Duration::from_secs(1)).await;
+    bench.store.refuse_commits(false);
+    for _ in 0..4 {
+        sleep(BEAT).await;
+        bench.beats(&session, "tool_use").await;
+    }
+    bench.settled().await;
+    let town = bench.stored().await;
+    let agent = town.agent(&session.agent_id).unwrap();
+    assert_eq!((agent.status, agent.session), (AgentStatus::Working, 1));
+    assert_eq!(bench.agents.running(), [session]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn agents_that_beat_while_a_round_took_long_were_not_silent() {
+    let mut world = World::new();
+    world.settings.lease_ttl = Duration::from_secs(600);
+    world.settings.store_deadline = Duration::from_secs(600);
+    let bench = Bench::in_world(world).await;
+    bench.sling("Fix it").await;
+    let session = bench.at_work().await;
+    // What it said first is taken.
+    sleep(Duration::from_secs(10)).await;
+    bench.beats(&session, "tool_use").await;
+    sleep(Duration::from_secs(10)).await;
+    bench.store.delay_commits(Duration::from_secs(110));
+    let handle = bench.handle.clone();
+    let slow = tokio::spawn(async move { Bench::sling_through(&handle, "Slow").await });
+    sleep(Duration::from_secs(1)).await;
+    bench.store.delay_commits(Duration::ZERO);
+    for _ in 0..3 {
+        bench.beats(&session, "tool_use").await;
+        sleep(BEAT).await;
+    }
+    assert!(!slow.is_finished());
+    bench.beats(&session, "tool_use").await;
+    slow.await.unwrap().unwrap();
+    bench.settled().await;
+    let town = bench.stored().await;
+    let agent = town.agent(&session.agent_id).unwrap();
+    assert_eq!((agent.status, agent.session), (AgentStatus::Working, 1));
+}
