@@ -270,12 +270,10 @@ impl Runner {
         let towns = towns.map_err(|source| RuntimeError::ListTowns { source })?;
         let mut handles = Vec::new();
         for town_id in towns {
-            match self.open_town(&town_id).await {
-                Ok(handle) => handles.push(handle),
-                Err(RuntimeError::TownOpen { town }) => handles.extend(self.town(&town)),
-                Err(error) => {
-                    tracing::error!(town = %town_id, %error, "could not open a town");
-                }
+            // It was listed just now; what its store can't say at the moment, its loop asks again.
+            match self.run_town(&town_id) {
+                Some(handle) => handles.push(handle),
+                None => handles.extend(self.town(&town_id)),
             }
         }
         Ok(handles)
@@ -295,14 +293,20 @@ impl Runner {
             town: town_id.clone(),
             source,
         })?;
+        self.run_town(town_id)
+            .ok_or_else(|| RuntimeError::TownOpen {
+                town: town_id.clone(),
+            })
+    }
+
+    /// Begins the loop of a town, unless it runs here.
+    fn run_town(&self, town_id: &TownId) -> Option<TownHandle> {
         let mut towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
         if towns
             .get(town_id)
             .is_some_and(|town| !town.handle.has_ended())
         {
-            return Err(RuntimeError::TownOpen {
-                town: town_id.clone(),
-            });
+            return None;
         }
         let inbox = Arc::new(Inbox::default());
         let (status, status_seen) = watch::channel(TownStatus::Starting);
@@ -338,7 +342,7 @@ impl Runner {
             task: tokio::spawn(driver.run()),
         };
         towns.insert(town_id.clone(), running);
-        Ok(handle)
+        Some(handle)
     }
 
     /// The preflight, before anything is dispatched (spec 6.3): until it has succeeded once, no

@@ -24,6 +24,8 @@ struct Counts {
     next: AtomicUsize,
     no_leases: AtomicBool,
     no_commits: AtomicBool,
+    /// How many reads of rows fail from now on.
+    rows_to_fail: AtomicUsize,
     /// How many results are not taken from now on.
     finishes_to_fail: AtomicUsize,
     /// The town of which nobody is told and to which nothing is written.
@@ -80,6 +82,10 @@ impl Flaky {
         self.counts.no_commits.store(refuse, Ordering::Relaxed);
     }
 
+    pub(super) fn fail_rows(&self, count: usize) {
+        self.counts.rows_to_fail.store(count, Ordering::Relaxed);
+    }
+
     pub(super) fn hang_in(&self, town: TownId) {
         *self.counts.hangs_in.lock().unwrap() = Some(town);
     }
@@ -120,6 +126,9 @@ impl Store for Flaky {
 
     async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError> {
         self.may_answer(town).await;
+        if takes_one(&self.counts.rows_to_fail) {
+            return Err(broken("rows"));
+        }
         self.inner.rows(town, keys).await
     }
 
