@@ -1,5 +1,6 @@
 //! How long the loop sleeps: nothing is polled that does not have to be (spec 6.2).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::{StoreError, check};
@@ -113,6 +114,18 @@ impl Driver {
     /// done that would show it.
     pub(super) fn after_success(&mut self) {
         self.state.failures = 0;
+        if let Some(broken) = &self.state.frozen {
+            // What it could not do meanwhile has hidden it.
+            self.status.send_if_modified(|status| {
+                let is_shown = matches!(status, TownStatus::Frozen { .. });
+                if !is_shown {
+                    let broken = Arc::clone(broken);
+                    *status = TownStatus::Frozen { broken };
+                }
+                !is_shown
+            });
+            return;
+        }
         let failed = matches!(&*self.status.borrow(), TownStatus::Failing { .. });
         if let Ok(town) = self.town()
             && failed

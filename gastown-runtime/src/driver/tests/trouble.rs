@@ -6,6 +6,8 @@ use gastown_core::AgentStatus;
 use tokio::time::sleep;
 
 use super::bench::{Bench, World};
+use crate::error::RuntimeError;
+use crate::town_handle::TownStatus;
 
 const BEAT: Duration = Duration::from_secs(30);
 
@@ -63,4 +65,22 @@ async fn agents_that_beat_while_a_round_took_long_were_not_silent() {
     let town = bench.stored().await;
     let agent = town.agent(&session.agent_id).unwrap();
     assert_eq!((agent.status, agent.session), (AgentStatus::Working, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_town_is_shown_as_frozen_once_its_store_works_again() {
+    let bench = Bench::with_settle_limit(World::new(), 1).await;
+    let bead = bench.sling("First").await;
+    bench.at_work().await;
+    // Both in one tick are more than this policy allows.
+    let (closed, _) = tokio::join!(bench.close_bead(&bead), bench.try_sling("Fix it", "r1"));
+    assert!(matches!(closed, Err(RuntimeError::TownFrozen(_))));
+    bench.store.refuse_leases(true);
+    sleep(Duration::from_secs(120)).await;
+    let status = bench.handle.status();
+    assert!(matches!(status, TownStatus::Failing { .. }), "{status:?}");
+    bench.store.refuse_leases(false);
+    sleep(Duration::from_secs(120)).await;
+    let status = bench.handle.status();
+    assert!(matches!(status, TownStatus::Frozen { .. }), "{status:?}");
 }
