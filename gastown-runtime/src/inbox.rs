@@ -78,6 +78,7 @@ struct State {
     heartbeats: BTreeMap<AgentId, Heartbeat>,
     store_has_news: bool,
     closing: bool,
+    runner_ends: bool,
 }
 
 /// What waits for one town.
@@ -164,6 +165,17 @@ impl Inbox {
     pub(crate) fn close(&self) {
         self.state().closing = true;
         self.wake.notify_one();
+    }
+
+    /// The town is to end with its runner, as [`Inbox::close`].
+    pub(crate) fn close_with_runner(&self) {
+        self.state().runner_ends = true;
+        self.close();
+    }
+
+    /// Whether the runner ends, too. It may have begun to while the town was being closed.
+    pub(crate) fn runner_ends(&self) -> bool {
+        self.state().runner_ends
     }
 
     /// Whether heartbeats wait.

@@ -408,15 +408,20 @@ impl Runner {
     /// Closes all towns at once and ends: nothing more is taken, running effects finish within
     /// [`RunnerSettings::close_wait`] or stay in the outbox, what is known is committed, leases are
     /// given back. What takes longer than [`RunnerSettings::shutdown_deadline`] is cut off, as by a
-    /// crash. Agents that [`RunnerBuilder::start`] runs are stopped then; others go on until the
-    /// host stops them. The next start finds out that they ended.
+    /// crash. Agents that [`RunnerBuilder::start`] runs are stopped, those of a town before its
+    /// lease is given back; others go on until the host stops them. The next start finds out that
+    /// they ended.
+    ///
+    /// Whoever stops waiting for it leaves the towns to end by themselves, as dropping the runner
+    /// does: agents of towns that had been closed before go on, and none is stopped in a town that
+    /// did not come so far.
     pub async fn shutdown(self) {
         let towns: Vec<_> = {
             let towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
             towns.values().map(|town| town.handle.clone()).collect()
         };
         for town in &towns {
-            town.inbox.close();
+            town.inbox.close_with_runner();
         }
         let all_ended = async {
             for town in &towns {

@@ -25,6 +25,9 @@ impl Driver {
         {
             self.hand_back().await;
         }
+        if self.inbox.runner_ends() {
+            self.stop_agents().await;
+        }
         let ends = self.inbox.take(true);
         heartbeats.extend(self.sort_at_end(ends));
         self.state.look = true;
@@ -43,6 +46,19 @@ impl Driver {
         self.performer.workshop.supervisor.release(&self.town_id);
         self.release().await;
         self.status.send_replace(TownStatus::Closed);
+    }
+
+    /// Agents that end with this runner end before its lease: whoever has the town next finds them
+    /// missing and sends them anew, and other towns may take minutes to end.
+    async fn stop_agents(&mut self) {
+        if !self.performer.workshop.owns_agents {
+            return;
+        }
+        // A start or stop that is under way comes first.
+        let stopping = self.settings.sessions.stop_deadline.saturating_mul(3);
+        self.keep_lease(stopping).await;
+        let supervisor = &self.performer.workshop.supervisor;
+        supervisor.stop_all(&self.town_id, "the host ends").await;
     }
 
     /// Has the lease for so long, if the town is this runner's.
