@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use gastown_core::AgentStatus;
+use gastown_core::events::ObservationGap;
+use gastown_core::{AgentStatus, wire};
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::bench::{Bench, World};
@@ -83,4 +85,22 @@ async fn a_frozen_town_is_shown_as_frozen_once_its_store_works_again() {
     sleep(Duration::from_secs(120)).await;
     let status = bench.handle.status();
     assert!(matches!(status, TownStatus::Frozen { .. }), "{status:?}");
+}
+
+/// Nobody tells of what was read and then left.
+#[tokio::test(start_paused = true)]
+async fn events_that_were_read_before_something_failed_are_read_again_at_once() {
+    let bench = Bench::new().await;
+    bench.settled().await;
+    bench.store.fail_rows(1);
+    let now = bench.now();
+    let gap = ObservationGap { from: now, to: now };
+    bench.handle.report(gap.into()).await.unwrap();
+    // What it names is looked for in the store, after the event was read.
+    let hold = json!({"type": "hold", "caller": {"kind": "mayor"}, "bead_id": "b-gone"});
+    let hold = wire::command_from_value(hold).unwrap();
+    let error = bench.handle.execute(hold).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::UseStore { .. }), "{error}");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(bench.pending_events().await, 0);
 }
