@@ -134,7 +134,9 @@ impl Driver {
         if self.state.lease.is_some() {
             self.cover(pause).await?;
         }
-        Ok(pause)
+        // Somebody else may have driven the town meanwhile: the pause is that of a town of before.
+        let is_stale = self.state.town.is_none() && self.state.frozen.is_none();
+        Ok(if is_stale { Duration::ZERO } else { pause })
     }
 
     /// One round: whatever there is to do now.

@@ -104,3 +104,17 @@ async fn events_that_were_read_before_something_failed_are_read_again_at_once() 
     sleep(Duration::from_secs(10)).await;
     assert_eq!(bench.pending_events().await, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_town_that_another_one_may_have_driven_is_loaded_before_a_sleep() {
+    let bench = Bench::new().await;
+    bench.settled().await;
+    sleep(Duration::from_secs(60)).await;
+    let loads = bench.store.loads();
+    bench.store.lend_next_long_lease();
+    let now = bench.now();
+    let gap = ObservationGap { from: now, to: now };
+    bench.handle.report(gap.into()).await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(bench.store.loads() - loads, 1);
+}
