@@ -452,6 +452,27 @@ async fn a_session_that_is_asked_to_wrap_up_ends_by_itself_and_its_work_is_saved
 }
 
 #[tokio::test]
+async fn a_result_that_does_not_fit_into_a_line_is_a_refusal() {
+    let script = format!(
+        r#"{BEATS}
+        echo '{{"type":"tool","id":5,"name":"gt_mail_check","input":{{}}}}'
+        read -r result; echo "$result" >&2
+        exit 0"#
+    );
+    let mut bench = Bench::new(&script).await;
+    bench.runtime.start(bench.request(1)).await.unwrap();
+    assert!(matches!(bench.next().await, AgentOutputKind::Heartbeat(_)));
+    let AgentOutputKind::Tool(call) = bench.next().await else {
+        panic!("expected the call");
+    };
+    call.reply.accept(json!("x".repeat(LINE_BYTES_MAX)));
+    assert_eq!(bench.exit().await.status, ExitStatus::Completed);
+    let log = bench.log(1);
+    assert!(log.contains(r#""id":5,"ok":false"#), "{log}");
+    assert!(log.contains("the call was carried out"), "{log}");
+}
+
+#[tokio::test]
 async fn a_start_that_does_not_fit_into_a_line_is_refused_before_anything_is_made_for_it() {
     let bench = Bench::new("exit 0").await;
     let mut request = bench.request(1);
