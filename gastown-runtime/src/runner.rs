@@ -167,6 +167,8 @@ impl RunnerSettings {
 ///
 /// # Assumptions
 /// - It is used within a tokio runtime with time enabled.
+/// - [`Runner::shutdown`] ends it. A runner that is merely dropped closes its towns without waiting
+///   for them, and its agents go on running.
 pub struct Runner {
     workshop: Arc<Workshop>,
     settings: Arc<RunnerSettings>,
@@ -412,9 +414,9 @@ impl Runner {
     /// lease is given back; others go on until the host stops them. The next start finds out that
     /// they ended.
     ///
-    /// Whoever stops waiting for it leaves the towns to end by themselves, as dropping the runner
-    /// does: agents of towns that had been closed before go on, and none is stopped in a town that
-    /// did not come so far.
+    /// Whoever stops waiting for it leaves the towns to end by themselves, and their agents with
+    /// them; agents of towns that had been closed before, or that no town's end stopped, go on
+    /// running.
     pub async fn shutdown(self) {
         let towns: Vec<_> = {
             let towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
@@ -445,7 +447,8 @@ impl Runner {
 }
 
 impl Drop for Runner {
-    /// A runner that goes away closes its towns; to wait for it, use [`Runner::shutdown`].
+    /// A runner that goes away closes its towns, and leaves agents running; to end both and wait for
+    /// it, use [`Runner::shutdown`].
     fn drop(&mut self) {
         let towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
         for town in towns.values() {

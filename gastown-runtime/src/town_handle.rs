@@ -131,12 +131,16 @@ impl TownHandle {
 
     /// Executes a command in the town's next tick; what it changed is durable when this returns.
     ///
+    /// Whoever stops waiting takes nothing back: the command is executed all the same.
+    ///
     /// # Errors
     /// [`RuntimeError::RefuseCommand`] names the field and the reason;
     /// [`RuntimeError::UseStore`] if it could not be stored (its source says whether it may have
     /// been all the same) or [`RuntimeError::AwaitStore`] if the store did not say in time (it may
     /// have been); [`RuntimeError::TownNotLoaded`], [`RuntimeError::TownBusy`],
-    /// [`RuntimeError::TownFrozen`] or [`RuntimeError::TownClosed`].
+    /// [`RuntimeError::TownFrozen`] or [`RuntimeError::TownClosed`]. Of a loop that is cut off in the
+    /// middle, by a panic or a shutdown that takes too long, the last one does not say whether
+    /// anything was changed.
     pub async fn execute(&self, command: Command) -> Result<Receipt, RuntimeError> {
         let (reply, answer) = oneshot::channel();
         let item = Item::Command {
@@ -148,7 +152,8 @@ impl TownHandle {
         answer.await.unwrap_or(Err(RuntimeError::TownClosed))
     }
 
-    /// Reports a fact that the host saw now; it is durable when this returns.
+    /// Reports a fact that the host saw now; it is durable when this returns. If it is dropped
+    /// before, the fact may have been stored.
     ///
     /// # Errors
     /// [`RuntimeError::AppendEvents`], or [`RuntimeError::AwaitStore`]: it may have been stored.
@@ -157,7 +162,8 @@ impl TownHandle {
         self.append(event.into_iter().collect()).await
     }
 
-    /// Reports a fact under an id of the host's: one that is reported again is ignored.
+    /// Reports a fact under an id of the host's: one that is reported again is ignored. If this is
+    /// dropped before it returns, the fact may have been stored.
     ///
     /// # Errors
     /// [`RuntimeError::AppendEvents`], or [`RuntimeError::AwaitStore`]: it may have been stored.
@@ -172,7 +178,8 @@ impl TownHandle {
     }
 
     /// Appends events that carry ids of their own, webhooks for example: one that comes again is
-    /// ignored.
+    /// ignored. If this is dropped before it returns, they may have been stored, and are taken at
+    /// the town's next look, which may be its idle tick interval away: append them again.
     ///
     /// # Errors
     /// [`RuntimeError::AppendEvents`], or [`RuntimeError::AwaitStore`]: it may have been stored.
