@@ -1,5 +1,7 @@
 //! What agents need to know at their start (spec 6.6).
 
+mod fit;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -449,6 +451,9 @@ pub fn prompt(town: &Town, agent_id: &AgentId) -> Option<String> {
 
 /// The session that a `start_agent` effect asks for, with all that a runtime needs to start it.
 ///
+/// Prompt and context have less than 1 MiB of JSON together: where there is more to say, the texts
+/// in them are cut, marked by ` … (cut)`, and what was seen of the pull request is left out.
+///
 /// None when the agent, its bead or its rig is gone, or the agent is in another session: the start
 /// is not wanted any more.
 #[must_use]
@@ -459,6 +464,7 @@ pub fn start_request(town: &Town, start: &StartAgent) -> Option<StartRequest> {
     let rig = town.rig(&start.rig_id)?;
     let bead = town.bead(&start.bead_id)?;
     let primed = prime(town, &start.agent_id)?;
+    let (prompt, context) = fit::told(town, &primed);
     let config = &town.state().config;
     Some(StartRequest {
         session: SessionId {
@@ -474,9 +480,8 @@ pub fn start_request(town: &Town, start: &StartAgent) -> Option<StartRequest> {
         default_branch: rig.default_branch.clone(),
         branch: town.session_branch(agent, bead),
         target_branch: town.session_target(bead, rig),
-        prompt: prompt_for(town, &primed),
-        // Every part has text keys and plain values only, so writing it can't fail.
-        context: serde_json::to_value(&primed).unwrap_or_default(),
+        prompt,
+        context,
         env_vars: config.env_vars.clone(),
         organization_id: config.organization_id.clone(),
         model: model(town, rig, agent.role),

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::agent::Role;
 use crate::config::{MergeStrategy, PerRole, ReviewMode, Settings};
 use crate::context::{Prime, ReviewContext, Situation};
+use crate::ids::cut;
 use crate::rig::Rig;
 use crate::town::Town;
 use crate::work::Work;
@@ -15,6 +16,8 @@ use crate::work::Work;
 const BODY_CHARACTERS_MAX: usize = 20_000;
 /// How much of a triage request stands in the prompt, in characters.
 const REQUEST_CHARACTERS_MAX: usize = 2_000;
+/// How much of the list of files to change stands in the prompt, in characters.
+const FILES_CHARACTERS_MAX: usize = 20_000;
 /// How many rigs the mayor's prompt lists.
 const RIGS_LISTED_MAX: usize = 50;
 
@@ -34,6 +37,11 @@ const MAYOR: &str = include_str!("prompts/mayor.md");
 
 /// The instructions for an agent in its situation, with the custom ones appended.
 pub(crate) fn prompt_for(town: &Town, prime: &Prime) -> String {
+    prompt_within(town, prime, usize::MAX)
+}
+
+/// The same, with at most so many characters of each text that it quotes. The context is cut, too.
+pub(crate) fn prompt_within(town: &Town, prime: &Prime, characters_max: usize) -> String {
     let rig = prime.agent.rig_id.as_ref().and_then(|id| town.rig(id));
     let settings = town.settings(rig.map(|rig| &rig.id));
     let writer = Writer {
@@ -41,6 +49,7 @@ pub(crate) fn prompt_for(town: &Town, prime: &Prime) -> String {
         prime,
         rig,
         settings,
+        characters_max,
     };
     let mut out = writer.write();
     if let Some(custom) = writer.custom_instructions() {
@@ -72,6 +81,8 @@ struct Writer<'a> {
     prime: &'a Prime,
     rig: Option<&'a Rig>,
     settings: Settings,
+    /// How much of a text is quoted.
+    characters_max: usize,
 }
 
 impl Writer<'_> {
@@ -82,7 +93,11 @@ impl Writer<'_> {
             (Role::Refinery | Role::Polecat, Some(Situation::Rework(rework))) => {
                 let files = match rework.files.as_slice() {
                     [] => String::new(),
-                    files => format!("\nThe files meant: {}\n", files.join(", ")),
+                    files => {
+                        let files = files.join(", ");
+                        let files = self.cut(&files, FILES_CHARACTERS_MAX);
+                        format!("\nThe files meant: {files}\n")
+                    }
                 };
                 let mr = rework.mr_bead_id.as_ref().map_or("?", |id| id.as_str());
                 let original = rework.original_title.as_deref().unwrap_or("?");
@@ -122,7 +137,7 @@ impl Writer<'_> {
                         "- {} ({}): {}\n  agent {}, bead {}, options: {}\n",
                         request.request_id,
                         request.triage_type.as_str(),
-                        cut(request.text(), REQUEST_CHARACTERS_MAX),
+                        self.cut(request.text(), REQUEST_CHARACTERS_MAX),
                         request.agent_id.as_ref().map_or("none", |id| id.as_str()),
                         request.bead_id.as_ref().map_or("none", |id| id.as_str()),
                         request.options.join(", "),
@@ -139,6 +154,15 @@ impl Writer<'_> {
         }
     }
 
+    /// The first characters of a text, marked where it is cut.
+    fn cut(&self, text: &str, characters_max: usize) -> String {
+        let mark = match self.characters_max {
+            usize::MAX => " … (cut; all of it is in the context)",
+            _ => " … (cut)",
+        };
+        cut(text, characters_max.min(self.characters_max), mark)
+    }
+
     fn work(&self) -> Option<&Work> {
         self.prime.bead.as_ref().and_then(|bead| bead.work())
     }
@@ -152,7 +176,7 @@ impl Writer<'_> {
                 "(Its author said nothing more about it.)".to_string()
             }
             "" => "(There is no further description.)".to_string(),
-            body => cut(body, BODY_CHARACTERS_MAX),
+            body => self.cut(body, BODY_CHARACTERS_MAX),
         };
         let gates = self.gates();
         let push = match self.push_flags() {
@@ -220,7 +244,8 @@ impl Writer<'_> {
             .to_string();
         for step in &molecule.steps {
             let mark = if step.closed { "x" } else { " " };
-            out.push_str(&format!("  - [{mark}] {}\n", step.title));
+            let title = self.cut(&step.title, REQUEST_CHARACTERS_MAX);
+            out.push_str(&format!("  - [{mark}] {title}\n"));
         }
         out
     }
@@ -247,7 +272,7 @@ impl Writer<'_> {
         };
         let asked = match (&review.original_title, review.original_body.as_deref()) {
             (Some(title), body) if !review.lands_convoy => {
-                let body = cut(body.unwrap_or("").trim(), BODY_CHARACTERS_MAX);
+                let body = self.cut(body.unwrap_or("").trim(), BODY_CHARACTERS_MAX);
                 let asked = format!("What was asked for: {title}\n\n{body}");
                 format!("\n{}\n", asked.trim_end())
             }
@@ -316,15 +341,6 @@ impl Writer<'_> {
 
 fn or_unknown(url: Option<&str>) -> &str {
     url.unwrap_or("(its URL is not known)")
-}
-
-/// The first characters of a text, marked where it is cut.
-fn cut(text: &str, characters_max: usize) -> String {
-    crate::ids::cut(
-        text,
-        characters_max,
-        " … (cut; all of it is in the context)",
-    )
 }
 
 /// Puts values in place of `{{name}}`, in one pass: what a value holds is not looked at again.

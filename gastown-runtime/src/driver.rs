@@ -134,7 +134,9 @@ impl Driver {
         if self.state.lease.is_some() {
             self.cover(pause).await?;
         }
-        Ok(pause)
+        // Somebody else may have driven the town meanwhile: the pause is that of a town of before.
+        let is_stale = self.state.town.is_none() && self.state.frozen.is_none();
+        Ok(if is_stale { Duration::ZERO } else { pause })
     }
 
     /// One round: whatever there is to do now.
@@ -145,7 +147,7 @@ impl Driver {
         self.state.look |= taken.store_has_news;
         let ready = self.make_ready().await;
         // What waits is answered even when the town can't run.
-        let heartbeats = self.sort(taken.items, taken.heartbeats);
+        let mut heartbeats = self.sort(taken.items, taken.heartbeats);
         if let Err(error) = ready {
             self.inbox.put_back(heartbeats);
             self.state.calls.fail_all(&error);
@@ -157,6 +159,12 @@ impl Driver {
         }
         if self.is_past(self.state.outbox_at) {
             self.resume_outbox().await?;
+        }
+        if self.is_due() {
+            // Silence is judged now: what was said until now counts. After a failure, or where the
+            // store took long, it has waited for longer than heartbeats are gathered.
+            heartbeats.extend(self.inbox.take_heartbeats());
+            self.state.heartbeats_at = None;
         }
         let ticked = self.tick_if_due(&heartbeats).await;
         if ticked.is_err() {
@@ -239,6 +247,11 @@ impl Driver {
 
     fn is_past(&self, at: Option<Duration>) -> bool {
         at.is_some_and(|at| at <= self.monotonic())
+    }
+
+    /// Whether the town has something to decide by now.
+    fn is_due(&self) -> bool {
+        self.state.wakeup.is_some_and(|at| at <= self.now())
     }
 
     fn now(&self) -> Timestamp {

@@ -123,6 +123,14 @@ pub enum RuntimeError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// What the host asked of a town's state panicked; the town goes on.
+    #[error("a look at town {town} panicked: {panic}")]
+    InspectTown {
+        /// The town.
+        town: TownId,
+        /// What it said.
+        panic: String,
+    },
     /// Facts could not be stored.
     #[error("could not append events to town {town}: {source}")]
     AppendEvents {

@@ -27,7 +27,7 @@ const STDOUT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How much of the end of git's standard error an error shows.
 const STDERR_TAIL_BYTES_MAX: usize = 2 * 1024;
 /// Variables that would point git at another repository than the one that it is run in.
-const POINTERS: [&str; 6] = [
+pub(crate) const POINTERS: [&str; 6] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",

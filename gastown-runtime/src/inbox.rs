@@ -78,6 +78,7 @@ struct State {
     heartbeats: BTreeMap<AgentId, Heartbeat>,
     store_has_news: bool,
     closing: bool,
+    runner_ends: bool,
 }
 
 /// What waits for one town.
@@ -136,6 +137,11 @@ impl Inbox {
         }
     }
 
+    /// Takes the newest heartbeat of each agent, before it was planned.
+    pub(crate) fn take_heartbeats(&self) -> BTreeMap<AgentId, Heartbeat> {
+        std::mem::take(&mut self.state().heartbeats)
+    }
+
     /// Puts heartbeats back that could not be committed, unless newer ones have come.
     pub(crate) fn put_back(&self, heartbeats: BTreeMap<AgentId, Heartbeat>) {
         let mut state = self.state();
@@ -159,6 +165,17 @@ impl Inbox {
     pub(crate) fn close(&self) {
         self.state().closing = true;
         self.wake.notify_one();
+    }
+
+    /// The town is to end with its runner, as [`Inbox::close`].
+    pub(crate) fn close_with_runner(&self) {
+        self.state().runner_ends = true;
+        self.close();
+    }
+
+    /// Whether the runner ends, too. It may have begun to while the town was being closed.
+    pub(crate) fn runner_ends(&self) -> bool {
+        self.state().runner_ends
     }
 
     /// Whether heartbeats wait.

@@ -167,6 +167,8 @@ impl RunnerSettings {
 ///
 /// # Assumptions
 /// - It is built and used within a tokio runtime with time enabled.
+/// - [`Runner::shutdown`] ends it. A runner that is merely dropped closes its towns without waiting
+///   for them, and its agents go on running.
 pub struct Runner {
     workshop: Arc<Workshop>,
     settings: Arc<RunnerSettings>,
@@ -270,12 +272,10 @@ impl Runner {
         let towns = towns.map_err(|source| RuntimeError::ListTowns { source })?;
         let mut handles = Vec::new();
         for town_id in towns {
-            match self.open_town(&town_id).await {
-                Ok(handle) => handles.push(handle),
-                Err(RuntimeError::TownOpen { town }) => handles.extend(self.town(&town)),
-                Err(error) => {
-                    tracing::error!(town = %town_id, %error, "could not open a town");
-                }
+            // It was listed just now; what its store can't say at the moment, its loop asks again.
+            match self.run_town(&town_id) {
+                Some(handle) => handles.push(handle),
+                None => handles.extend(self.town(&town_id)),
             }
         }
         Ok(handles)
@@ -295,14 +295,20 @@ impl Runner {
             town: town_id.clone(),
             source,
         })?;
+        self.run_town(town_id)
+            .ok_or_else(|| RuntimeError::TownOpen {
+                town: town_id.clone(),
+            })
+    }
+
+    /// Begins the loop of a town, unless it runs here.
+    fn run_town(&self, town_id: &TownId) -> Option<TownHandle> {
         let mut towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
         if towns
             .get(town_id)
             .is_some_and(|town| !town.handle.has_ended())
         {
-            return Err(RuntimeError::TownOpen {
-                town: town_id.clone(),
-            });
+            return None;
         }
         let inbox = Arc::new(Inbox::default());
         let (status, status_seen) = watch::channel(TownStatus::Starting);
@@ -338,7 +344,7 @@ impl Runner {
             task: tokio::spawn(driver.run()),
         };
         towns.insert(town_id.clone(), running);
-        Ok(handle)
+        Some(handle)
     }
 
     /// The preflight, before anything is dispatched (spec 6.3): until it has succeeded once, no
@@ -404,15 +410,20 @@ impl Runner {
     /// Closes all towns at once and ends: nothing more is taken, running effects finish within
     /// [`RunnerSettings::close_wait`] or stay in the outbox, what is known is committed, leases are
     /// given back. What takes longer than [`RunnerSettings::shutdown_deadline`] is cut off, as by a
-    /// crash. Agents that [`RunnerBuilder::start`] runs are stopped then; others go on until the
-    /// host stops them. The next start finds out that they ended.
+    /// crash. Agents that [`RunnerBuilder::start`] runs are stopped, those of a town before its
+    /// lease is given back; others go on until the host stops them. The next start finds out that
+    /// they ended.
+    ///
+    /// Whoever stops waiting for it leaves the towns to end by themselves, and their agents with
+    /// them; agents of towns that had been closed before, or that no town's end stopped, go on
+    /// running.
     pub async fn shutdown(self) {
         let towns: Vec<_> = {
             let towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
             towns.values().map(|town| town.handle.clone()).collect()
         };
         for town in &towns {
-            town.inbox.close();
+            town.inbox.close_with_runner();
         }
         let all_ended = async {
             for town in &towns {
@@ -436,7 +447,8 @@ impl Runner {
 }
 
 impl Drop for Runner {
-    /// A runner that goes away closes its towns; to wait for it, use [`Runner::shutdown`].
+    /// A runner that goes away closes its towns, and leaves agents running; to end both and wait for
+    /// it, use [`Runner::shutdown`].
     fn drop(&mut self) {
         let towns = self.towns.lock().unwrap_or_else(PoisonError::into_inner);
         for town in towns.values() {

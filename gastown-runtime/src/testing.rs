@@ -63,6 +63,10 @@ fn git_command(dir: &Path, args: &[&str]) -> Command {
         .args(["-c", "user.name=Test", "-c", "user.email=test@test.invalid"])
         .args(args)
         .env("GIT_CONFIG_GLOBAL", "/dev/null");
+    // Tests may run within a git hook: the repository meant is that of `dir`.
+    for pointer in crate::git::POINTERS {
+        command.env_remove(pointer);
+    }
     command
 }
 

@@ -1,5 +1,6 @@
 //! One tick of a town, without any I/O: events, commands, decisions, invariants (spec 6.2).
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -94,14 +95,10 @@ pub(crate) fn run(
     // A host is never brought down by a town (design 11).
     let ticked = catch_unwind(AssertUnwindSafe(|| run_inner(town, input, clock)));
     let ticked = ticked.unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(ToString::to_string)
-            .or_else(|| panic.downcast_ref::<String>().cloned());
         Err(Box::new(Broken {
             violations: Vec::new(),
             fault: None,
-            panic: Some(text.unwrap_or_else(|| "it panicked".into())),
+            panic: Some(panic_text(&*panic)),
             evidence: evidence(input, &[]),
         }))
     });
@@ -111,6 +108,15 @@ pub(crate) fn run(
         broken.panic = broken.panic.map(|text| hide_secrets(settings, &text));
         broken
     })
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "it panicked".into())
 }
 
 fn run_inner(

@@ -1,6 +1,7 @@
 //! How a host talks to a town that runs.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +16,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use crate::effects::Workshop;
 use crate::error::RuntimeError;
 use crate::inbox::{Inbox, Item};
-use crate::tick::{Broken, TickReport};
+use crate::tick::{Broken, TickReport, panic_text};
 use crate::view::{self, BeadView, DryRun, TownStatusView, TownView};
 
 /// How many reports a watcher may be behind before it misses the oldest.
@@ -130,12 +131,16 @@ impl TownHandle {
 
     /// Executes a command in the town's next tick; what it changed is durable when this returns.
     ///
+    /// Whoever stops waiting takes nothing back: the command is executed all the same.
+    ///
     /// # Errors
     /// [`RuntimeError::RefuseCommand`] names the field and the reason;
     /// [`RuntimeError::UseStore`] if it could not be stored (its source says whether it may have
     /// been all the same) or [`RuntimeError::AwaitStore`] if the store did not say in time (it may
     /// have been); [`RuntimeError::TownNotLoaded`], [`RuntimeError::TownBusy`],
-    /// [`RuntimeError::TownFrozen`] or [`RuntimeError::TownClosed`].
+    /// [`RuntimeError::TownFrozen`] or [`RuntimeError::TownClosed`]. Of a loop that is cut off in the
+    /// middle, by a panic or a shutdown that takes too long, the last one does not say whether
+    /// anything was changed.
     pub async fn execute(&self, command: Command) -> Result<Receipt, RuntimeError> {
         let (reply, answer) = oneshot::channel();
         let item = Item::Command {
@@ -147,7 +152,8 @@ impl TownHandle {
         answer.await.unwrap_or(Err(RuntimeError::TownClosed))
     }
 
-    /// Reports a fact that the host saw now; it is durable when this returns.
+    /// Reports a fact that the host saw now; it is durable when this returns. If it is dropped
+    /// before, the fact may have been stored.
     ///
     /// # Errors
     /// [`RuntimeError::AppendEvents`], or [`RuntimeError::AwaitStore`]: it may have been stored.
@@ -156,7 +162,8 @@ impl TownHandle {
         self.append(event.into_iter().collect()).await
     }
 
-    /// Reports a fact under an id of the host's: one that is reported again is ignored.
+    /// Reports a fact under an id of the host's: one that is reported again is ignored. If this is
+    /// dropped before it returns, the fact may have been stored.
     ///
     /// # Errors
     /// [`RuntimeError::AppendEvents`], or [`RuntimeError::AwaitStore`]: it may have been stored.
@@ -171,7 +178,8 @@ impl TownHandle {
     }
 
     /// Appends events that carry ids of their own, webhooks for example: one that comes again is
-    /// ignored.
+    /// ignored. If this is dropped before it returns, they may have been stored, and are taken at
+    /// the town's next look, which may be its idle tick interval away: append them again.
     ///
     /// # Errors
     /// [`RuntimeError::AppendEvents`], or [`RuntimeError::AwaitStore`]: it may have been stored.
@@ -188,17 +196,30 @@ impl TownHandle {
 
     /// Looks at the town as it was last committed. `look` runs in the town's loop: keep it short.
     ///
+    /// A `look` that panics is an error of whoever asked, and the town goes on; where panics abort
+    /// the process, it ends with it. Whoever stops waiting changes nothing: `look` may still run.
+    ///
     /// # Errors
-    /// [`RuntimeError::TownBusy`], [`RuntimeError::TownFrozen`], [`RuntimeError::TownNotLoaded`]
-    /// or [`RuntimeError::TownClosed`].
+    /// [`RuntimeError::InspectTown`] if `look` panics; [`RuntimeError::TownBusy`],
+    /// [`RuntimeError::TownFrozen`], [`RuntimeError::TownNotLoaded`] or
+    /// [`RuntimeError::TownClosed`].
     pub async fn inspect<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Town) -> T + Send + 'static,
     ) -> Result<T, RuntimeError> {
         let (reply, answer) = oneshot::channel();
+        let town_id = self.town_id.clone();
         let look = move |town: Result<&Town, RuntimeError>| {
+            let seen = town.and_then(|town| {
+                // Nothing of the town can be changed by it, so nothing is left half done.
+                let seen = catch_unwind(AssertUnwindSafe(|| look(town)));
+                seen.map_err(|panic| RuntimeError::InspectTown {
+                    town: town_id,
+                    panic: panic_text(&*panic),
+                })
+            });
             // Whoever asked may be gone.
-            let _ = reply.send(town.map(look));
+            let _ = reply.send(seen);
         };
         let item = Item::Look(Box::new(look));
         self.inbox.push(item).map_err(|refused| refused.1)?;

@@ -65,6 +65,10 @@ fn kill_after(mut child: Child, span: Duration) {
 
 fn git(dir: &Path, args: &[&str]) -> String {
     let mut command = Command::new("git");
+    // Tests may run within a git hook: the repository meant is that of `dir`.
+    for pointer in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        command.env_remove(pointer);
+    }
     let output = command.arg("-C").arg(dir).args(args).output().unwrap();
     assert!(output.status.success(), "git {args:?}: {}", show(&output));
     String::from_utf8(output.stdout).unwrap()

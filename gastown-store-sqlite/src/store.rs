@@ -46,6 +46,8 @@ struct File {
 impl SqliteStore {
     /// Opens the file at `path`, makes it if it is not there, and migrates it if it is old.
     ///
+    /// Whoever stops waiting may find it made or migrated all the same, and for a while still open.
+    ///
     /// # Errors
     /// [`StoreError::TooNew`] for a schema that this program does not know;
     /// [`StoreError::Backend`] with the path for anything else: [`BackendFailure::Corrupt`] for a

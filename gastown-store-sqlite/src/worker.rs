@@ -25,7 +25,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a thread that owns what `connect` gives.
+    /// Starts a thread that owns what `connect` gives. Whoever stops waiting waits for nothing: the
+    /// thread ends by itself once `connect` has.
     pub(crate) async fn start(
         name: &str,
         place: Arc<str>,
@@ -46,15 +47,15 @@ impl Worker {
                 }
             })
             .map_err(|error| backend("open", &place, BackendFailure::Unavailable, false, error))?;
-        let worker = Self {
-            place,
-            jobs: Some(jobs),
-            thread: Some(thread),
-        };
         match opened.await {
-            Ok(Ok(())) => Ok(worker),
+            // Only now: dropping a worker waits for its thread, and a file may take long to open.
+            Ok(Ok(())) => Ok(Self {
+                place,
+                jobs: Some(jobs),
+                thread: Some(thread),
+            }),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(worker.gone("open")),
+            Err(_) => Err(did_not_end("open", &place)),
         }
     }
 
@@ -144,6 +145,8 @@ fn serve(mut connection: Connection, queue: &Receiver<Job>) {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
 
     use futures_executor::block_on;
 
@@ -160,6 +163,26 @@ mod tests {
             Ok(thread::current().name().map(ToString::to_string))
         }));
         assert_eq!(name.unwrap().as_deref(), Some("gastown-sqlite"));
+    }
+
+    #[test]
+    fn whoever_stops_waiting_for_an_opening_waits_for_nothing() {
+        let (release, released) = channel::<()>();
+        let connect = move || {
+            released.recv().unwrap();
+            Ok(Connection::open_in_memory().unwrap())
+        };
+        let mut opening = Box::pin(Worker::start("gastown-sqlite", "test".into(), connect));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(opening.as_mut().poll(&mut context).is_pending());
+        let (dropped, is_dropped) = channel();
+        thread::spawn(move || {
+            drop(opening);
+            dropped.send(()).unwrap();
+        });
+        let patience = Duration::from_secs(60);
+        is_dropped.recv_timeout(patience).expect("it waits");
+        release.send(()).unwrap();
     }
 
     #[test]

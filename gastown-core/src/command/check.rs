@@ -53,8 +53,8 @@ pub mod limits {
     /// Messages that wait for one agent.
     pub const MAIL_UNREAD_MAX: usize = 100;
     /// Bytes of JSON of the messages that one `check_mail` reads, if more than one; the rest wait for
-    /// the next. The record of the command repeats them.
-    pub const MAIL_READ_BYTES_MAX: usize = 1024 * 1024;
+    /// the next. The record of the command repeats them, and an agent is told them in a line of 1 MiB.
+    pub const MAIL_READ_BYTES_MAX: usize = 1024 * 1024 - 16 * 1024;
     /// Nudges that wait for one agent.
     pub const NUDGES_WAITING_MAX: usize = 100;
     /// Rigs of a town.

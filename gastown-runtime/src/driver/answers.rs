@@ -198,6 +198,7 @@ fn copy(error: &RuntimeError) -> RuntimeError {
         | RuntimeError::ListTowns { .. }
         | RuntimeError::AwaitTowns { .. }
         | RuntimeError::ReadTown { .. }
+        | RuntimeError::InspectTown { .. }
         | RuntimeError::AppendEvents { .. }
         | RuntimeError::RefuseCommand(_)
         | RuntimeError::TownNotLoaded

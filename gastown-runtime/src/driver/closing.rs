@@ -25,21 +25,40 @@ impl Driver {
         {
             self.hand_back().await;
         }
+        if self.inbox.runner_ends() {
+            self.stop_agents().await;
+        }
         let ends = self.inbox.take(true);
         heartbeats.extend(self.sort_at_end(ends));
         self.state.look = true;
         let may_commit = self.state.frozen.is_none() && self.state.town.is_some();
-        if may_commit {
-            // The last commit: results that came meanwhile, heartbeats, ends of sessions.
-            let ticked = self.tick_if_due(&heartbeats).await;
-            let appended = self.append_exits().await;
-            if let Err(error) = ticked.and(appended) {
-                tracing::warn!(town = %self.town_id, %error, "could not commit at the end");
-            }
+        let ticked = match may_commit {
+            // The last commit: results that came meanwhile, and heartbeats.
+            true => self.tick_if_due(&heartbeats).await,
+            false => Ok(()),
+        };
+        // Ends of sessions need no town, and whoever has it next learns of some of them only here:
+        // what an eviction found, for example.
+        let appended = self.append_exits().await;
+        if let Err(error) = ticked.and(appended) {
+            tracing::warn!(town = %self.town_id, %error, "could not commit at the end");
         }
         self.performer.workshop.supervisor.release(&self.town_id);
         self.release().await;
         self.status.send_replace(TownStatus::Closed);
+    }
+
+    /// Agents that end with this runner end before its lease: whoever has the town next finds them
+    /// missing and sends them anew, and other towns may take minutes to end.
+    async fn stop_agents(&mut self) {
+        if !self.performer.workshop.owns_agents {
+            return;
+        }
+        // A start or stop that is under way comes first.
+        let stopping = self.settings.sessions.stop_deadline.saturating_mul(3);
+        self.keep_lease(stopping).await;
+        let supervisor = &self.performer.workshop.supervisor;
+        supervisor.stop_all(&self.town_id, "the host ends").await;
     }
 
     /// Has the lease for so long, if the town is this runner's.
@@ -87,22 +106,47 @@ impl Driver {
     }
 
     pub(super) fn sort_at_end(&mut self, taken: Taken) -> BTreeMap<AgentId, Heartbeat> {
-        let mut ends = VecDeque::new();
-        for item in taken.items {
-            match item {
-                Item::Ended(_) => ends.push_back(item),
-                Item::Look(look) => look(Err(RuntimeError::TownClosed)),
-                Item::Ask { reply, .. } => {
-                    let _ = reply.send(Prepared::Later);
-                }
-                Item::Command { reply, .. } => {
-                    let _ = reply.send(Err(RuntimeError::TownClosed));
-                }
-                Item::Tool { request, .. } => {
-                    request.reply.refuse(".", "the host is about to end");
-                }
-            }
-        }
+        let ends = turn_away(taken.items);
         self.sort(ends, taken.heartbeats)
     }
+}
+
+impl Drop for Driver {
+    /// However the loop ends, nobody waits for it any more: an adapter that panics takes the loop
+    /// with it, and so does whoever cuts it off.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(town = %self.town_id, "a town's loop ends by a panic");
+        }
+        self.inbox.close();
+        self.state.calls.fail_all(&RuntimeError::TownClosed);
+        // Ends of sessions are found out when the town is opened again.
+        drop(turn_away(self.inbox.take(true).items));
+        self.status.send_if_modified(|status| {
+            let is_news = !matches!(status, TownStatus::Closed);
+            *status = TownStatus::Closed;
+            is_news
+        });
+    }
+}
+
+/// Answers what waits for a town that ends; returns the ends of sessions, which wait for no answer.
+fn turn_away(items: VecDeque<Item>) -> VecDeque<Item> {
+    let mut ends = VecDeque::new();
+    for item in items {
+        match item {
+            Item::Ended(_) => ends.push_back(item),
+            Item::Look(look) => look(Err(RuntimeError::TownClosed)),
+            Item::Ask { reply, .. } => {
+                let _ = reply.send(Prepared::Later);
+            }
+            Item::Command { reply, .. } => {
+                let _ = reply.send(Err(RuntimeError::TownClosed));
+            }
+            Item::Tool { request, .. } => {
+                request.reply.refuse(".", "the host is about to end");
+            }
+        }
+    }
+    ends
 }

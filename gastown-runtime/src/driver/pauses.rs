@@ -1,5 +1,6 @@
 //! How long the loop sleeps: nothing is polled that does not have to be (spec 6.2).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gastown_core::{StoreError, check};
@@ -8,6 +9,7 @@ use tokio::time::sleep;
 
 use super::Driver;
 use crate::error::RuntimeError;
+use crate::runner::RunnerSettings;
 use crate::telemetry;
 use crate::town_handle::TownStatus;
 
@@ -91,12 +93,7 @@ impl Driver {
     /// Backs off; what failed is made again from a fresh load.
     pub(super) fn after_failure(&mut self, error: &RuntimeError) -> Duration {
         self.state.failures = self.state.failures.saturating_add(1);
-        let shift = self.state.failures.min(16);
-        let pause = self
-            .settings
-            .retry_min
-            .saturating_mul(2_u32.saturating_pow(shift));
-        let pause = pause.min(self.settings.retry_max);
+        let pause = pause_after(self.state.failures, &self.settings);
         let waits = matches!(error, RuntimeError::UseStore { source, .. }
             if matches!(**source, StoreError::Leased { .. }));
         if !waits {
@@ -113,6 +110,18 @@ impl Driver {
     /// done that would show it.
     pub(super) fn after_success(&mut self) {
         self.state.failures = 0;
+        if let Some(broken) = &self.state.frozen {
+            // What it could not do meanwhile has hidden it.
+            self.status.send_if_modified(|status| {
+                let is_shown = matches!(status, TownStatus::Frozen { .. });
+                if !is_shown {
+                    let broken = Arc::clone(broken);
+                    *status = TownStatus::Frozen { broken };
+                }
+                !is_shown
+            });
+            return;
+        }
         let failed = matches!(&*self.status.borrow(), TownStatus::Failing { .. });
         if let Ok(town) = self.town()
             && failed
@@ -135,5 +144,32 @@ impl Driver {
             Some(ended) = self.state.effects.join_next() => self.note_effect(ended),
             () = sleep(pause) => {}
         }
+    }
+}
+
+/// How long to wait after so many failures in a row.
+fn pause_after(failures: u32, settings: &RunnerSettings) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let pause = settings
+        .retry_min
+        .saturating_mul(2_u32.saturating_pow(doublings));
+    pause.min(settings.retry_max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_begin_at_the_least_double_and_end_at_the_most() {
+        let settings = RunnerSettings {
+            retry_min: Duration::from_millis(100),
+            retry_max: Duration::from_secs(30),
+            ..RunnerSettings::usual()
+        };
+        let millis = |failures| pause_after(failures, &settings).as_millis();
+        let first = [1, 2, 3, 8, 9].map(millis);
+        assert_eq!(first, [100, 200, 400, 12_800, 25_600]);
+        assert_eq!([10, 17, u32::MAX].map(millis), [30_000; 3]);
     }
 }

@@ -85,6 +85,8 @@ impl Driver {
                     self.state.look = true;
                 }
                 Err(error) => {
+                    // What was read here is not consumed, and nobody tells of it once more.
+                    self.state.look = true;
                     self.state.calls.fail_all(&error);
                     return Err(error);
                 }

@@ -19,11 +19,14 @@ use super::shares::{SharedPlace, Shares};
 /// `hold`, so that no number of effects that hang keeps others waiting for longer. It then counts
 /// only among those of its town and rig: of all towns at most `in_all` run, and for each `hold`
 /// until their deadlines as many that hang.
+///
+/// What has to overtake effects that hang never waits for the places of its town: stops of agents,
+/// notices and nudges have places of their own, `per_town` of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectLimits {
     /// Of all towns together.
     pub in_all: usize,
-    /// Of one town.
+    /// Of one town; as many stops, notices and nudges besides.
     pub per_town: usize,
     /// About one rig, so that one repository that hangs delays no other of its town.
     pub per_rig: usize,
@@ -66,6 +69,34 @@ pub(crate) struct TownPlaces {
     all: Arc<Semaphore>,
     per_rig: usize,
     rigs: Mutex<BTreeMap<RigId, Arc<Semaphore>>>,
+    overtaking: Overtaking,
+}
+
+/// The places of effects that can't wait behind others: a stop is what ends a start that hangs, and
+/// a notice is how people learn of it. None of the three waits for another one.
+#[derive(Debug)]
+struct Overtaking {
+    stops: Arc<Semaphore>,
+    notices: Arc<Semaphore>,
+    nudges: Arc<Semaphore>,
+}
+
+impl Overtaking {
+    fn places(&self, kind: &EffectKind) -> Option<&Arc<Semaphore>> {
+        match kind {
+            EffectKind::StopAgent(_) => Some(&self.stops),
+            EffectKind::NotifyMayor(_) => Some(&self.notices),
+            EffectKind::DeliverNudge(_) => Some(&self.nudges),
+            EffectKind::StartAgent(_)
+            | EffectKind::PollPr(_)
+            | EffectKind::MergePr(_)
+            | EffectKind::VerifyMerge(_)
+            | EffectKind::CreateBranch(_)
+            | EffectKind::RefreshContainerToken(_)
+            | EffectKind::RenewLlmToken(_)
+            | EffectKind::StopContainer(_) => None,
+        }
+    }
 }
 
 /// The right to run one effect as far as its own town and rig are concerned.
@@ -81,15 +112,26 @@ impl TownPlaces {
             all: places(limits.per_town),
             per_rig: limits.per_rig,
             rigs: Mutex::default(),
+            overtaking: Overtaking {
+                stops: places(limits.per_town),
+                notices: places(limits.per_town),
+                nudges: places(limits.per_town),
+            },
         }
     }
 
     /// Waits for a place of the town's own: the rig's first, so that no other rig's is held
     /// meanwhile. It takes nothing from other towns, so it may be held for as long as it takes.
     pub(crate) async fn own_place(&self, kind: &EffectKind) -> OwnPlace {
-        let of_rig = kind.rig_id().map(|rig_id| self.of_rig(rig_id));
+        let needed = match self.overtaking.places(kind) {
+            Some(places) => vec![Arc::clone(places)],
+            None => {
+                let of_rig = kind.rig_id().map(|rig_id| self.of_rig(rig_id));
+                of_rig.into_iter().chain([Arc::clone(&self.all)]).collect()
+            }
+        };
         let mut permits = Vec::new();
-        for places in of_rig.into_iter().chain([Arc::clone(&self.all)]) {
+        for places in needed {
             // None is ever closed.
             permits.extend(places.acquire_owned().await);
         }

@@ -190,6 +190,11 @@ impl ProcessRuntime {
 
     /// The rest of a start, once the agent's turn has come and nothing of it runs.
     async fn launch(&self, slot: &Slot, request: StartRequest) -> Result<(), AgentRuntimeError> {
+        // Before anything is made for it.
+        let start = ToAgent::from(Start::from(&request));
+        start
+            .to_line()
+            .map_err(|problem| rejected(&format!("what it is to do does not fit: {problem}")))?;
         let secrets = self.credentials.of_session(&request).await;
         let secrets = secrets.map_err(|error| rejected(&error))?;
         let town_id = &request.session.town_id;
@@ -215,7 +220,7 @@ impl ProcessRuntime {
         // `stop` finds, or none.
         let session = self.adopt(&request, child, log)?;
         slot.put(Arc::clone(&session));
-        self.greet(&session, &request).await
+        self.greet(&session, start).await
     }
 
     /// Records a process that was just spawned and watches over it.
@@ -260,16 +265,8 @@ impl ProcessRuntime {
     }
 
     /// Tells the agent who it is and what it is to do.
-    async fn greet(
-        &self,
-        session: &Session,
-        request: &StartRequest,
-    ) -> Result<(), AgentRuntimeError> {
-        let start = ToAgent::from(Start::from(request));
-        let told = match start.to_line() {
-            Ok(_) => session.deliver(start, self.settings.deliver_wait).await,
-            Err(problem) => Err(format!("what it is to do does not fit: {problem}")),
-        };
+    async fn greet(&self, session: &Session, start: ToAgent) -> Result<(), AgentRuntimeError> {
+        let told = session.deliver(start, self.settings.deliver_wait).await;
         let Err(reason) = told else {
             return Ok(());
         };

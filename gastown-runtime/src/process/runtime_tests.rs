@@ -8,7 +8,7 @@ use crate::credentials::{CredentialsError, NoCredentials};
 use crate::output::{AgentExit, AgentOutputKind};
 use crate::process::CommandTemplate;
 use crate::process::process_table;
-use crate::protocol::BAD_LINES_IN_A_ROW_MAX;
+use crate::protocol::{BAD_LINES_IN_A_ROW_MAX, LINE_BYTES_MAX};
 use crate::supervisor::{Supervisor, SupervisorSettings};
 use crate::testing::{Origin, SlowOrigin, session_id, start_request};
 use gastown_core::events::ExitStatus;
@@ -598,4 +598,73 @@ async fn others_have_the_mirror_while_work_is_pushed() {
         .await
         .unwrap();
     assert_eq!(saved.unwrap().unwrap().branch.as_deref(), Some("work"));
+}
+
+#[tokio::test]
+async fn a_result_that_does_not_fit_into_a_line_is_a_refusal() {
+    let script = format!(
+        r#"{BEATS}
+        echo '{{"type":"tool","id":5,"name":"gt_mail_check","input":{{}}}}'
+        read -r result; echo "$result" >&2
+        exit 0"#
+    );
+    let mut bench = Bench::new(&script).await;
+    bench.runtime.start(bench.request(1)).await.unwrap();
+    assert!(matches!(bench.next().await, AgentOutputKind::Heartbeat(_)));
+    let AgentOutputKind::Tool(call) = bench.next().await else {
+        panic!("expected the call");
+    };
+    call.reply.accept(json!("x".repeat(LINE_BYTES_MAX)));
+    assert_eq!(bench.exit().await.status, ExitStatus::Completed);
+    let log = bench.log(1);
+    assert!(log.contains(r#""id":5,"ok":false"#), "{log}");
+    assert!(log.contains("the call was carried out"), "{log}");
+}
+
+#[tokio::test]
+async fn a_start_that_does_not_fit_into_a_line_is_refused_before_anything_is_made_for_it() {
+    let bench = Bench::new("exit 0").await;
+    let mut request = bench.request(1);
+    request.prompt = "x".repeat(LINE_BYTES_MAX);
+    let error = bench.runtime.start(request.clone()).await.unwrap_err();
+    assert!(
+        matches!(&error, AgentRuntimeError::Rejected { reason } if reason.contains("does not fit")),
+        "{error}"
+    );
+    let worktree = bench.runtime.worktree(&request.session).unwrap();
+    assert!(!worktree.exists());
+    let status = bench.runtime.status(&request.session).await;
+    assert_eq!(status, ProcessStatus::NotFound);
+}
+
+/// What the core leaves of a start is what a line has room for.
+#[test]
+fn the_longest_start_of_a_town_fits_into_a_line() {
+    let text = serde_json::to_string(&"\u{1}".repeat(64 * 1024)).unwrap();
+    let branch = "\u{1}".repeat(1_024);
+    let mut town = String::from(
+        "town config.organization_id=ORG config.default_model=ORG
+        rig r1
+        agent a1 polecat working rig_id=r1 hook=b1 session=1
+        bead b1 issue in_progress title=Triage created_by=patrol rig_id=r1 labels=[\"gt:triage\"]\n",
+    );
+    let longest = serde_json::to_string(&"\u{1}".repeat(2_000)).unwrap();
+    town = town.replace("ORG", &longest);
+    for request in 0..50 {
+        town.push_str(&format!(
+            "bead q{request} issue open title=x body={text} rig_id=r1 labels=[\"gt:triage-request\"] metadata.triage_type=stuck_agent metadata.agent_id=a2\n"
+        ));
+    }
+    let start = gastown_core::effects::StartAgent {
+        agent_id: "a1".parse().unwrap(),
+        bead_id: "b1".parse().unwrap(),
+        rig_id: "r1".parse().unwrap(),
+        session: 1,
+        attempt: 1,
+    };
+    let town = gastown_core::testing::town(&town);
+    let mut request = gastown_core::start_request(&town, &start).unwrap();
+    (request.branch, request.target_branch) = (branch.clone(), branch);
+    let line = ToAgent::from(Start::from(&request)).to_line().unwrap();
+    assert!(line.len() > LINE_BYTES_MAX / 8, "{}", line.len());
 }

@@ -17,7 +17,7 @@ use super::log::{SessionLog, Source};
 use crate::output::{AgentExit, AgentOutput, AgentOutputKind, ToolReply, ToolRequest};
 use crate::protocol::{
     BAD_LINES_IN_A_ROW_MAX, FromAgent, LineBuffer, LineError, LineRead, ProtocolViolation, Stop,
-    ToAgent, ToolCall,
+    ToAgent, ToolCall, ToolRefusal, ToolResult,
 };
 
 /// How many lines wait for a session to read them.
@@ -241,12 +241,8 @@ async fn write_lines(
             Some(line) = lines.recv() => (line, None),
             else => return,
         };
-        let text = match line.to_line() {
-            Ok(text) => text,
-            Err(problem) => {
-                log.add(Source::Host, &format!("could not be said: {problem}"));
-                continue;
-            }
+        let Some(text) = text_of(&line, &log) else {
+            continue;
         };
         let result = match stdin.write_all(text.as_bytes()).await {
             Ok(()) => stdin.flush().await,
@@ -260,6 +256,31 @@ async fn write_lines(
             let _ = written.send(());
         }
     }
+}
+
+/// What is written of a line; none where it does not fit and nobody waits for it.
+fn text_of(line: &ToAgent, log: &SessionLog) -> Option<String> {
+    let problem = match line.to_line() {
+        Ok(text) => return Some(text),
+        Err(problem) => problem,
+    };
+    log.add(Source::Host, &format!("could not be said: {problem}"));
+    let ToAgent::Result(result) = line else {
+        return None;
+    };
+    // An agent waits for each of its calls.
+    let outcome = match &result.outcome {
+        Ok(_) => "the call was carried out, but its value does not fit into a line",
+        Err(_) => "the call was refused, for a reason that does not fit into a line",
+    };
+    let refusal = ToolResult {
+        id: result.id,
+        outcome: Err(ToolRefusal {
+            field: ".".into(),
+            message: outcome.into(),
+        }),
+    };
+    ToAgent::from(refusal).to_line().ok()
 }
 
 async fn copy_stderr(stream: Option<impl AsyncRead + Unpin>, log: Arc<SessionLog>) {

@@ -127,7 +127,8 @@ impl Client {
         }
     }
 
-    /// Calls a tool and waits for its result; the inner error is the host's refusal.
+    /// Calls a tool and waits for its result; the inner error is the host's refusal, which does not
+    /// always mean that nothing was changed (see [`ToolRefusal`]).
     ///
     /// Messages that arrive meanwhile are kept for [`Client::next_message`].
     ///

@@ -68,7 +68,11 @@ pub struct Message {
     pub text: String,
 }
 
-/// Why a tool call was refused; nothing was changed.
+/// Why a tool call was refused, or why nobody knows what came of it.
+///
+/// With a field of the input nothing was changed. With `.` the message says what happened: a store
+/// that failed or did not answer, a town that was closed meanwhile and a host that gave no answer
+/// may have carried the call out all the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToolRefusal {

@@ -10,6 +10,10 @@ pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
         .arg(dir)
         .args(["-c", "user.name=Test", "-c", "user.email=test@test.invalid"])
         .args(args)
+        // Tests may run within a git hook: the repository meant is that of `dir`.
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env_remove("GIT_INDEX_FILE")
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -184,6 +184,10 @@ impl Bench {
         self.runner.open_town(&self.town).await
     }
 
+    pub(super) async fn open_all(&self) -> Result<Vec<TownHandle>, RuntimeError> {
+        self.runner.open_all_towns().await
+    }
+
     async fn add_rig(&self) {
         let rig = AddRig {
             rig_id: "r1".parse().unwrap(),

@@ -93,6 +93,46 @@ async fn nobody_else_drives_a_town_before_what_it_had_begun_is_undone() {
     assert_eq!(bench.agents.asked_starts(), 2);
 }
 
+/// At no moment two sessions of one agent exist (spec 6.3), on no two hosts.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_ends_stops_its_agents_before_another_one_has_their_town() {
+    let mut world = World::new();
+    world.owns_agents = true;
+    let first = Bench::in_world(world).await;
+    first.sling("Fix it").await;
+    let session = first.at_work().await;
+    // Another town takes minutes to end.
+    let slow = first.another_town("t2").await;
+    first.agents.hang_in("t2".parse().unwrap());
+    slow.sling("Slow").await;
+    first.agents.asked().await;
+    first.agents.let_stops_take(Duration::from_secs(100));
+    let second = first.another_host().await;
+    let agents = first.agents.clone();
+    drop(slow);
+    let ending = tokio::spawn(first.shutdown());
+    while second.agents.asked_starts() == 0 {
+        sleep(Duration::from_secs(1)).await;
+        let twins = second.agents.asked_starts() > 0 && !agents.running().is_empty();
+        assert!(!twins, "its agent still runs: {:?}", agents.running());
+    }
+    let anew = second.next_start().await;
+    assert_eq!(anew.agent_id, session.agent_id);
+    ending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn agents_go_on_when_only_their_town_is_closed() {
+    let mut world = World::new();
+    world.owns_agents = true;
+    let bench = Bench::in_world(world).await;
+    bench.sling("Fix it").await;
+    let session = bench.at_work().await;
+    bench.close().await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.agents.running(), [session]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_town_is_not_opened_again_before_its_loop_has_ended() {
     let mut bench = Bench::new().await;
@@ -146,4 +186,23 @@ async fn a_runner_ends_in_time_whatever_its_store_does() {
     assert_eq!(begin.elapsed().as_secs(), 20);
     let error = stuck.await.unwrap().unwrap_err();
     assert!(matches!(error, RuntimeError::TownClosed), "{error}");
+}
+
+/// What an eviction found out about an agent is told once, and nobody else knows where its work is.
+#[tokio::test(start_paused = true)]
+async fn ends_are_on_record_also_where_the_town_is_not_loaded_at_the_end() {
+    let mut bench = Bench::new().await;
+    let bead = bench.sling("Fix it").await;
+    let session = bench.at_work().await;
+    bench.evict("n1").await;
+    bench.store.refuse_commits(true);
+    assert!(bench.try_sling("Fix that", "r1").await.is_err());
+    bench.close().await;
+    assert_eq!(bench.agents.saved(), [session]);
+    assert_eq!(bench.pending_events().await, 1, "the note was dropped");
+    bench.store.refuse_commits(false);
+    bench.reopen().await;
+    bench.all_have_left().await;
+    let note = bench.bead(&bead).await.body.unwrap();
+    assert!(note.contains("`git merge origin/kept`"), "{note}");
 }

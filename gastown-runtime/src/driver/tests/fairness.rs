@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gastown_core::TownId;
+use gastown_core::{HistoryKind, TownId};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, World, town_id};
@@ -88,4 +89,40 @@ async fn a_town_whose_loop_does_not_answer_keeps_no_place() {
         begin.elapsed()
     );
     assert!(!stuck.is_finished());
+}
+
+/// What ends a start that hangs, and what tells people of it, can't wait for its place.
+#[tokio::test(start_paused = true)]
+async fn stops_and_notices_overtake_starts_that_hang() {
+    let bench = Bench::new().await;
+    let rig = json!({
+        "rig_id": "r2", "name": "web", "git_url": "/srv/git/web.git", "default_branch": "main",
+    });
+    bench.command("add_rig", rig).await;
+    bench.agents.refuse_to_answer(true);
+    let mut beads = Vec::new();
+    for issue in 0..8 {
+        for rig in ["r1", "r2"] {
+            let bead = bench.try_sling(&format!("Issue {issue}"), rig).await;
+            beads.push(bead.unwrap());
+        }
+    }
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(bench.agents.asked_starts(), 16, "all places are taken");
+    let begin = Instant::now();
+    bench.close_bead(&beads[0]).await.unwrap();
+    let escalation = json!({"severity": "high", "message": "nothing starts"});
+    bench.command("escalate", escalation).await;
+    let over = |kind: &'static str| {
+        let told = bench.history(HistoryKind::Event);
+        async move {
+            told.await
+                .iter()
+                .any(|event| event["event"]["type"] == kind)
+        }
+    };
+    while !(over("agent_stopped").await && over("notified").await) {
+        sleep(Duration::from_secs(1)).await;
+        assert!(begin.elapsed() < Duration::from_secs(100), "they wait");
+    }
 }

@@ -15,6 +15,7 @@ const WELL: usize = 0;
 const OVERTAKE: usize = 1;
 const FAIL: usize = 2;
 const HANG: usize = 3;
+const PANIC: usize = 4;
 
 #[derive(Default)]
 struct Counts {
@@ -22,6 +23,12 @@ struct Counts {
     reads: AtomicUsize,
     next: AtomicUsize,
     no_leases: AtomicBool,
+    no_commits: AtomicBool,
+    /// How many reads of rows fail from now on.
+    rows_to_fail: AtomicUsize,
+    loads: AtomicUsize,
+    /// Before the next lease that covers a sleep, somebody else has it and gives it back.
+    lends: AtomicBool,
     /// How many results are not taken from now on.
     finishes_to_fail: AtomicUsize,
     /// The town of which nobody is told and to which nothing is written.
@@ -74,12 +81,32 @@ impl Flaky {
         self.counts.no_leases.store(refuse, Ordering::Relaxed);
     }
 
+    pub(super) fn refuse_commits(&self, refuse: bool) {
+        self.counts.no_commits.store(refuse, Ordering::Relaxed);
+    }
+
+    pub(super) fn fail_rows(&self, count: usize) {
+        self.counts.rows_to_fail.store(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn loads(&self) -> usize {
+        self.counts.loads.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lend_next_long_lease(&self) {
+        self.counts.lends.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn hang_in(&self, town: TownId) {
         *self.counts.hangs_in.lock().unwrap() = Some(town);
     }
 
     pub(super) fn hang_next_commit(&self) {
         self.counts.next.store(HANG, Ordering::Relaxed);
+    }
+
+    pub(super) fn panic_at_next_commit(&self) {
+        self.counts.next.store(PANIC, Ordering::Relaxed);
     }
 
     pub(super) fn delay_commits(&self, span: Duration) {
@@ -105,11 +132,15 @@ impl Store for Flaky {
     }
 
     async fn load(&self, town: &TownId) -> Result<Loaded, StoreError> {
+        self.counts.loads.fetch_add(1, Ordering::Relaxed);
         self.inner.load(town).await
     }
 
     async fn rows(&self, town: &TownId, keys: &[RowKey]) -> Result<Vec<Row>, StoreError> {
         self.may_answer(town).await;
+        if takes_one(&self.counts.rows_to_fail) {
+            return Err(broken("rows"));
+        }
         self.inner.rows(town, keys).await
     }
 
@@ -121,6 +152,9 @@ impl Store for Flaky {
         self.may_answer(town).await;
         let delay = *self.counts.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
+        if self.counts.no_commits.load(Ordering::Relaxed) {
+            return Err(broken("commit"));
+        }
         match self.counts.next.swap(WELL, Ordering::Relaxed) {
             OVERTAKE => {
                 let other = Commit {
@@ -133,6 +167,7 @@ impl Store for Flaky {
             }
             FAIL => return Err(broken("commit")),
             HANG => std::future::pending().await,
+            PANIC => panic!("a store with a fault"),
             _ => {}
         }
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
@@ -161,10 +196,7 @@ impl Store for Flaky {
         results: Vec<Event>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let to_fail = &self.counts.finishes_to_fail;
-        let one_less = |count: usize| count.checked_sub(1);
-        let fails = to_fail.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        if fails.is_ok() {
+        if takes_one(&self.counts.finishes_to_fail) {
             return Err(broken("finish_effect"));
         }
         self.inner
@@ -194,12 +226,25 @@ impl Store for Flaky {
         if self.counts.no_leases.load(Ordering::Relaxed) {
             return Err(broken("lease"));
         }
+        let is_long = ttl > Duration::from_secs(60);
+        if is_long && self.counts.lends.swap(false, Ordering::Relaxed) {
+            self.inner.release(town, holder).await?;
+            self.inner.lease(town, "other", ttl, now).await?;
+            self.inner.release(town, "other").await?;
+        }
         self.inner.lease(town, holder, ttl, now).await
     }
 
     async fn release(&self, town: &TownId, holder: &str) -> Result<(), StoreError> {
         self.inner.release(town, holder).await
     }
+}
+
+/// Whether there was one left.
+fn takes_one(count: &AtomicUsize) -> bool {
+    let one_less = |count: usize| count.checked_sub(1);
+    let taken = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+    taken.is_ok()
 }
 
 fn broken(operation: &'static str) -> StoreError {

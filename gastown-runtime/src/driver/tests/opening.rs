@@ -140,3 +140,20 @@ async fn no_town_is_made_that_could_not_be_loaded() {
     let made = runner.create_town(&town, TownConfig::seed(), Policy::default());
     assert!(made.await.unwrap(), "the name is free");
 }
+
+/// What the store can't say for a moment keeps no town from being run.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_once_costs_no_town_its_opening() {
+    let bench = Bench::new().await;
+    let other = bench.another_town("t2").await;
+    bench.close().await;
+    other.close().await;
+    bench.store.fail_rows(1);
+    let handles = bench.open_all().await.unwrap();
+    let mut names: Vec<_> = handles.iter().map(|town| town.town_id().as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["t1", "t2"]);
+    for handle in &handles {
+        Bench::sling_through(handle, "Fix it").await.unwrap();
+    }
+}

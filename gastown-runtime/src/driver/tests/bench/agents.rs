@@ -23,6 +23,8 @@ pub(in crate::driver::tests) struct Agents {
     /// How long a start takes until its session runs.
     start_takes: Mutex<Duration>,
     stops_hang: AtomicBool,
+    /// How long a stop takes until its session has ended.
+    stop_takes: Mutex<Duration>,
     questions_hang: AtomicBool,
     /// What the preflight finds missing.
     missing: Mutex<Option<String>>,
@@ -59,6 +61,10 @@ impl Agents {
 
     pub(in crate::driver::tests) fn let_stops_hang(&self, hang: bool) {
         self.stops_hang.store(hang, Ordering::Relaxed);
+    }
+
+    pub(in crate::driver::tests) fn let_stops_take(&self, span: Duration) {
+        *self.stop_takes.lock().unwrap() = span;
     }
 
     /// Nobody is told what runs and what is kept.
@@ -176,6 +182,8 @@ impl AgentRuntime for Agents {
         if self.stops_hang.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
+        let takes = *self.stop_takes.lock().unwrap();
+        sleep(takes).await;
         self.end(session);
         Ok(())
     }
