@@ -138,6 +138,7 @@ async fn open(database: &Path, name: &'static str) -> (Runner, TownHandle, Sqlit
         .store(Arc::new(store.clone()))
         .forge(recorder.clone())
         .agents(recorder)
+        .outputs(tokio::sync::mpsc::channel(1).1)
         .settings(settings)
         .build()
         .unwrap();

@@ -28,7 +28,9 @@ pub struct EffectLimits {
     pub in_all: usize,
     /// Of one town; as many stops, notices and nudges besides.
     pub per_town: usize,
-    /// About one rig, so that one repository that hangs delays no other of its town.
+    /// About one rig, so that one repository that hangs delays no other of its town. Starts wait for
+    /// these places, too, and one that has not reported within the policy's `start_grace` counts as failed:
+    /// where many issues come at once and starts are slow, a town's `max_polecats_per_rig` keeps them apart.
     pub per_rig: usize,
     /// Of one kind, all towns together.
     pub per_kind: usize,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gastown_core::{BreakerState, Policy, TownConfig};
 use gastown_store_memory::MemoryStore;
+use tokio::sync::mpsc;
 
 use super::bench::{Bench, World, town_id};
 use crate::error::RuntimeError;
@@ -97,12 +98,18 @@ async fn settings_that_no_town_could_run_with_are_named() {
         }),
     ];
     let world = World::new();
-    let builder = || {
+    let deaf = || {
         Runner::builder()
             .store(Arc::new(MemoryStore::new()))
             .forge(world.forge.clone())
             .agents(world.agents.clone())
     };
+    let error = deaf().build().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a runner needs outputs: what its agents say"
+    );
+    let builder = || deaf().outputs(mpsc::channel(1).1);
     for (name, change) in cases {
         let mut settings = RunnerSettings::usual();
         change(&mut settings);
