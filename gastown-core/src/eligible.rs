@@ -275,12 +275,14 @@ pub(crate) fn hold_of(town: &Town, mr: &Bead) -> Option<Wait> {
     if mr.held {
         return Some(Wait::on(WaitFor::Person, held));
     }
-    let source = town.source_of(mr).and_then(|id| town.bead(id))?;
+    let source = town.source_of(mr).and_then(|id| town.bead(id));
+    let source = source.filter(|source| source.held)?;
     let has_no_pr = mr.review().is_some_and(|review| review.pr_url.is_none());
-    let is_merged_by_hand = has_no_pr && town.is_direct(mr, &town.settings_of_review(mr));
-    let text = format!("{} {held}", source.id);
-    (source.held && is_merged_by_hand)
-        .then(|| Wait::on(WaitFor::Person, text).id(source.id.as_str()))
+    let is_merged_by_agent = has_no_pr && town.is_direct(mr, &town.settings_of_review(mr));
+    is_merged_by_agent.then(|| {
+        let text = format!("{} {held}", source.id);
+        Wait::on(WaitFor::Person, text).id(source.id.as_str())
+    })
 }
 
 fn is_no_work_of_its_own(bead: &Bead) -> bool {
