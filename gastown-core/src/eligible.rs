@@ -42,7 +42,7 @@ pub(crate) enum Obstacle<'a> {
     LineageSpent,
     /// Its convoy's branch is not there yet.
     BranchMissing(&'a BeadId),
-    /// A person ended its convoy before its branch was there.
+    /// Its convoy, whose branch its work would go to, has ended.
     ConvoyEnded(&'a BeadId),
     /// Another repair of the same branch is under way.
     SiblingRepair(&'a BeadId),

@@ -369,8 +369,8 @@ impl Review {
         self.head_sha.as_deref().is_none_or(|known| known == head)
     }
 
-    /// When the look was asked for whose answer is still to come; none, too, where a host brings answers
-    /// without keys, as facts of their own.
+    /// When the look was asked for whose answer is still to come; none, too, where a host has brought since
+    /// what it saw without a key, as a fact of its own.
     pub(crate) fn look_under_way(&self) -> Option<Timestamp> {
         let asked_at = self.poll.last_at?;
         let seen_since = |seen: &Seen| seen.at > asked_at;

@@ -157,8 +157,11 @@ impl Driver {
             self.inbox.put_back(heartbeats);
             return Ok(());
         }
-        if self.is_past(self.state.outbox_at) {
-            self.resume_outbox().await?;
+        if self.is_past(self.state.outbox_at)
+            && let Err(error) = self.resume_outbox().await
+        {
+            self.inbox.put_back(heartbeats);
+            return Err(error);
         }
         if self.is_due() {
             // Silence is judged now: what was said until now counts. After a failure, or where the

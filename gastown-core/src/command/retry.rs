@@ -220,7 +220,7 @@ impl Town {
     }
 
     /// A failed repair took auto-merge off its head: a person who wants it once more wants that head repaired
-    /// and merged. A merge that was refused too often stays off.
+    /// and merged. A merge that was refused too often stays off, and so does what a person took out of the queue.
     fn repair_is_retried(&mut self, repair: &Bead) {
         let Some(work) = repair.work().filter(|work| work.is_of_a_head()) else {
             return;
@@ -231,7 +231,8 @@ impl Town {
         let limit = self.policy().merge_refusal_limit;
         let head = work.head_sha().unwrap_or(OFF_UNSEEN);
         self.edit_bead(&mr, |mr| {
-            if let Some(review) = mr.review_mut()
+            if !mr.told.contains_key(&ReasonCode::Dequeued)
+                && let Some(review) = mr.review_mut()
                 && review.auto_merge.off_for_head.as_deref() == Some(head)
                 && review.auto_merge.refusals < limit
             {
@@ -389,6 +390,7 @@ mod tests {
                 "off_for_head=h1",
                 "off_for_head=h1 review.auto_merge.refusals=5",
             ),
+            town.replace("off_for_head=h1", "off_for_head=h1 told.dequeued=-1h"),
         ] {
             let told = retry(&kept);
             assert!(

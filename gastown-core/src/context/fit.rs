@@ -86,7 +86,7 @@ fn cut_fields(fields: &mut Map<String, Value>, characters_max: usize) {
                 files.push(CUT.trim_start().into());
             }
         } else if name == OBSERVATION && value.is_object() {
-            *value = CUT.trim_start().into();
+            *value = Value::Null;
         } else if !NAMES.contains(&name.as_str()) {
             cut_texts(value, characters_max);
         }
@@ -119,7 +119,7 @@ mod tests {
         let cut = alloc::format!("{}{CUT}", "x".repeat(128));
         let expected = json!({
             "bead": {"body": cut, "labels": ["short", cut], "metadata": {"files": [long, long, "… (cut)"]},
-                "review": {"branch": long, "observation": "… (cut)", "pr_url": long}},
+                "review": {"branch": long, "observation": null, "pr_url": long}},
             "checkpoint": 7,
         });
         assert_eq!(value, expected);

@@ -65,6 +65,17 @@ impl Looks {
     }
 }
 
+impl Pass<'_> {
+    /// Until when the answer to the last look is waited for; none: it is there, or the clock that asked has
+    /// been set back since. To ask again makes what is under way an older look, so that answers slower than
+    /// the interval would never be heard.
+    pub(crate) fn answer_due(&self, review: &Review) -> Option<Timestamp> {
+        let asked_at = review.look_under_way()?;
+        let was_asked = self.reached(asked_at) == Due::Now;
+        was_asked.then(|| asked_at.stale_at(self.policy().merge_outcome_timeout))
+    }
+}
+
 /// The pull request not looked at for the longest time, so that no single one decides; but one that
 /// something else keeps from being looked at probes only where nothing is free before it.
 fn probe_of(
@@ -96,11 +107,11 @@ fn kept_back_until(
         condition.kind.holds_polls()
             && (condition.kind, &condition.subject) != (probed.kind, &probed.subject)
     });
-    let under_way = mr.review().and_then(Review::look_under_way);
+    let answer_due = mr.review().and_then(|review| pass.answer_due(review));
     others
         .filter_map(|condition| condition.next_probe_at.max(condition.until))
         .chain(held.map(|held| held.until))
-        .chain(under_way.map(|asked_at| asked_at.stale_at(pass.policy().merge_outcome_timeout)))
+        .chain(answer_due)
         .filter(|until| matches!(pass.reached(*until), Due::At(_)))
         .max()
 }

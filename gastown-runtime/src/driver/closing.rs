@@ -25,9 +25,6 @@ impl Driver {
         {
             self.hand_back().await;
         }
-        if self.inbox.runner_ends() {
-            self.stop_agents().await;
-        }
         let ends = self.inbox.take(true);
         heartbeats.extend(self.sort_at_end(ends));
         self.state.look = true;
@@ -43,13 +40,17 @@ impl Driver {
         if let Err(error) = ticked.and(appended) {
             tracing::warn!(town = %self.town_id, %error, "could not commit at the end");
         }
+        if self.inbox.runner_ends() {
+            self.stop_agents().await;
+        }
         self.performer.workshop.supervisor.release(&self.town_id);
         self.release().await;
         self.status.send_replace(TownStatus::Closed);
     }
 
     /// Agents that end with this runner end before its lease: whoever has the town next finds them
-    /// missing and sends them anew, and other towns may take minutes to end.
+    /// missing and sends them anew, and other towns may take minutes to end. And they end after the last
+    /// tick, which must not take those for silent that were stopped while one hung.
     async fn stop_agents(&mut self) {
         if !self.performer.workshop.owns_agents {
             return;
@@ -59,6 +60,11 @@ impl Driver {
         self.keep_lease(stopping).await;
         let supervisor = &self.performer.workshop.supervisor;
         supervisor.stop_all(&self.town_id, "the host ends").await;
+        let ends = self.inbox.take(true);
+        drop(self.sort_at_end(ends));
+        if let Err(error) = self.append_exits().await {
+            tracing::warn!(town = %self.town_id, %error, "could not record ends of sessions");
+        }
     }
 
     /// Has the lease for so long, if the town is this runner's.

@@ -548,16 +548,11 @@ async fn whoever_waits_to_be_saved_loses_no_time_by_it() {
     let rig = "r1".parse().unwrap();
     let mirror = runtime.worktrees.mirror(&sessions[0].town_id, &rig);
     let turn = mirror.unwrap().turn().await;
-    let deadline = Duration::from_secs(5);
-    let settings = SupervisorSettings {
-        save_deadline: deadline,
-        ..SupervisorSettings::usual()
-    };
-    let supervisor = Supervisor::new(runtime.clone(), settings);
+    let deadline = Duration::from_secs(10);
     let mut saves = tokio::task::JoinSet::new();
     for session in sessions {
-        let supervisor = supervisor.clone();
-        saves.spawn(async move { supervisor.save_work(&session).await });
+        let runtime = Arc::clone(&runtime);
+        saves.spawn(async move { runtime.save_work(&session, deadline).await });
     }
     // Longer than they may take themselves.
     tokio::time::sleep(deadline + Duration::from_secs(1)).await;

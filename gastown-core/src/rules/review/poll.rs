@@ -39,7 +39,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     };
     // A probe goes by forge_backoff, however quiet its pull request is.
     let due_at = due_at(pass, mr, review).filter(|_| !is_probe);
-    let answer_due = answer_due(pass, review);
+    let answer_due = pass.answer_due(review);
     if let Some(due_at) = due_at.max(answer_due)
         && let Due::At(until) = pass.reached(due_at)
     {
@@ -65,13 +65,6 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 fn wants_feedback(settings: &Settings) -> bool {
     let merges = settings.auto_merge && settings.auto_merge_delay != AutoMergeDelay::Never;
     settings.auto_resolve_pr_feedback || merges
-}
-
-/// Until when the answer to the last look is waited for; none: it is there. To ask again makes what is under
-/// way an older look, so that answers slower than the interval would never be heard.
-fn answer_due(pass: &Pass<'_>, review: &Review) -> Option<Timestamp> {
-    let asked_at = review.look_under_way()?;
-    Some(asked_at.stale_at(pass.policy().merge_outcome_timeout))
 }
 
 /// When the next look is due; none: now.
@@ -115,7 +108,7 @@ fn under_condition(pass: &Pass<'_>, mr: &Bead) -> UnderCondition {
         if pass.looks().probe_of(condition) != Some(&mr.id) {
             return UnderCondition::Waits(waits_for_probe(pass, condition));
         }
-        let answer_due = mr.review().and_then(|review| answer_due(pass, review));
+        let answer_due = mr.review().and_then(|review| pass.answer_due(review));
         let Some(at) = condition.next_probe_at.max(answer_due) else {
             continue;
         };
@@ -227,6 +220,38 @@ mod tests {
         let seen = r#"review.observation={"at":"2026-04-04T11:56:00Z","observation":{"state":"open","head_sha":"h1","head_branch":"x","base_branch":"main","mergeable":"blocked"}}"#;
         let told = with(&std::format!("review.poll.due_now=true {asked} {seen}"));
         assert!(acts(&told, "0s").contains("review/poll"));
+    }
+
+    #[test]
+    fn review_poll_says_whether_it_waits_for_an_answer_or_for_its_time() {
+        let said = |more: &str| {
+            let town = crate::testing::town(&with(more));
+            let now = crate::testing::at("0s");
+            let why = crate::explain(&town, now, &"m1".parse().unwrap()).unwrap();
+            let waits = why.waits_for.into_iter();
+            let of_rule = waits.filter(|wait| wait.rule == "review/poll");
+            of_rule.map(|wait| wait.text).collect::<std::vec::Vec<_>>()
+        };
+        let being = ["its pull request is being looked at"];
+        let again = ["its pull request is looked at again then"];
+        let recent = "review.poll.changed_at=-30m review.poll.last_at=-10s";
+        assert_eq!(said(recent), again);
+        assert_eq!(
+            said(&std::format!("{recent} review.poll.attempts=3")),
+            being
+        );
+        // Quiet: the answer is due before the next look is.
+        let quiet = "review.poll.changed_at=-2h review.poll.last_at=-10s review.poll.attempts=3";
+        assert_eq!(said(quiet), again);
+    }
+
+    /// A clock that was ahead asked, and was set back: no answer is waited for until then.
+    #[test]
+    fn review_poll_asked_in_a_time_to_come_is_asked_again_when_it_is_worth_it() {
+        let ahead = "review.poll.changed_at=-30m review.poll.attempts=3 review.poll.last_at=1d";
+        assert_eq!(acts(&with(ahead), "0s"), "nothing");
+        let due = with(&std::format!("{ahead} review.poll.due_now=true"));
+        assert!(acts(&due, "0s").contains("review/poll"));
     }
 
     #[test]
