@@ -9,7 +9,6 @@ use crate::output::{AgentExit, AgentOutputKind};
 use crate::process::CommandTemplate;
 use crate::process::process_table;
 use crate::protocol::{BAD_LINES_IN_A_ROW_MAX, LINE_BYTES_MAX};
-use crate::supervisor::{Supervisor, SupervisorSettings};
 use crate::testing::{Origin, SlowOrigin, session_id, start_request};
 use gastown_core::events::ExitStatus;
 use gastown_core::{NudgeId, NudgeTier};
