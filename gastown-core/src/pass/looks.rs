@@ -66,13 +66,11 @@ impl Looks {
 }
 
 impl Pass<'_> {
-    /// Until when the answer to the last look is waited for; none: it is there, or the clock that asked has
-    /// been set back since. To ask again makes what is under way an older look, so that answers slower than
-    /// the interval would never be heard.
+    /// Until when the answer to the last look is waited for; none: it is there. To ask again makes what is
+    /// under way an older look, so that answers slower than the interval would never be heard.
     pub(crate) fn answer_due(&self, review: &Review) -> Option<Timestamp> {
         let asked_at = review.look_under_way()?;
-        let was_asked = self.reached(asked_at) == Due::Now;
-        was_asked.then(|| asked_at.stale_at(self.policy().merge_outcome_timeout))
+        Some(asked_at.stale_at(self.policy().merge_outcome_timeout))
     }
 }
 

@@ -245,15 +245,6 @@ mod tests {
         assert_eq!(said(quiet), again);
     }
 
-    /// A clock that was ahead asked, and was set back: no answer is waited for until then.
-    #[test]
-    fn review_poll_asked_in_a_time_to_come_is_asked_again_when_it_is_worth_it() {
-        let ahead = "review.poll.changed_at=-30m review.poll.attempts=3 review.poll.last_at=1d";
-        assert_eq!(acts(&with(ahead), "0s"), "nothing");
-        let due = with(&std::format!("{ahead} review.poll.due_now=true"));
-        assert!(acts(&due, "0s").contains("review/poll"));
-    }
-
     #[test]
     fn review_poll_due_now_does_not_wait() {
         let town = with("review.poll.last_at=0s review.poll.due_now=true");
