@@ -34,17 +34,34 @@ pub(super) fn check(town: &Town, _: Timestamp, out: &mut Vec<Violation>) {
             of_category.map(|(_, at)| *at)
         });
         let Some(last_told) = last_told else { continue };
-        let since: Vec<&BeadId> = told
-            .iter()
-            .copied()
-            .filter(|id| town.bead(id).is_some_and(|it| it.created_at >= last_told))
-            .collect();
+        let since = made_since(town, &told, last_told);
         if since.len() > 1 || simultaneous(town, &told) {
             let message = format!("{category} of {about} was told {} times", told.len());
             out.push(Violation::new("I18", told, message));
         }
     }
     conditions(town, out);
+}
+
+/// The escalations that were made when the cause was told of last, or later. By their time alone, one of
+/// before would be later where the clock has been set back in between; where none was made then, one of those
+/// stands for it (`Town::said_just_now`).
+fn made_since<'a>(town: &Town, told: &[&'a BeadId], last_told: Timestamp) -> Vec<&'a BeadId> {
+    let made_at = |id: &BeadId| town.bead(id).map(|bead| bead.created_at);
+    let then = told.iter().filter(|id| made_at(id) == Some(last_told));
+    let Some(first) = then.map(|id| number(id)).min() else {
+        return Vec::new();
+    };
+    let since = told.iter().copied();
+    since
+        .filter(|id| made_at(id) >= Some(last_told) && number(id) >= first)
+        .collect()
+}
+
+/// The number in a name that the engine made: later ones are greater.
+fn number(id: &BeadId) -> Option<u64> {
+    let digits = id.as_str().rsplit(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }
 
 /// Whether two of the escalations were made at one time.
@@ -72,7 +89,7 @@ fn conditions(town: &Town, out: &mut Vec<Violation>) {
         let told: Vec<&BeadId> = town
             .live_beads()
             .filter(|bead| bead.created_by == Some(CreatedBy::System))
-            .filter(|bead| bead.created_at >= told_at && bead.rig_id.as_ref() == rig)
+            .filter(|bead| bead.rig_id.as_ref() == rig)
             .filter(|bead| {
                 bead.escalation().is_some_and(|it| {
                     it.bead_id.is_none() && it.category.as_deref() == Some(category)
@@ -80,9 +97,10 @@ fn conditions(town: &Town, out: &mut Vec<Violation>) {
             })
             .map(|bead| &bead.id)
             .collect();
-        if told.len() > 1 {
-            let message = format!("{category} was told {} times", told.len());
-            out.push(Violation::new("I18", told, message));
+        let since = made_since(town, &told, told_at);
+        if since.len() > 1 {
+            let message = format!("{category} was told {} times", since.len());
+            out.push(Violation::new("I18", since, message));
         }
     }
 }
@@ -220,6 +238,26 @@ mod tests {
         // The first was of a cause that had ended.
         let again = later.replace("told.no_rig=0s", "told.no_rig=+1h");
         assert!(!violations(&again, "2h").contains("I18"));
+        // So was it where the clock was set back before the second.
+        let back = again.replace("created_at=0s", "created_at=+3h");
+        assert!(back.contains("created_at=+3h") && back.contains("created_at=+1h"));
+        assert!(!violations(&back, "4h").contains("I18"));
+        // And where one of before stands for what was not said once more.
+        let stands = later.replace("told.no_rig=0s", "told.no_rig=-1h");
+        assert!(!violations(&stands, "2h").contains("I18"));
+    }
+
+    /// P11: what was told before the clock was set back is of before.
+    #[test]
+    fn i18_one_escalation_per_condition_whatever_the_clock_did() {
+        let back = r#"
+            town conditions=[{"kind":"forge_unreachable","subject":{"kind":"town"},"since":"2026-04-04T11:00:00Z","told_at":"2026-04-04T12:00:00Z"}]
+            bead e1 escalation open created_at=+3h created_by=system escalation.category=forge_unreachable
+            bead e2 escalation open created_at=0s created_by=system escalation.category=forge_unreachable
+        "#;
+        assert!(!violations(back, "4h").contains("I18"));
+        let twice = back.replace("bead e1 ", "bead e3 ");
+        assert!(violations(&twice, "4h").contains("I18 e2 e3"));
     }
 
     #[test]
