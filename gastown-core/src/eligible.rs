@@ -264,25 +264,38 @@ pub(crate) fn review_obstacles(town: &Town, mr: &Bead) -> Vec<Wait> {
         let text = "its source is a step or a request, which is not worked on by itself";
         waits.push(Wait::on(WaitFor::Bead, text).id(source.id.as_str()));
     }
-    waits.extend(hold_of(town, mr));
+    waits.extend(hold_on(town, mr));
     waits
 }
 
-/// Who holds an MR bead back: a person who holds it, or holds what it is made of where a refinery would
-/// merge that; the merge of a pull request asks for the hold itself (spec 4.4, 6).
-pub(crate) fn hold_of(town: &Town, mr: &Bead) -> Option<Wait> {
-    let held = "is held until a person releases it";
-    if mr.held {
-        return Some(Wait::on(WaitFor::Person, held));
-    }
+/// What of an MR bead a person holds: itself, or what it reviews.
+pub(crate) fn held_of<'a>(town: &'a Town, mr: &'a Bead) -> Option<&'a Bead> {
     let source = town.source_of(mr).and_then(|id| town.bead(id));
-    let source = source.filter(|source| source.held)?;
+    let mut both = [Some(mr), source].into_iter().flatten();
+    both.find(|bead| bead.held)
+}
+
+/// What keeps a refinery from an MR bead: a person who holds it, or holds what it reviews where the refinery
+/// would merge that; the merge of a pull request asks for the hold itself (spec 4.4, 6).
+fn hold_on(town: &Town, mr: &Bead) -> Option<Wait> {
+    let held = held_of(town, mr)?;
+    let text = "is held until a person releases it";
+    if held.id == mr.id {
+        return Some(Wait::on(WaitFor::Person, text));
+    }
     let has_no_pr = mr.review().is_some_and(|review| review.pr_url.is_none());
     let is_merged_by_agent = has_no_pr && town.is_direct(mr, &town.settings_of_review(mr));
     is_merged_by_agent.then(|| {
-        let text = format!("{} {held}", source.id);
-        Wait::on(WaitFor::Person, text).id(source.id.as_str())
+        let text = format!("{} {text}", held.id);
+        Wait::on(WaitFor::Person, text).id(held.id.as_str())
     })
+}
+
+/// Whether an idle refinery may keep an MR bead, to be dispatched again (spec 3.6).
+pub(crate) fn refinery_may_go_on(town: &Town, mr: &Bead) -> bool {
+    mr.status == BeadStatus::InProgress
+        && hold_on(town, mr).is_none()
+        && !town.has_live_blocker(&mr.id)
 }
 
 fn is_no_work_of_its_own(bead: &Bead) -> bool {

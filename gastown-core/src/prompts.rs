@@ -37,11 +37,11 @@ const MAYOR: &str = include_str!("prompts/mayor.md");
 
 /// The instructions for an agent in its situation, with the custom ones appended.
 pub(crate) fn prompt_for(town: &Town, prime: &Prime) -> String {
-    prompt_within(town, prime, usize::MAX)
+    prompt_within(town, prime, None)
 }
 
-/// The same, with at most so many characters of each text that it quotes. The context is cut, too.
-pub(crate) fn prompt_within(town: &Town, prime: &Prime, characters_max: usize) -> String {
+/// The same; where the context is cut, too, with at most so many characters of each text that it quotes.
+pub(crate) fn prompt_within(town: &Town, prime: &Prime, characters_max: Option<usize>) -> String {
     let rig = prime.agent.rig_id.as_ref().and_then(|id| town.rig(id));
     let settings = town.settings(rig.map(|rig| &rig.id));
     let writer = Writer {
@@ -81,8 +81,8 @@ struct Writer<'a> {
     prime: &'a Prime,
     rig: Option<&'a Rig>,
     settings: Settings,
-    /// How much of a text is quoted.
-    characters_max: usize,
+    /// How much of each text is quoted, where the context is cut, too.
+    characters_max: Option<usize>,
 }
 
 impl Writer<'_> {
@@ -156,11 +156,14 @@ impl Writer<'_> {
 
     /// The first characters of a text, marked where it is cut.
     fn cut(&self, text: &str, characters_max: usize) -> String {
-        let mark = match self.characters_max {
-            usize::MAX => " … (cut; all of it is in the context)",
-            _ => " … (cut)",
-        };
-        cut(text, characters_max.min(self.characters_max), mark)
+        match self.characters_max {
+            None => cut(
+                text,
+                characters_max,
+                " … (cut; all of it is in the context)",
+            ),
+            Some(max) => cut(text, characters_max.min(max), " … (cut)"),
+        }
     }
 
     fn work(&self) -> Option<&Work> {

@@ -4,10 +4,15 @@
 //! cargo run --release -p gastown-testkit --example explore -- --scenario no-rig --faults 1
 //! ```
 
+#[path = "simulate/arguments.rs"]
+mod arguments;
+
 use std::process::ExitCode;
 
 use gastown_testkit::search::{Broken, Limits, Order, SmallTown, replay, scenarios, search};
 use serde_json::Value;
+
+use arguments::{json, number};
 
 /// Half of the time would go into the system's allocator.
 #[global_allocator]
@@ -67,10 +72,7 @@ fn parse() -> Result<Option<Arguments>, String> {
             "--breadth-first" => out.limits.order = Order::BreadthFirst,
             "--depth-first" => out.limits.order = Order::DepthFirst,
             "--scenario" => out.wanted = Some(value()?),
-            "--faults" => {
-                out.faults =
-                    u8::try_from(number(&value()?)?).map_err(|e| format!("{word}: {e}"))?;
-            }
+            "--faults" => out.faults = number(&value()?)?,
             "--states" => out.limits.states_max = number(&value()?)?,
             "--moves" => out.limits.moves_max = Some(number(&value()?)?),
             "--expect" => out.expected = Some(number(&value()?)?),
@@ -102,16 +104,6 @@ fn parse() -> Result<Option<Arguments>, String> {
         return Err("--path needs --scenario".into());
     }
     Ok(Some(out))
-}
-
-fn number(text: &str) -> Result<usize, String> {
-    text.parse()
-        .map_err(|_| format!("expected a whole number, found {text}"))
-}
-
-fn json(file: &str) -> Result<Value, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-    serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))
 }
 
 fn main() -> ExitCode {

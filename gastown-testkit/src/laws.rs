@@ -5,12 +5,14 @@
 
 mod audit;
 mod cost;
+mod one_review;
 mod sentinel;
 mod skew;
 mod stall;
 
 pub use self::audit::Told;
 pub use self::cost::every_cycle_costs;
+pub use self::one_review::one_review_per_branch;
 pub use self::sentinel::{no_sentinel, no_sentinel_in_changes};
 pub use self::skew::{SILENCE, jump_back_is_quiet, jump_forward_is_covered};
 pub use self::stall::no_silent_stall;

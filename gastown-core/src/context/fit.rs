@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Prime;
 use crate::ids::cut;
-use crate::prompts::prompt_within;
+use crate::prompts::{prompt_for, prompt_within};
 use crate::town::Town;
 
 /// How long prompt and context may be together, in bytes of JSON. A line has 1 MiB; names, branches
@@ -36,14 +36,14 @@ const OBSERVATION: &str = "observation";
 pub(super) fn told(town: &Town, primed: &Prime) -> (String, Value) {
     // Every part has text keys and plain values only, so writing it can't fail.
     let whole = serde_json::to_value(primed).unwrap_or_default();
-    let prompt = prompt_within(town, primed, usize::MAX);
+    let prompt = prompt_for(town, primed);
     let mut told = (prompt, whole);
     if fits(&told) {
         return told;
     }
     for characters_max in LEFT_OF_TEXTS {
         cut_texts(&mut told.1, characters_max);
-        told.0 = prompt_within(town, primed, characters_max);
+        told.0 = prompt_within(town, primed, Some(characters_max));
         if fits(&told) {
             break;
         }
@@ -102,31 +102,4 @@ fn shorten(text: &mut String, characters_max: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn texts_are_cut_names_are_not_and_what_the_forge_said_is_left_out() {
-        let long = "x".repeat(200);
-        let mut value = json!({
-            "bead": {"body": long, "labels": ["short", long], "metadata": {"files": [long, long, long]},
-                "review": {"branch": long, "observation": {"head_sha": "h1"}, "pr_url": long}},
-            "checkpoint": 7,
-        });
-        cut_texts(&mut value, 128);
-        let cut = alloc::format!("{}{CUT}", "x".repeat(128));
-        let expected = json!({
-            "bead": {"body": cut, "labels": ["short", cut], "metadata": {"files": [long, long, "… (cut)"]},
-                "review": {"branch": long, "observation": null, "pr_url": long}},
-            "checkpoint": 7,
-        });
-        assert_eq!(value, expected);
-        // Once more changes nothing, and further cutting leaves one mark.
-        cut_texts(&mut value, 128);
-        assert_eq!(value["bead"]["body"], cut);
-        cut_texts(&mut value, 10);
-        assert_eq!(value["bead"]["body"], "xxxxxxxxxx … (cut)");
-    }
-}
+mod tests;

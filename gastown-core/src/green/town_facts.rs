@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::GreenCondition;
 use crate::bead::{Bead, BeadStatus};
 use crate::config::{AutoMergeDelay, Settings};
-use crate::eligible::is_reviewed;
+use crate::eligible::{held_of, is_reviewed};
 use crate::review::Review;
 use crate::rig::Repository;
 use crate::town::Town;
@@ -83,12 +83,7 @@ fn unblocked(town: &Town, mr: &Bead) -> GreenCondition {
 }
 
 fn not_held(town: &Town, mr: &Bead) -> GreenCondition {
-    let source = town.source_of(mr).and_then(|id| town.bead(id));
-    let held = [Some(mr), source]
-        .into_iter()
-        .flatten()
-        .find(|bead| bead.held);
-    match held {
+    match held_of(town, mr) {
         None => GreenCondition::town("not_held", true, WaitFor::Person, "not held"),
         Some(bead) => {
             let value = format!("{} is held until a person releases it", bead.id);

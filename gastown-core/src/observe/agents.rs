@@ -2,6 +2,7 @@
 
 mod done;
 mod exit;
+mod mayor;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -13,7 +14,7 @@ use crate::breaker::BreakerState;
 use crate::effect::EffectKey;
 use crate::event::{
     AgentGone, AgentStarted, AgentStopped, DispatchFailed, DispatchOutcome, EffectOutcome,
-    Heartbeat, MayorPrompted, MayorWaiting,
+    Heartbeat,
 };
 use crate::ids::AgentId;
 use crate::reason::{Reason, ReasonCode};
@@ -274,53 +275,6 @@ impl Town {
             }
         }
     }
-
-    /// A stale `waiting` never overrides a newer prompt (spec 2.2).
-    pub(super) fn mayor_waiting(&mut self, event: &MayorWaiting, now: Timestamp) -> Outcome {
-        let agent = self.agent_in_session(&event.agent_id, None)?;
-        if agent.role != Role::Mayor {
-            return Err("the agent is no mayor".to_string());
-        }
-        let sent_at = event.sent_at.min(now);
-        if agent
-            .prompted_at
-            .is_some_and(|at| at <= now && at >= sent_at)
-        {
-            return Err("the mayor was prompted since".to_string());
-        }
-        match agent.status {
-            AgentStatus::Idle | AgentStatus::Working | AgentStatus::Stalled => {}
-            AgentStatus::Waiting | AgentStatus::Dead => {
-                return Err(format!("the mayor is {} already", agent.status.as_str()));
-            }
-        }
-        self.edit_agent(&event.agent_id, |agent| agent.last_activity_at = Some(now));
-        self.set_agent_status(&event.agent_id, AgentStatus::Waiting, now);
-        Ok("the mayor waits for a person".to_string())
-    }
-
-    pub(super) fn mayor_prompted(&mut self, event: &MayorPrompted, now: Timestamp) -> Outcome {
-        let agent = self.agent_in_session(&event.agent_id, None)?;
-        if agent.role != Role::Mayor {
-            return Err("the agent is no mayor".to_string());
-        }
-        let sent_at = event.sent_at.min(now);
-        if agent
-            .prompted_at
-            .is_some_and(|at| at <= now && at >= sent_at)
-        {
-            return Err("a newer prompt is known".to_string());
-        }
-        let wakes = matches!(agent.status, AgentStatus::Waiting | AgentStatus::Idle);
-        self.edit_agent(&event.agent_id, |agent| {
-            agent.prompted_at = Some(sent_at);
-            agent.last_activity_at = Some(now);
-        });
-        if wakes {
-            self.set_agent_status(&event.agent_id, AgentStatus::Working, now);
-        }
-        Ok("the mayor was prompted".to_string())
-    }
 }
 
 #[cfg(test)]
@@ -393,21 +347,6 @@ mod tests {
         let sane = event.replace("9999-01-01T00:00:00Z", "2026-04-04T11:59:58Z");
         let told = observed(&ahead, "0s", &sane);
         assert!(told.contains(r#"→ "2026-04-04T11:59:58.000Z""#), "{told}");
-    }
-
-    #[test]
-    fn mayor_prompted_in_a_time_to_come_was_prompted_now_at_the_latest() {
-        let mayor = "agent a1 mayor working prompted_at=1d";
-        let prompted = |at: &str| {
-            std::format!(r#"{{"type": "mayor_prompted", "agent_id": "a1", "sent_at": "{at}"}}"#)
-        };
-        let told = observed(mayor, "0s", &prompted("2026-04-05T13:00:00Z"));
-        assert!(told.contains(r#"→ "2026-04-04T12:00:00.000Z""#), "{told}");
-        let waits =
-            r#"{"type": "mayor_waiting", "agent_id": "a1", "sent_at": "2026-04-04T11:59:59Z"}"#;
-        assert!(observed(mayor, "0s", waits).starts_with("observed"));
-        let known = mayor.replace("=1d", "=-1s");
-        assert!(observed(&known, "0s", waits).starts_with("ignored"));
     }
 
     #[test]
@@ -544,45 +483,6 @@ mod tests {
                 "{event}"
             );
         }
-    }
-
-    const WAITING: &str =
-        r#"{"type": "mayor_waiting", "agent_id": "m1", "sent_at": "2026-04-04T11:59:00Z"}"#;
-    const PROMPTED: &str =
-        r#"{"type": "mayor_prompted", "agent_id": "m1", "sent_at": "2026-04-04T11:59:00Z"}"#;
-
-    #[test]
-    fn mayor_waiting_is_alive_unless_it_was_given_up() {
-        insta::assert_snapshot!(observed("agent m1 mayor working", "0s", WAITING), @r#"
-        observed: the mayor waits for a person
-        m1.last_activity_at: - → "2026-04-04T12:00:00.000Z"
-        m1.status: "working" → "waiting"
-        "#);
-        for (agent, effect) in [
-            ("mayor idle", "observed"),
-            ("mayor stalled", "observed"),
-            ("mayor dead", "ignored"),
-            ("mayor waiting", "ignored"),
-            ("polecat working", "ignored"),
-            // A stale one never overrides a newer prompt.
-            ("mayor working prompted_at=-59s", "ignored"),
-            ("mayor working prompted_at=-61s", "observed"),
-        ] {
-            let outcome = observed(&std::format!("agent m1 {agent}"), "0s", WAITING);
-            assert!(outcome.starts_with(effect), "{agent}: {outcome}");
-        }
-    }
-
-    #[test]
-    fn mayor_prompted_goes_to_work() {
-        insta::assert_snapshot!(observed("agent m1 mayor waiting", "0s", PROMPTED), @r#"
-        observed: the mayor was prompted
-        m1.last_activity_at: - → "2026-04-04T12:00:00.000Z"
-        m1.prompted_at: - → "2026-04-04T11:59:00.000Z"
-        m1.status: "waiting" → "working"
-        "#);
-        let newer = observed("agent m1 mayor waiting prompted_at=-1s", "0s", PROMPTED);
-        assert!(newer.starts_with("ignored"), "{newer}");
     }
 
     #[test]

@@ -596,3 +596,7 @@ async fn end_leftovers(settings: &ProcessSettings, records: &Records) -> Result<
 #[cfg(test)]
 #[path = "runtime_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "runtime_git_tests.rs"]
+mod git_tests;

@@ -5,6 +5,7 @@
 //! cargo run --release -p gastown-testkit --example simulate -- --seed 17 --trace
 //! ```
 
+mod arguments;
 mod on_disk;
 
 use std::collections::BTreeSet;
@@ -16,8 +17,7 @@ use gastown_core::TownConfig;
 use gastown_store_memory::MemoryStore;
 use gastown_testkit::sim::{Failure, Figures, Rates, Reopen, Settings, minimize, simulate};
 
-use serde::de::DeserializeOwned;
-
+use self::arguments::{json, number};
 use self::on_disk::OnDisk;
 
 /// Half of the time would go into the system's allocator.
@@ -93,7 +93,7 @@ fn parse() -> Result<Option<Arguments>, String> {
                 out.seeds = 1;
             }
             "--hours" => out.settings.hours = number(&value()?)?,
-            "--threads" => out.threads = number(&value()?)?.max(1),
+            "--threads" => out.threads = number::<u64>(&value()?)?.max(1),
             "--rates" => {
                 out.rates = value()?;
                 out.settings.rates = match out.rates.as_str() {
@@ -116,14 +116,14 @@ fn parse() -> Result<Option<Arguments>, String> {
             "--policy" => {
                 let file = value()?;
                 out.settings.policy = Some(json(&file)?);
-                out.own.push_str(&format!(" --policy {file}"));
+                out.own.push_str(&format!(" --policy '{file}'"));
             }
             "--config" => {
                 let file = value()?;
                 // Read once as what it is, so that what can't be taken is named.
                 let _: TownConfig = json(&file)?;
                 out.settings.config = Some(json(&file)?);
-                out.own.push_str(&format!(" --config {file}"));
+                out.own.push_str(&format!(" --config '{file}'"));
             }
             "--trace" => out.settings.trace = true,
             "--only" => {
@@ -141,16 +141,6 @@ fn parse() -> Result<Option<Arguments>, String> {
         }
     }
     Ok(Some(out))
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| format!("expected a whole number, found {text}"))
-}
-
-fn json<T: DeserializeOwned>(file: &str) -> Result<T, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-    serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))
 }
 
 fn memory() -> Reopen {

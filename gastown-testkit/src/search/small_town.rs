@@ -15,7 +15,7 @@ use super::moves::Move;
 use super::scenarios::{self, Scenario};
 use super::{Model, Sometimes, sometimes};
 use crate::events_judged::Facts;
-use crate::laws::no_silent_stall;
+use crate::laws::{no_silent_stall, one_review_per_branch};
 use crate::waiting::{Resting, Turn, live_work};
 
 /// Whether a pull request was merged or closed, and by whom.
@@ -367,15 +367,7 @@ impl Model for SmallTown {
             return Err("P5: a town at rest wakes up at once".into());
         }
         no_silent_stall(&state.town, state.now)?;
-        let mut branches = BTreeSet::new();
-        for bead in state.town.live_beads() {
-            if let (Some(review), Some(source)) = (bead.review(), state.town.source_of(bead))
-                && !branches.insert((source, &review.branch, &review.landing_rig))
-            {
-                return Err(format!("P9: {source} has two live reviews of one branch"));
-            }
-        }
-        Ok(())
+        one_review_per_branch(&state.town)
     }
 
     fn calm(&self, state: &State) -> Result<Option<State>, String> {

@@ -2,8 +2,7 @@
 
 use super::{is_worker, live_hook, release};
 use crate::agent::{Agent, AgentStatus, Role};
-use crate::bead::{Bead, BeadStatus};
-use crate::eligible::hold_of;
+use crate::eligible::refinery_may_go_on;
 use crate::pass::Pass;
 use crate::reason::{Reason, ReasonCode};
 use crate::rules::{On, Rule};
@@ -24,20 +23,13 @@ fn evaluate(pass: &Pass<'_>, agent: &Agent) -> Verdict {
         "its role or rig does not fit the bead"
     } else if agent.status == AgentStatus::Idle
         && agent.role == Role::Refinery
-        && !may_go_on(pass, bead)
+        && !refinery_may_go_on(pass.town, bead)
     {
         "the review is open, held or blocked, so that it needs no refinery now"
     } else {
         return Verdict::NotMine;
     };
     Verdict::Act(release(agent, &Reason::new(ReasonCode::WrongHook, why)))
-}
-
-/// Whether an idle refinery may keep an MR bead, to be dispatched again (spec 3.6).
-fn may_go_on(pass: &Pass<'_>, mr: &Bead) -> bool {
-    mr.status == BeadStatus::InProgress
-        && hold_of(pass.town, mr).is_none()
-        && !pass.town.has_live_blocker(&mr.id)
 }
 
 #[cfg(test)]

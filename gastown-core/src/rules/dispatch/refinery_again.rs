@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::{backoff_wait, go, unless_held_back};
 use crate::agent::{Agent, AgentStatus, Role};
 use crate::bead::{Bead, BeadStatus};
-use crate::eligible::hold_of;
+use crate::eligible::refinery_may_go_on;
 use crate::pass::{Due, Pass};
 use crate::reason::{Reason, ReasonCode};
 use crate::rules::{On, Rule};
@@ -36,11 +36,8 @@ fn resumable<'a>(pass: &Pass<'a>, agent: &Agent) -> Option<&'a Bead> {
     }
     let mr = pass.town.bead(agent.hook.as_ref()?)?;
     let review = mr.review()?;
-    let may_go_on = mr.status == BeadStatus::InProgress
-        && hold_of(pass.town, mr).is_none()
-        && review.verify.is_none()
-        && !pass.town.has_live_blocker(&mr.id)
-        && pass.town.fits(agent, mr);
+    let may_go_on =
+        review.verify.is_none() && refinery_may_go_on(pass.town, mr) && pass.town.fits(agent, mr);
     may_go_on.then_some(mr)
 }
 

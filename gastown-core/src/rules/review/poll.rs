@@ -32,15 +32,14 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     let Some((review, url)) = live_pull_request(mr) else {
         return Verdict::NotMine;
     };
-    let is_probe = match under_condition(pass, mr) {
-        UnderCondition::Waits(waits) => return Verdict::Wait(waits),
-        UnderCondition::Probes => true,
-        UnderCondition::None => false,
-    };
-    // A probe goes by forge_backoff, however quiet its pull request is.
-    let due_at = due_at(pass, mr, review).filter(|_| !is_probe);
     let answer_due = pass.answer_due(review);
-    if let Some(due_at) = due_at.max(answer_due)
+    let due_at = match under_condition(pass, mr, answer_due) {
+        UnderCondition::Waits(waits) => return Verdict::Wait(waits),
+        // A probe goes by forge_backoff, however quiet its pull request is.
+        UnderCondition::Probes => None,
+        UnderCondition::None => due_at(pass, mr, review).max(answer_due),
+    };
+    if let Some(due_at) = due_at
         && let Due::At(until) = pass.reached(due_at)
     {
         let text = match answer_due {
@@ -94,7 +93,7 @@ enum UnderCondition {
 }
 
 /// Under a condition only its probe goes, when its time has come.
-fn under_condition(pass: &Pass<'_>, mr: &Bead) -> UnderCondition {
+fn under_condition(pass: &Pass<'_>, mr: &Bead, answer_due: Option<Timestamp>) -> UnderCondition {
     let mut under = UnderCondition::None;
     let holding = pass
         .town
@@ -108,10 +107,10 @@ fn under_condition(pass: &Pass<'_>, mr: &Bead) -> UnderCondition {
         if pass.looks().probe_of(condition) != Some(&mr.id) {
             return UnderCondition::Waits(waits_for_probe(pass, condition));
         }
-        let answer_due = mr.review().and_then(|review| pass.answer_due(review));
-        let Some(at) = condition.next_probe_at.max(answer_due) else {
+        let Some(probe_at) = condition.next_probe_at else {
             continue;
         };
+        let at = answer_due.map_or(probe_at, |answer_due| probe_at.max(answer_due));
         if let Due::At(until) = pass.reached(at) {
             let wait = condition_wait(condition, text).not_before(until);
             return UnderCondition::Waits(vec![wait]);
