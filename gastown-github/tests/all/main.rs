@@ -10,6 +10,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod addresses;
 mod answers;
 #[cfg(all(feature = "app", feature = "forge"))]
 mod app;
@@ -28,6 +29,7 @@ mod limits;
 mod logs;
 mod merging;
 mod observing;
+mod old_servers;
 mod payloads;
 mod schema;
 mod script;

@@ -1,24 +1,20 @@
 //! Looking at a pull request.
 
-use std::sync::Arc;
-
-use gastown_github::credentials::{CredentialChain, CredentialSource, KnownToken, Token};
 use gastown_github::observation::{
     ChecksState, Decision, ForgeError, MergeQueue, Mergeable, Observation, PullRequestState,
 };
 use gastown_github::observe::Detail;
-use gastown_github::url::{AllowedHosts, ForgeHost, PullRequestUrl, RepositoryUrl};
+use gastown_github::url::{PullRequestUrl, RepositoryUrl};
 use gastown_github::webhook::{Hint, HintKind, Subject};
-use gastown_github::{GitHub, GitHubConfig};
 use serde_json::{Value, json};
 
 use crate::script::*;
 
-async fn look(world: &World) -> Result<Observation, ForgeError> {
+pub(crate) async fn look(world: &World) -> Result<Observation, ForgeError> {
     world.github.observe(&seven(), Detail::Feedback).await
 }
 
-async fn seen(world: &World) -> Observation {
+pub(crate) async fn seen(world: &World) -> Observation {
     look(world).await.unwrap()
 }
 
@@ -122,7 +118,7 @@ async fn trap_08_a_merge_that_is_still_computed_is_unknown_until_it_is_not() {
     );
 }
 
-fn page(count: usize, next: Option<&str>) -> Value {
+pub(crate) fn page(count: usize, next: Option<&str>) -> Value {
     json!({"nodes": vec![json!({"isResolved": false}); count],
            "pageInfo": {"hasNextPage": next.is_some(), "endCursor": next}})
 }
@@ -323,117 +319,6 @@ async fn trap_18_merged_is_final_whoever_did_it() {
     );
 }
 
-/// An Enterprise Server with what the world has, and its pull request.
-fn enterprise(world: &World) -> (GitHub, PullRequestUrl) {
-    let host = ForgeHost::named("ghe.example.com").unwrap();
-    let config = GitHubConfig {
-        hosts: AllowedHosts::new([host.clone()]),
-        ..Default::default()
-    };
-    let known = KnownToken::new("known", &host, Token::new("ghp_first"));
-    let chain = CredentialChain::new([Arc::new(known) as Arc<dyn CredentialSource>]);
-    let (script, clock) = (world.script.clone(), world.clock.clone());
-    let github = GitHub::new(config, script, clock, chain);
-    for (route, body) in [
-        (PULL, pull()),
-        (RULES, json!([])),
-        (BRANCH, json!({"name": "main", "protected": false})),
-    ] {
-        world.script.on(&of_enterprise(route), [answer(200, body)]);
-    }
-    (github, PullRequestUrl { host, ..seven() })
-}
-
-fn of_enterprise(route: &str) -> String {
-    route.replace("GET /", "GET /api/v3/")
-}
-
-/// What a server says that does not know something.
-fn lacks(text: &str, code: &str) -> Reply {
-    let code = json!({"code": code});
-    let error = json!({"message": text, "extensions": code});
-    answer(200, json!({"errors": [error]}))
-}
-
-const NO_EVENT: &str =
-    "No such type RemovedFromMergeQueueEvent, so it can't be a fragment condition";
-const NO_QUEUE: &str = "Field 'isInMergeQueue' doesn't exist on type 'PullRequest'";
-
-#[tokio::test]
-async fn trap_22_an_old_server_is_asked_without_the_fields_it_lacks() {
-    for (lacks_queues, tries) in [(false, 1), (true, 2)] {
-        let world = world();
-        let (github, at) = enterprise(&world);
-        let mut answers = vec![lacks(NO_EVENT, "undefinedType")];
-        if lacks_queues {
-            answers.push(lacks(NO_QUEUE, "undefinedField"));
-            answers.push(answer(200, feed_with("/isInMergeQueue", Value::Null)));
-        } else {
-            answers.push(answer(200, feed()));
-        }
-        world.script.on(FEED, answers);
-        let found = github.observe(&at, Detail::Feedback).await.unwrap();
-        assert_eq!(
-            (found.mergeable, found.merge_queue, found.dequeued),
-            (Mergeable::Clean, MergeQueue::None, None)
-        );
-        assert_eq!(world.script.count(FEED), tries + 1);
-        github.observe(&at, Detail::Feedback).await.unwrap();
-        // From now on that is known of the server.
-        assert_eq!(world.script.count(FEED), tries + 2);
-        let sent = world.script.seen();
-        let query = sent.last().unwrap().body["query"].as_str().unwrap();
-        assert_eq!(query.contains("isInMergeQueue"), !lacks_queues);
-        assert!(!query.contains("RemovedFromMergeQueueEvent"));
-    }
-}
-
-#[tokio::test]
-async fn trap_22_an_old_server_whose_rules_have_a_queue_keeps_back_who_is_in_it() {
-    let world = world();
-    let (github, at) = enterprise(&world);
-    let feed = answer(200, feed());
-    world
-        .script
-        .on(FEED, [lacks(NO_QUEUE, "undefinedField"), feed]);
-    let rule = json!([{"type": "merge_queue"}]);
-    world.script.on(&of_enterprise(RULES), [answer(200, rule)]);
-    let found = github.observe(&at, Detail::Feedback).await.unwrap();
-    assert_eq!(
-        (found.mergeable, found.merge_queue),
-        (Mergeable::Unknown, MergeQueue::Required)
-    );
-}
-
-#[tokio::test]
-async fn trap_22_a_field_that_has_nothing_to_do_with_queues_costs_no_word_about_them() {
-    let other = "Field 'reviewDecision' doesn't exist on type 'PullRequest'";
-    let world = world();
-    let (github, at) = enterprise(&world);
-    let missing = |text| lacks(text, "undefinedField");
-    world.script.on(FEED, [missing(other), answer(200, feed())]);
-    let refused = github.observe(&at, Detail::Feedback).await;
-    assert!(matches!(refused, Err(ForgeError::InvalidResponse { .. })));
-    github.observe(&at, Detail::Feedback).await.unwrap();
-    let all_asked = |world: &World| {
-        let seen = world.script.seen();
-        let mut feeds = seen.iter().filter(|it| it.route == FEED);
-        feeds.all(|it| it.body["query"].as_str().unwrap().contains("timelineItems"))
-    };
-    assert!(all_asked(&world));
-
-    // github.com is not old: what it does not know for a moment it knows again.
-    let world = self::world();
-    world
-        .script
-        .on(FEED, [missing(NO_QUEUE), answer(200, feed())]);
-    let refused = look(&world).await;
-    assert!(matches!(refused, Err(ForgeError::InvalidResponse { .. })));
-    seen(&world).await;
-    assert!(all_asked(&world));
-    assert_eq!(world.script.count(FEED), 2);
-}
-
 #[tokio::test]
 async fn trap_24_a_draft_is_a_draft_although_it_is_mergeable() {
     let world = world();
@@ -521,26 +406,6 @@ async fn rules_that_may_not_be_read_leave_the_checks_incomplete() {
 }
 
 #[tokio::test]
-async fn rules_that_are_not_there_are_unknown_except_on_a_server_from_before_rules() {
-    let gone = || answer(404, json!({"message": "Not Found"}));
-    let world = world();
-    world.script.on(RULES, [gone()]);
-    assert!(!seen(&world).await.feedback.unwrap().checks_complete);
-
-    let (github, at) = enterprise(&world);
-    world.script.on(&of_enterprise(RULES), [gone()]);
-    let found = github.observe(&at, Detail::Feedback).await.unwrap();
-    assert!(found.feedback.unwrap().checks_complete);
-    let last = world
-        .script
-        .seen()
-        .into_iter()
-        .rfind(|it| it.route == FEED)
-        .unwrap();
-    assert_eq!(last.url, "https://ghe.example.com/api/graphql");
-}
-
-#[tokio::test]
 async fn unchanged_since_something_that_is_not_kept_is_asked_again() {
     let world = world();
     world
@@ -548,117 +413,4 @@ async fn unchanged_since_something_that_is_not_kept_is_asked_again() {
         .on(PULL, [answer(304, Value::Null), answer(200, pull())]);
     assert_eq!(seen(&world).await.head_sha, "abc");
     assert_eq!(world.script.count(PULL), 2);
-}
-
-#[tokio::test]
-async fn a_missing_pull_request_is_told_from_an_invisible_repository() {
-    let world = world();
-    let gone = json!({"message": "Not Found"});
-    world.script.on(PULL, [answer(404, gone.clone())]);
-    let readable = Err(ForgeError::NotFound {
-        repository_readable: true,
-    });
-    assert_eq!(look(&world).await, readable);
-    world.script.on(REPOSITORY, [answer(404, gone)]);
-    let unreadable = Err(ForgeError::NotFound {
-        repository_readable: false,
-    });
-    assert_eq!(look(&world).await, unreadable);
-}
-
-#[tokio::test]
-async fn one_that_only_graphql_misses_is_no_trouble_of_its_repository() {
-    let world = world();
-    let gone = json!({"data": {"repository": {"pullRequest": null}}, "errors": [{"type": "NOT_FOUND",
-        "path": ["repository", "pullRequest"], "message": "Could not resolve to a PullRequest"}]});
-    let readable = Err(ForgeError::NotFound {
-        repository_readable: true,
-    });
-    world.script.on(FEED, [answer(200, gone.clone())]);
-    assert_eq!(look(&world).await, readable);
-    // Nor is one that goes away between two pages.
-    let first = feed_with("/reviewThreads", page(100, Some("c1")));
-    world.script.on(FEED, [answer(200, first)]);
-    world.script.on("graphql MoreThreads", [answer(200, gone)]);
-    assert_eq!(look(&world).await, readable);
-}
-
-#[tokio::test]
-async fn trap_16_a_renamed_repository_is_found() {
-    let world = world();
-    let to = [("location", "https://api.github.com/repositories/1/pulls/7")];
-    world.script.on(
-        PULL,
-        [answer_with(
-            301,
-            &to,
-            json!({"message": "Moved Permanently"}),
-        )],
-    );
-    world
-        .script
-        .on("GET /repositories/1/pulls/7", [answer(200, pull())]);
-    assert_eq!(seen(&world).await.head_sha, "abc");
-    let followed = world.script.only("GET /repositories/1/pulls/7");
-    assert_eq!(followed.headers["authorization"], "Bearer ghp_first");
-}
-
-#[tokio::test]
-async fn trap_17_a_redirect_to_another_origin_is_not_followed() {
-    let world = world();
-    let to = [("location", "https://evil.example/repos/o/r/pulls/7")];
-    world.script.on(PULL, [answer_with(301, &to, json!({}))]);
-    assert!(matches!(
-        look(&world).await,
-        Err(ForgeError::InvalidResponse { .. })
-    ));
-    assert!(
-        world
-            .script
-            .seen()
-            .iter()
-            .all(|it| it.url.starts_with("https://api.github.com/"))
-    );
-    // Nor is one that goes in circles.
-    let to = [("location", "https://api.github.com/repos/o/r/pulls/7")];
-    world.script.on(PULL, [answer_with(301, &to, json!({}))]);
-    assert!(matches!(
-        look(&world).await,
-        Err(ForgeError::InvalidResponse { .. })
-    ));
-}
-
-#[tokio::test]
-async fn what_is_no_pull_request_is_an_invalid_response() {
-    let world = world();
-    for body in [
-        json!({}),
-        json!([]),
-        Value::Null,
-        json!({"number": 7, "state": "open"}),
-    ] {
-        world.script.on(PULL, [answer(200, body)]);
-        assert!(matches!(
-            look(&world).await,
-            Err(ForgeError::InvalidResponse { .. })
-        ));
-    }
-}
-
-#[tokio::test]
-async fn an_address_of_another_repository_or_host_is_told_apart() {
-    let world = world();
-    let found = |url: &str| world.github.pull_request(url, &name());
-    assert_eq!(found("https://github.com/O/R/pull/7").unwrap().number, 7);
-    let other = found("https://github.com/o/other/pull/7");
-    assert!(matches!(other, Err(ForgeError::RepositoryMismatch { .. })));
-    let host = "evil.example".to_owned();
-    assert_eq!(
-        found("https://evil.example/o/r/pull/7"),
-        Err(ForgeError::HostNotAllowed { host })
-    );
-    assert!(matches!(
-        found("https://github.com/o/r"),
-        Err(ForgeError::UnrecognizedUrl { .. })
-    ));
 }
