@@ -10,7 +10,8 @@ use std::fmt::Debug;
 
 use arbitrary::{Arbitrary, Unstructured};
 use gastown_core::{
-    Bead, Cause, Repository, Timestamp, Town, check, check_step, reconcile, settle, wire,
+    Bead, Cause, Event, EventId, Repository, Timestamp, Town, check, check_step, reconcile, settle,
+    wire,
 };
 use serde_json::{Value, json};
 
@@ -54,8 +55,18 @@ pub fn event(data: &[u8]) {
     let first = town.observe(&event, now());
     let violations = check_step(&before, Cause::Event(&event), &town, now());
     assert!(violations.is_empty(), "{first:?} breaks {violations:?}");
-    let second = town.observe(&event, now());
-    assert!(!second.changed, "an event was observed twice: {second:?}");
+    // Nothing the second time: under the same id, nor, of what answers an effect, under another.
+    let once = town.clone();
+    let other = EventId::new("again").ok().filter(|_| event.key.is_some());
+    let renamed = other.map(|id| Event {
+        id,
+        ..event.clone()
+    });
+    for again in [Some(event), renamed].into_iter().flatten() {
+        let second = town.observe(&again, now());
+        assert!(!second.changed, "an event was observed twice: {second:?}");
+        assert!(town == once, "an event changed the town twice: {second:?}");
+    }
     reads_as_it_was_written(&town);
     rests(&mut town, now());
 }

@@ -96,7 +96,7 @@ pub fn unknown_is_not_yes(snapshot: &Value, now: Timestamp) -> Result<usize, Str
 }
 
 /// P17 of a look that comes in: were any of its facts unknown, nothing would be merged, at once or
-/// after the delay, that is not merged so.
+/// after the delay, that is not merged so. Says how many reviews are merged.
 ///
 /// # Errors
 /// What is merged for want of knowledge.
@@ -105,12 +105,12 @@ pub fn unknown_look_is_not_yes(
     event: &Event,
     now: Timestamp,
     within: Duration,
-) -> Result<(), String> {
+) -> Result<usize, String> {
     let EventKind::PrObserved(look) = &event.kind else {
-        return Ok(());
+        return Ok(0);
     };
     let Some(observation) = &look.observation else {
-        return Ok(());
+        return Ok(0);
     };
     let seen = serde_json::to_value(observation).map_err(|error| error.to_string())?;
     let merged_after = |event: &Event| {
@@ -127,7 +127,7 @@ pub fn unknown_look_is_not_yes(
         let doubtful = wire::event_from_value(written).map_err(|error| error.to_string())?;
         only_these(&merged_after(&doubtful), &merged, path)?;
     }
-    Ok(())
+    Ok(merged.len())
 }
 
 fn only_these(

@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gastown_core::{
-    Action, Cause, ChangeSet, Command, Effect, Event, Row, RowKey, Timestamp, Town, check,
-    check_step, wire,
+    Action, Cause, ChangeSet, Command, Effect, EffectKind, Event, Row, RowKey, Timestamp, Town,
+    check, check_step, wire,
 };
 use serde_json::{Value, json};
 
@@ -55,6 +55,8 @@ pub struct World {
     /// Keys of effects that were handed out: no key is handed out twice.
     keys: BTreeSet<String>,
     budgets: Budgets,
+    /// Looks that led to a merge, each of whose facts was doubted (P17).
+    looks_that_merge: usize,
     told: laws::Told,
     rows: std::collections::BTreeMap<RowKey, Row>,
     events: u64,
@@ -96,6 +98,7 @@ impl World {
                 consumed: BTreeSet::new(),
                 keys: BTreeSet::new(),
                 budgets: Budgets::default(),
+                looks_that_merge: 0,
                 told: laws::Told::default(),
                 rows: std::collections::BTreeMap::new(),
                 events: 0,
@@ -111,6 +114,12 @@ impl World {
     pub fn with_event_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.event_prefix = prefix.into();
         self
+    }
+
+    /// How many looks led to a merge so far: with none, P17 says nothing.
+    #[must_use]
+    pub fn looks_that_merge(&self) -> usize {
+        self.looks_that_merge
     }
 
     /// One step, then a tick.
@@ -281,9 +290,14 @@ impl World {
         self.town.observe(event, self.now);
         let step = check_step(&before, Cause::Event(event), &self.town, self.now);
         let within = Duration::from_secs(90);
-        let checked = laws::none(&step, "an event")
+        let doubted = laws::none(&step, "an event")
             .and_then(|()| unknown_look_is_not_yes(&before, event, self.now, within));
-        self.problem = self.problem.take().or(checked.err());
+        match doubted {
+            Ok(merged) => {
+                self.looks_that_merge = self.looks_that_merge.saturating_add(merged.min(1));
+            }
+            Err(problem) => self.problem = self.problem.take().or(Some(problem)),
+        }
         let cost = self.budgets.observed(&before, event, &self.town);
         self.problem = self.problem.take().or(cost.err());
     }
@@ -336,14 +350,25 @@ impl World {
     }
 
     fn answer(&mut self, which: u8, how: u8, late: u16) {
-        let Some(index) = usize::from(which).checked_rem(self.outbox.len()) else {
+        // Nobody carries out what is no longer wanted.
+        self.outbox.retain(|effect| self.town.wants(effect));
+        // Each third answer is of a pull request, if one is asked about: else the many small effects
+        // around a town keep its looks from coming one after the other, and nothing is ever merged.
+        let of_forge =
+            |effect: &Effect| matches!(effect.kind, EffectKind::PollPr(_) | EffectKind::MergePr(_));
+        let indices: Vec<usize> = (0..self.outbox.len()).collect();
+        let of_forge: Vec<usize> = (indices.iter().copied())
+            .filter(|index| self.outbox.get(*index).is_some_and(of_forge))
+            .collect();
+        let among = match which % 3 {
+            0 if !of_forge.is_empty() => of_forge,
+            _ => indices,
+        };
+        let Some(index) = choose(&among, which / 3) else {
             return;
         };
-        let effect = self.outbox.remove(index);
-        if !self.town.wants(&effect) {
-            return;
-        }
-        if let Some(mut event) = answer_to(&effect, how) {
+        let effect = self.outbox.remove(*index);
+        if let Some(mut event) = answer_to(&self.town, &effect, how) {
             if let Some(object) = event.as_object_mut() {
                 object.insert("key".into(), json!(effect.key));
             }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use gastown_core::{BreakerState, Town, check, next_wakeup, rules, settle};
 use gastown_testkit::towns::{BEADS_MAX, all_seeds, near_green, now, seeds};
 use gastown_testkit::unknown::unknown_is_not_yes;
+use gastown_testkit::world::{World, setups, steps};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
@@ -135,4 +136,26 @@ fn generated_towns_merge_so_that_unknown_facts_can_matter() {
         .count();
     println!("{merging} of 300 towns merge");
     assert!(merging >= 5, "{merging}");
+}
+
+/// Sequences come to merges of pull requests: without, nothing that they hold of merges, of green
+/// heads and of what is unknown could fail.
+#[test]
+fn sequences_merge_pull_requests() {
+    const SEQUENCES: usize = 200;
+    let mut effects: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut looks = 0;
+    for (setup, steps) in generated(&(setups(), steps(60..=160)), SEQUENCES) {
+        let mut world = World::new(setup);
+        for step in &steps {
+            world.step(step).unwrap();
+        }
+        looks += world.looks_that_merge();
+        for action in &world.actions {
+            *effects.entry(action.kind.type_name()).or_default() += 1;
+        }
+    }
+    println!("{SEQUENCES} sequences, {looks} looks that merge: {effects:?}");
+    let merges = effects.get("merge_pr").copied().unwrap_or(0);
+    assert!(merges > 10 && looks > 10, "{merges} merges, {looks} looks");
 }

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::arithmetic_side_effects)]
 
-use gastown_core::{Effect, Event, Timestamp, explain, next_wakeup, settle, wire};
+use gastown_core::{Effect, Event, Timestamp, Town, explain, next_wakeup, settle, wire};
 use gastown_testkit::laws::{no_sentinel, no_sentinel_in_changes};
 use gastown_testkit::towns::{now, seeds};
 use gastown_testkit::world::answer_to;
@@ -22,8 +22,8 @@ fn towns_to_look_at() -> u32 {
 }
 
 /// The event that comes of an effect, if any does.
-fn event_of(effect: &Effect, how: u8, number: usize, at: Timestamp) -> Option<Event> {
-    let mut event = answer_to(effect, how)?;
+fn event_of(town: &Town, effect: &Effect, how: u8, number: usize, at: Timestamp) -> Option<Event> {
+    let mut event = answer_to(town, effect, how)?;
     event["id"] = format!("ev{at}-{number}").replace(':', "-").into();
     event["at"] = at.to_string().into();
     event["key"] = serde_json::to_value(&effect.key).unwrap();
@@ -46,7 +46,7 @@ fn i9_no_sentinel_in_anything_that_generated_towns_write() {
                 no_sentinel(&settled.effects).map_err(fail)?;
                 for (number, effect) in settled.effects.iter().enumerate() {
                     let answer = how.wrapping_add(u8::try_from(number % 256).unwrap());
-                    if let Some(event) = event_of(effect, answer, number, at) {
+                    if let Some(event) = event_of(&town, effect, answer, number, at) {
                         no_sentinel(&event).map_err(fail)?;
                         town.observe(&event, at);
                     }

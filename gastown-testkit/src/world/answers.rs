@@ -1,6 +1,7 @@
 //! What comes of effects: anything that a provider or a forge may answer.
 
-use gastown_core::{Agent, Effect, EffectKind};
+use gastown_core::effects::PollPr;
+use gastown_core::{Agent, Bead, Effect, EffectKind, Town};
 use serde_json::{Value, json};
 
 use super::choose;
@@ -15,10 +16,10 @@ pub(super) fn pr_url(agent: &Agent, what: u8) -> Option<String> {
     (what < 128).then(|| format!("https://github.com/acme/{rig}/pull/{number}"))
 }
 
-/// What may come of an effect, as an event without id and time; none: nothing is ever heard of
-/// it.
+/// What may come of an effect of a town, as an event without id and time; none: nothing is ever
+/// heard of it.
 #[must_use]
-pub fn answer_to(effect: &Effect, how: u8) -> Option<Value> {
+pub fn answer_to(town: &Town, effect: &Effect, how: u8) -> Option<Value> {
     let outcome = ["done", "failed", "unknown"].get(usize::from(how % 3))?;
     let event = match &effect.kind {
         EffectKind::StartAgent(start) => match how % 8 {
@@ -63,7 +64,7 @@ pub fn answer_to(effect: &Effect, how: u8) -> Option<Value> {
             json!({"type": "token_refreshed", "token": "llm", "outcome": outcome})
         }
         EffectKind::StopContainer(_) => return None,
-        EffectKind::PollPr(poll) => match look(effect, how) {
+        EffectKind::PollPr(poll) => match look(town, poll, how) {
             Ok(observation) => json!({"type": "pr_observed", "bead_id": poll.bead_id,
                                       "pr_url": poll.pr_url, "observation": observation}),
             Err(error) => json!({"type": "pr_observed", "bead_id": poll.bead_id,
@@ -83,11 +84,8 @@ pub fn answer_to(effect: &Effect, how: u8) -> Option<Value> {
     Some(event)
 }
 
-/// What a forge may show of a pull request.
-fn look(effect: &Effect, how: u8) -> Result<Value, Value> {
-    let EffectKind::PollPr(poll) = &effect.kind else {
-        return Err(Value::Null);
-    };
+/// What a forge may show of a pull request: mostly that of its review, sometimes another one's.
+fn look(town: &Town, poll: &PollPr, how: u8) -> Result<Value, Value> {
     let errors = [
         json!({"kind": "server", "status": 502}),
         json!({"kind": "network"}),
@@ -96,15 +94,15 @@ fn look(effect: &Effect, how: u8) -> Result<Value, Value> {
         json!({"kind": "not_found", "repository_readable": true}),
         json!({"kind": "invalid_response", "why": "no head"}),
     ];
-    if how >= 224 {
+    if how >= 240 {
         return Err(choose(&errors, how).cloned().unwrap_or(Value::Null));
     }
-    let state = match how % 16 {
+    let state = match how % 32 {
         0 => "merged",
         1 => "closed",
         _ => "open",
     };
-    let mergeable = match how % 11 {
+    let mergeable = match how % 17 {
         0 => "dirty",
         1 => "behind",
         2 => "unknown",
@@ -116,13 +114,18 @@ fn look(effect: &Effect, how: u8) -> Result<Value, Value> {
     } else {
         "passing"
     };
+    let review = town.bead(&poll.bead_id).and_then(Bead::review);
+    let review = review.filter(|_| how % 23 != 6);
+    let (head_branch, base_branch) = review.map_or(("work/1", "main"), |review| {
+        (&review.branch, &review.target_branch)
+    });
     let repository = poll.pr_url.trim_start_matches("https://github.com/");
     let repository = repository.split("/pull/").next().unwrap_or("acme/r1");
     Ok(
         json!({"state": state, "merge_commit": if state == "merged" { json!("c0ffee") } else { Value::Null },
-        "head_sha": format!("sha{}", how / 64), "head_branch": "work/1", "head_repository": repository,
-        "base_branch": "main", "mergeable": mergeable,
-        "feedback": {"unresolved_threads": how % 5 / 4, "threads_complete": !how.is_multiple_of(13),
+        "head_sha": format!("sha{}", how / 64), "head_branch": head_branch, "head_repository": repository,
+        "base_branch": base_branch, "mergeable": mergeable,
+        "feedback": {"unresolved_threads": how % 9 / 8, "threads_complete": !how.is_multiple_of(13),
             "checks": {"state": checks, "failing": if checks == "failing" { json!(["lint"]) } else { json!([]) }},
             "checks_complete": !how.is_multiple_of(17), "decision": Value::Null}}),
     )
