@@ -207,10 +207,7 @@ impl Budgets {
         let Some(review) = mr.review() else {
             return Ok(());
         };
-        let head = review.head_sha.clone();
-        self.merges
-            .forget(|(id, other)| *id == mr.id && *other != head);
-        let count = self.merges.one_more((mr.id.clone(), head));
+        let count = (self.merges).one_more((mr.id.clone(), review.head_sha.clone()));
         if count > town.policy().merge_refusal_limit {
             return Err(format!("P15: {} is merged for the {count}th time", mr.id));
         }
@@ -229,6 +226,10 @@ impl Budgets {
         {
             self.merges.one_less(|(mr, _)| *mr == answer.bead_id);
         }
+        // Somebody pushed; a head that comes back later is a new one, too.
+        let head = |town: &Town, mr: &BeadId| Some(town.bead(mr)?.review()?.head_sha.clone());
+        self.merges
+            .forget(|(mr, _)| head(before, mr) != head(after, mr));
         self.beads(before, after)
     }
 
