@@ -263,7 +263,7 @@ impl<'a> Pass<'a> {
                 escalation_id,
             }
         };
-        if let Some(said) = self.town.said_just_now(&bead.id, category, self.now) {
+        if let Some(said) = self.town.still_said(&bead.id, category, self.now) {
             return alloc::vec![tell(said.clone()).into()];
         }
         let message = message.into();

@@ -150,7 +150,7 @@ reason_codes! {
     PrIdentity = "pr_identity",
     /// The pull request conflicts with its target.
     MergeConflict = "merge_conflict",
-    /// A repair closed the wait.
+    /// Every repair was made, and there still is feedback.
     RepairRoundsSpent = "repair_rounds_spent",
     /// The merge was refused too often.
     MergeRefused = "merge_refused",
@@ -200,6 +200,16 @@ reason_codes! {
     Delivered = "delivered",
     /// The source waits for a person.
     SourceWaits = "source_waits",
+}
+
+impl ReasonCode {
+    /// Whether looks at a pull request show it, so that the next look may show otherwise.
+    pub(crate) const fn is_of_looks(self) -> bool {
+        matches!(
+            self,
+            Self::PrIdentity | Self::MergeConflict | Self::RepairRoundsSpent | Self::PrUnreachable
+        )
+    }
 }
 
 impl fmt::Display for ReasonCode {

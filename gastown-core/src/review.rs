@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Agent;
 use crate::bead::Bead;
 use crate::config::MergeMethod;
 use crate::forge::{Decision, Observation};
@@ -50,6 +51,15 @@ pub struct AgentSession {
     pub agent_id: AgentId,
     /// Its session.
     pub session: u64,
+}
+
+impl AgentSession {
+    pub(crate) fn of(agent: &Agent) -> Self {
+        Self {
+            agent_id: agent.id.clone(),
+            session: agent.session,
+        }
+    }
 }
 
 /// A merge that was asked for and has no outcome yet.
@@ -292,6 +302,10 @@ pub struct Review {
     /// When it was first seen.
     #[serde(default)]
     pub head_seen_at: Option<Timestamp>,
+    /// The session that was at the review when it took the place of another: what that says of "the
+    /// head" may be of either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_changed_in: Option<AgentSession>,
     /// Whether it was a draft.
     #[serde(default)]
     pub is_draft: bool,
@@ -336,6 +350,7 @@ impl Review {
             waiting: None,
             head_sha: None,
             head_seen_at: None,
+            head_changed_in: None,
             is_draft: false,
             conflict: None,
             approval: None,
@@ -385,6 +400,7 @@ impl Review {
             self.observation = None;
             self.head_sha = None;
             self.head_seen_at = None;
+            self.head_changed_in = None;
             self.reviewed = None;
             self.conflict = None;
             // How often the engine asked says which answers are late.

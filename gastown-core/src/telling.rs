@@ -3,7 +3,10 @@
 use alloc::format;
 use alloc::string::String;
 
+use core::time::Duration;
+
 use crate::bead::{Bead, BeadKind, BeadStatus, CreatedBy};
+use crate::condition::{Condition, ConditionSubject};
 use crate::escalation::{Escalation, Severity};
 use crate::ids::{BeadId, IdKind};
 use crate::reason::{Reason, ReasonCode};
@@ -24,7 +27,7 @@ impl Town {
         if bead.told.contains_key(&category) {
             return;
         }
-        if self.said_just_now(about, category, now).is_some() {
+        if self.still_said(about, category, now).is_some() {
             self.edit_bead(about, |bead| bead.told.insert(category, now));
             return;
         }
@@ -49,22 +52,54 @@ impl Town {
         self.edit_bead(about, |bead| bead.told.insert(category, now));
     }
 
-    /// The escalation that was made about a bead at this very time, or later by a clock that has
-    /// jumped back since, for a cause that ended and came back: it stands, and is not said again
-    /// (invariant I18).
-    pub(crate) fn said_just_now(
+    /// The escalation about a bead that stands for a cause that ended and came back, so that it is not said
+    /// again: one that was made at this very time, or later by a clock that has jumped back since (I18); of
+    /// what the next look may show otherwise, one that was made lately, too.
+    pub(crate) fn still_said(
         &self,
         about: &BeadId,
         category: ReasonCode,
         now: Timestamp,
     ) -> Option<&BeadId> {
+        let within = match category.is_of_looks() {
+            true => self.policy().re_escalate_every,
+            false => Duration::ZERO,
+        };
+        self.standing(category, within, now, |_, escalation| {
+            escalation.bead_id.as_ref() == Some(about)
+        })
+    }
+
+    /// The same of a condition.
+    pub(crate) fn still_said_of(&self, condition: &Condition, now: Timestamp) -> Option<&BeadId> {
+        let rig = match &condition.subject {
+            ConditionSubject::Town => None,
+            ConditionSubject::Rig(rig) => Some(rig),
+        };
+        let within = self.policy().re_escalate_every;
+        self.standing(
+            condition.kind.category(),
+            within,
+            now,
+            |bead, escalation| escalation.bead_id.is_none() && bead.rig_id.as_ref() == rig,
+        )
+    }
+
+    /// The engine's live escalation that nobody acknowledged, of a category, no older than `within`.
+    fn standing(
+        &self,
+        category: ReasonCode,
+        within: Duration,
+        now: Timestamp,
+        is_meant: impl Fn(&Bead, &Escalation) -> bool,
+    ) -> Option<&BeadId> {
         let said = self.live_beads().find(|bead| {
-            bead.created_at >= now
+            (bead.created_at >= now || now.since(bead.created_at) < within)
                 && bead.created_by == Some(CreatedBy::System)
                 && bead.escalation().is_some_and(|escalation| {
-                    escalation.bead_id.as_ref() == Some(about)
-                        && escalation.category.as_deref() == Some(category.as_str())
+                    escalation.category.as_deref() == Some(category.as_str())
                         && escalation.acknowledged_at.is_none()
+                        && is_meant(bead, escalation)
                 })
         });
         said.map(|escalation| &escalation.id)

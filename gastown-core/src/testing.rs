@@ -305,7 +305,8 @@ pub fn observed(text: &str, after: &str, event: &str) -> String {
 }
 
 #[allow(clippy::panic)]
-fn event_at(event: &str, now: Timestamp) -> Event {
+/// The event that is written so, at that time.
+pub fn event_at(event: &str, now: Timestamp) -> Event {
     let Ok(Value::Object(mut object)) = serde_json::from_str(event) else {
         panic!("not an object: {event}")
     };

@@ -235,7 +235,7 @@ impl crate::town::Town {
             self.edit_bead(&bead, |bead| bead.assignee = None);
         }
         let unread: Vec<BeadId> = self.unread_mail(id).map(|bead| bead.id.clone()).collect();
-        let gone = Reason::new(ReasonCode::Delivered, "its reader is gone");
+        let gone = Reason::new(ReasonCode::Retired, "its reader is gone; it was not read");
         for mail in unread {
             self.set_status(&mail, BeadStatus::Closed, &gone, "delete_agent", now);
         }

@@ -31,10 +31,7 @@ impl Town {
         let agent = self
             .agent(&agent_id)
             .ok_or_else(|| CommandError::missing("caller.id", "agent", &agent_id))?;
-        let session = AgentSession {
-            agent_id: agent_id.clone(),
-            session: agent.session,
-        };
+        let session = AgentSession::of(agent);
         let hooked = agent.hook.as_ref().and_then(|hook| self.bead(hook));
         let Some((mr, review)) = hooked.and_then(|mr| Some((mr, mr.review()?))) else {
             return Err(CommandError::forbidden(

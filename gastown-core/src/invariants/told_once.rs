@@ -45,7 +45,7 @@ pub(super) fn check(town: &Town, _: Timestamp, out: &mut Vec<Violation>) {
 
 /// The escalations that were made when the cause was told of last, or later. By their time alone, one of
 /// before would be later where the clock has been set back in between; where none was made then, one of those
-/// stands for it (`Town::said_just_now`).
+/// stands for it (`Town::still_said`).
 fn made_since<'a>(town: &Town, told: &[&'a BeadId], last_told: Timestamp) -> Vec<&'a BeadId> {
     let made_at = |id: &BeadId| town.bead(id).map(|bead| bead.created_at);
     let then = told.iter().filter(|id| made_at(id) == Some(last_told));

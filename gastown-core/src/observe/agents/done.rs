@@ -149,7 +149,8 @@ fn closes_itself(bead: &Bead, work: &Work) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::observed;
+    use crate::event::Event;
+    use crate::testing::{at, event_at, observed};
 
     const POLECAT: &str = "
         rig r1
@@ -548,6 +549,43 @@ mod tests {
         let before = town.replace("status_changed_at=-1m", "status_changed_at=-3m");
         let done = r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#;
         assert!(observed(&before, "0s", done).contains("reviewed.head_sha: - → \"h2\""));
+    }
+
+    /// I12: a head that came while it worked is one that it may not have seen.
+    #[test]
+    fn done_of_a_refinery_that_names_no_head_passes_none_that_came_meanwhile() {
+        let passed = |look: &str| {
+            let seen = REFINERY.replace(
+                "review.source=b1",
+                "review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h1 review.poll.last_at=0s",
+            );
+            let mut town = crate::testing::town(&seen);
+            let look = event_at(
+                &std::format!(
+                    r#"{{"type": "pr_observed", "bead_id": "m1", "observation": {{"state": "open", "head_sha": "{look}", "head_branch": "work/m1", "head_repository": "acme/r1", "base_branch": "main", "mergeable": "clean"}}}}"#
+                ),
+                at("0s"),
+            );
+            let done = event_at(
+                &std::format!(
+                    r#"{{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}}"#
+                ),
+                at("1s"),
+            );
+            let done = Event {
+                id: "done".parse().unwrap(),
+                ..done
+            };
+            town.observe(&look, at("0s"));
+            town.observe(&done, at("1s"));
+            let review = town
+                .bead(&"m1".parse().unwrap())
+                .and_then(crate::Bead::review)
+                .cloned();
+            review.and_then(|it| it.reviewed).map(|it| it.head_sha)
+        };
+        assert_eq!(passed("h1"), Some(Some("h1".into())));
+        assert_eq!(passed("h2"), Some(None));
     }
 
     /// I13: what was seen of one pull request says nothing of another.

@@ -22,6 +22,7 @@ impl Town {
         now: Timestamp,
     ) -> String {
         let words = advice(error);
+        let again = self.bead(id).is_some_and(has_error);
         self.edit_review(id, |review| review.poll.last_error = Some(words.clone()));
         match error {
             ForgeError::NotFound {
@@ -44,16 +45,16 @@ impl Town {
                 self.blame_world(id, ConditionKind::RateLimited, &words, Some(*until), now);
             }
             ForgeError::NoToken { .. } => {
-                self.blame_credential(id, ConditionKind::CredentialsMissing, error, now);
+                self.blame_credential(id, ConditionKind::CredentialsMissing, error, again, now);
             }
             ForgeError::Unauthorized => {
-                self.blame_credential(id, ConditionKind::CredentialsRejected, error, now);
+                self.blame_credential(id, ConditionKind::CredentialsRejected, error, again, now);
             }
             ForgeError::Forbidden
             | ForgeError::NotFound {
                 repository_readable: false,
             } => {
-                self.blame_credential(id, ConditionKind::PermissionMissing, error, now);
+                self.blame_credential(id, ConditionKind::PermissionMissing, error, again, now);
             }
         }
         format!("{id}: {words}")
@@ -81,6 +82,20 @@ impl Town {
             .condition(kind, &ConditionSubject::Town)
             .is_some_and(Condition::holds);
         let others = self.others_not_understood(id, now);
+        // While something else is wrong around it, no strike of its own is spent (spec 1.8): what
+        // answers in the place of a forge that is down is mostly a page of words.
+        let around = self.conditions_of(id).find(|it| it.kind.holds_polls());
+        if let Some(around) = around.filter(|_| !drifting && others.is_empty()) {
+            let evidence = Evidence {
+                kind: around.kind,
+                subject: around.subject.clone(),
+                words,
+                until: None,
+                tried: around.tried.clone(),
+            };
+            self.strike(evidence, self.asked_at(id), now);
+            return;
+        }
         if !drifting && others.is_empty() {
             self.edit_review(id, |review| {
                 let poll = &mut review.poll;
@@ -101,10 +116,11 @@ impl Town {
     }
 
     /// Other pull requests of the same host whose answer was not understood within the last poll
-    /// interval.
+    /// interval: that of quiet ones, which is the longer one.
     fn others_not_understood(&self, id: &BeadId, now: Timestamp) -> Vec<BeadId> {
         let host = self.bead(id).and_then(host_of);
-        let within = self.policy().pr_poll_interval;
+        let policy = self.policy();
+        let within = policy.pr_poll_interval.max(policy.poll_quiet_interval);
         self.live_pull_requests()
             .filter(|mr| mr.id != *id && host_of(mr) == host)
             .filter(|mr| {
@@ -189,6 +205,7 @@ impl Town {
         id: &BeadId,
         kind: ConditionKind,
         error: &ForgeError,
+        again: bool,
         now: Timestamp,
     ) {
         let words = advice(error);
@@ -196,7 +213,9 @@ impl Town {
             .bead(id)
             .and_then(|mr| self.rig_of_review(mr))
             .map(|rig| rig.id.clone());
-        let Some(rig) = rig else {
+        let subject = rig.map(ConditionSubject::Rig);
+        let is_alone = |rig: &ConditionSubject| again && self.is_alone_with_it(id, kind, rig);
+        let Some(subject) = subject.filter(|rig| !is_alone(rig)) else {
             self.transient_error(id, &words, now);
             return;
         };
@@ -215,7 +234,7 @@ impl Town {
         };
         let evidence = Evidence {
             kind,
-            subject: ConditionSubject::Rig(rig),
+            subject,
             words,
             until: None,
             tried,
@@ -223,9 +242,26 @@ impl Town {
         self.strike(evidence, self.asked_at(id), now);
     }
 
+    /// Whether only this pull request has the trouble that it had before: another of its rig is read well,
+    /// and has ended the condition since. Else the two would take turns, and nobody would ever hear of it.
+    fn is_alone_with_it(&self, id: &BeadId, kind: ConditionKind, rig: &ConditionSubject) -> bool {
+        let is_read = |mr: &Bead| mr.review().is_some_and(|it| it.poll.last_ok_at.is_some());
+        !self.condition(kind, rig).is_some_and(Condition::holds)
+            && self
+                .live_pull_requests()
+                .filter(|mr| mr.id != *id)
+                .filter(|mr| rig.covers(self.rig_of_review(mr).map(|rig| &rig.id)))
+                .any(|mr| is_read(mr) && !has_error(mr))
+    }
+
     fn asked_at(&self, id: &BeadId) -> Option<Timestamp> {
         self.bead(id)?.review()?.poll.last_at
     }
+}
+
+/// Whether a review could not be looked at since its last good look.
+fn has_error(mr: &Bead) -> bool {
+    mr.review().is_some_and(|it| it.poll.last_error.is_some())
 }
 
 /// The host of a review's pull request.
@@ -462,7 +498,10 @@ mod tests {
             "{both}"
         );
         assert!(!both.contains("m1.review.poll.invalid_responses"), "{both}");
-        let long_ago = failed(&two("review.poll.last_invalid_at=-60001ms"), invalid);
+        // Quiet ones are looked at every ten minutes.
+        let quiet = failed(&two("review.poll.last_invalid_at=-10m"), invalid);
+        assert!(quiet.contains("api_drift"), "{quiet}");
+        let long_ago = failed(&two("review.poll.last_invalid_at=-600001ms"), invalid);
         assert!(!long_ago.contains("api_drift"), "{long_ago}");
     }
 
@@ -483,6 +522,37 @@ mod tests {
         assert!(!ends(&good("", failed)), "{}", good("", failed));
         assert!(ends(&good(failed, failed)));
         assert!(ends(&good("", "")));
+    }
+
+    /// Spec 1.8: what answers for a forge that is down strikes the condition, not the pull request.
+    #[test]
+    fn errors_not_understood_under_another_condition_are_its_strikes() {
+        let condition = r#"town conditions=[{"kind":"forge_unreachable","subject":{"kind":"town"},"since":"2026-04-04T11:00:00Z","strikes":3}]"#;
+        let invalid = r#"{"kind": "invalid_response", "why": "<html>"}"#;
+        for town in [String::from(GREEN), two("")] {
+            let told = failed(&format!("{condition}\n{town}"), invalid);
+            assert!(told.contains(r#""strikes":4"#), "{told}");
+            assert!(!told.contains("invalid"), "{told}");
+        }
+    }
+
+    /// Else it begins a condition that the next look at the other one ends, and so on for ever.
+    #[test]
+    fn errors_of_a_credential_that_only_one_pull_request_has_are_its_own() {
+        let forbidden = r#"{"kind": "forbidden"}"#;
+        let town =
+            |of_m1: &str, of_m2: &str| two(of_m2).replace("pull/1", &format!("pull/1 {of_m1}"));
+        let begins = |of_m1: &str, of_m2: &str| {
+            let told = failed(&town(of_m1, of_m2), forbidden);
+            let is_own = told.contains("m1.review.poll.transient_errors: 0 → 1");
+            assert_ne!(told.contains("permission_missing"), is_own, "{told}");
+            !is_own
+        };
+        let (before, good) = ("review.poll.last_error=forbidden", "review.poll.last_ok_at=-1m");
+        assert!(!begins(before, good));
+        assert!(begins("", good), "the first");
+        assert!(begins(before, ""), "nothing is known of the other");
+        assert!(begins(before, &format!("{good} {before}")), "both have it");
     }
 
     /// Spec 4.3: strikes of one pull request count while no condition holds.

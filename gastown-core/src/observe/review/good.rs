@@ -10,7 +10,7 @@ use crate::forge::{MergeQueue, Mergeable, Observation, PrState};
 use crate::green::{awaits_approval, green, identity_problem};
 use crate::ids::BeadId;
 use crate::reason::ReasonCode;
-use crate::review::{Approval, Conflict, Review, Seen};
+use crate::review::{AgentSession, Approval, Conflict, Review, Seen};
 use crate::time::Timestamp;
 use crate::town::Town;
 
@@ -78,8 +78,10 @@ impl Town {
         };
         let changed = last.is_none_or(|last| !says_the_same(last, seen));
         let same_head = before.same_head;
+        let at_work = self.holders(id).next().map(AgentSession::of);
         self.edit_review(id, |review| {
             if !same_head {
+                review.head_changed_in = last_head(review).and(at_work);
                 new_head(review, now);
             }
             review.head_sha = Some(seen.head_sha.clone());
@@ -258,10 +260,28 @@ pub(super) fn stop_clock(review: &mut Review) {
     auto.pending = false;
 }
 
-/// Whether two looks say the same; what is left of the rate limit is no news.
+/// Whether two looks say the same. What is left of the rate limit is no news, nor is that something could
+/// not be read this time, or could be again: looks that alternate would be news for ever, and nobody would
+/// hear that the pull request waits.
 fn says_the_same(last: &Observation, seen: &Observation) -> bool {
     let mut last = last.clone();
     last.api_budget = seen.api_budget;
+    if [last.mergeable, seen.mergeable].contains(&Mergeable::Unknown) {
+        last.mergeable = seen.mergeable;
+    }
+    match (&mut last.feedback, &seen.feedback) {
+        (Some(had), Some(has)) => {
+            if !(had.threads_complete && has.threads_complete) {
+                had.unresolved_threads = has.unresolved_threads;
+                had.threads_complete = has.threads_complete;
+            }
+            if !(had.checks_complete && has.checks_complete) {
+                had.checks.clone_from(&has.checks);
+                had.checks_complete = has.checks_complete;
+            }
+        }
+        (had, has) => had.clone_from(has),
+    }
     last == *seen
 }
 

@@ -60,7 +60,7 @@ impl Town {
         if made >= self.policy().repair_rounds {
             let message =
                 format!("{made} repairs were made, and the pull request still {what} {target}");
-            self.tell_once(id, ReasonCode::RepairRoundsSpent, message, now);
+            self.tell_once(id, ReasonCode::MergeConflict, message, now);
             return;
         }
         self.make_conflict_repair(&mr, review, behind, now);

@@ -14,7 +14,8 @@ use crate::verdict::{Verdict, Wait, WaitFor};
 
 pub(super) const RULE: Rule = Rule {
     id: "conditions/tell",
-    text: "Strikes at the limit of the condition's kind and not told: one escalation.",
+    text: "Strikes at the limit of the condition's kind and not told: one escalation, unless one of the \
+           same kind and subject, made within re_escalate_every, still stands.",
     on: On::Condition(evaluate),
 };
 
@@ -39,6 +40,13 @@ fn evaluate(pass: &Pass<'_>, condition: &Condition) -> Verdict {
         wait.until = condition.next_probe_at;
         return Verdict::wait(wait);
     }
+    let set = SetCondition {
+        kind: condition.kind,
+        subject: condition.subject.clone(),
+    };
+    if pass.town.still_said_of(condition, pass.now).is_some() {
+        return Verdict::act(set);
+    }
     let mut escalation = pass.escalation(
         Severity::High,
         condition.kind.category().as_str(),
@@ -49,10 +57,6 @@ fn evaluate(pass: &Pass<'_>, condition: &Condition) -> Verdict {
     if let ConditionSubject::Rig(rig) = &condition.subject {
         escalation.rig_id = Some(rig.clone());
     }
-    let set = SetCondition {
-        kind: condition.kind,
-        subject: condition.subject.clone(),
-    };
     let create = CreateBead {
         bead_id: escalation.id.clone(),
         bead: escalation.into(),
@@ -115,6 +119,26 @@ mod tests {
         credentials rejected in rig r1 since 2026-04-04T11:00:00.000Z. Pull requests wait for it and go on by themselves once it is over. The last answer: 401 topic=escalation:t1-e1
         at rest after 3 passes
         "#);
+    }
+
+    /// A condition that came back while the word of before stands is recorded as told, and not said again.
+    #[test]
+    fn conditions_tell_not_what_was_said_lately_and_still_stands() {
+        let again = |of: &str| {
+            let town = town(r#""kind":"credentials_rejected","strikes":10"#);
+            let said = std::format!(
+                "{town}\nbead e1 escalation open created_by=system escalation.severity=high escalation.notified_at=-1m escalation.category=credentials_rejected {of}"
+            );
+            let told = acts(&said, "0s");
+            assert!(told.contains("set_condition"), "{told}");
+            told.contains("create_bead")
+        };
+        assert!(!again("rig_id=r1 created_at=-239m"));
+        assert!(again("rig_id=r1 created_at=-240m"), "re_escalate_every");
+        assert!(again("created_at=-1m"), "of the town");
+        assert!(again(
+            "rig_id=r1 created_at=-1m escalation.acknowledged_at=0s"
+        ));
     }
 
     #[test]

@@ -100,7 +100,9 @@ const LASTING: &[(ReasonCode, Lasts)] = &[
     }),
     (ReasonCode::RepairRoundsSpent, |pass, bead| {
         let limit = pass.policy().repair_rounds;
-        reviewed(bead, |review| rounds_spent(review, limit))
+        reviewed(bead, |review| {
+            needs_feedback_repair(review) && review.repair_rounds.feedback >= limit
+        })
     }),
     (ReasonCode::MergeRefused, |_, bead| {
         reviewed(bead, |review| review.auto_merge.off_for_head.is_some())
@@ -130,13 +132,6 @@ fn conflict_lasts(review: &Review) -> bool {
                 false
             }
         })
-}
-
-fn rounds_spent(review: &Review, limit: u32) -> bool {
-    let rounds = &review.repair_rounds;
-    let conflict = conflict_lasts(review) && (rounds.conflict >= limit || rounds.behind >= limit);
-    let feedback = needs_feedback_repair(review) && rounds.feedback >= limit;
-    conflict || feedback
 }
 
 #[cfg(test)]
@@ -230,7 +225,7 @@ mod tests {
         assert!(!told("pr_unreachable", "review.poll.transient_errors=0"));
     }
 
-    /// Rounds count for what they are spent on: conflicts for a conflict, feedback for feedback.
+    /// Of the rounds of a conflict the conflict itself is told.
     #[test]
     fn beads_told_over_once_nothing_needs_the_rounds_that_are_spent() {
         let rounds = |mergeable: &str, threads: u32, spent: &str| {
@@ -242,15 +237,11 @@ mod tests {
                 &std::format!("review.repair_rounds={spent} {seen}"),
             )
         };
-        assert!(rounds("dirty", 0, r#"{"conflict":2}"#));
-        assert!(rounds("dirty", 0, r#"{"conflict":3}"#));
-        assert!(rounds("behind", 0, r#"{"behind":2}"#));
-        assert!(!rounds("dirty", 0, r#"{"conflict":1,"behind":1}"#));
-        assert!(!rounds("dirty", 0, r#"{"feedback":2}"#));
-        assert!(!rounds("blocked", 0, r#"{"conflict":2,"behind":2}"#));
         assert!(rounds("blocked", 1, r#"{"feedback":2}"#));
+        assert!(rounds("blocked", 1, r#"{"feedback":3}"#));
         assert!(!rounds("blocked", 1, r#"{"feedback":1,"conflict":2}"#));
         assert!(!rounds("blocked", 0, r#"{"feedback":2}"#));
+        assert!(!rounds("dirty", 0, r#"{"conflict":2,"feedback":2}"#));
     }
 
     #[test]

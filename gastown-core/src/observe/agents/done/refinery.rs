@@ -9,7 +9,7 @@ use crate::event::AgentDone;
 use crate::ids::BeadId;
 use crate::observe::Outcome;
 use crate::reason::{Reason, ReasonCode};
-use crate::review::{Review, Reviewed, Verify};
+use crate::review::{AgentSession, Review, Reviewed, Verify};
 use crate::time::Timestamp;
 use crate::town::Town;
 use crate::work::Work;
@@ -23,10 +23,8 @@ impl Town {
         done: &AgentDone,
         now: Timestamp,
     ) -> Outcome {
-        let asked_now = review
-            .changes_requested_in
-            .as_ref()
-            .is_some_and(|asked| asked.agent_id == agent.id && asked.session == agent.session);
+        let session = Some(AgentSession::of(agent));
+        let asked_now = review.changes_requested_in == session;
         if asked_now || self.has_live_rework(&mr.id) {
             return Ok(format!("{} waits for its rework", mr.id));
         }
@@ -40,7 +38,7 @@ impl Town {
             return Ok(format!("{} has new work and is reviewed again", mr.id));
         }
         if let Some(url) = done.pr_url.as_ref().or(review.pr_url.as_ref()) {
-            return self.reviewed_pull_request(mr, url, done, now);
+            return self.reviewed_pull_request(agent, mr, url, done, now);
         }
         // One that names a commit may have been sent before the way was changed; it is proven either way.
         if done.merge_commit.is_some() || self.is_direct(mr, &self.settings_of_review(mr)) {
@@ -56,9 +54,11 @@ impl Town {
             .any(|repair| repair.is_live() && matches!(repair.work(), Some(Work::Rework(_))))
     }
 
-    /// The refinery passed the pull request: polling decides from now on.
+    /// The refinery passed the pull request: polling decides from now on. A head that it does not
+    /// name is the one that is known, unless that came while it worked: it may not have seen it (I12).
     fn reviewed_pull_request(
         &mut self,
+        agent: &Agent,
         mr: &Bead,
         url: &str,
         done: &AgentDone,
@@ -76,7 +76,9 @@ impl Town {
                 return;
             };
             review.take_pr_url(url);
-            let head_sha = done.head_sha.clone().or_else(|| review.head_sha.clone());
+            let has_changed = review.head_changed_in == Some(AgentSession::of(agent));
+            let known = review.head_sha.clone().filter(|_| !has_changed);
+            let head_sha = done.head_sha.clone().or(known);
             review.reviewed = Some(Reviewed { head_sha, at: now });
         });
         Ok(format!("{} is reviewed; the forge decides", mr.id))

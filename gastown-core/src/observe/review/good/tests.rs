@@ -1,7 +1,8 @@
 use std::format;
 use std::string::String;
 
-use crate::testing::{GREEN, observed};
+use crate::bead::Bead;
+use crate::testing::{GREEN, at, event_at, observed};
 
 const SEEN: &str =
     r#""state":"open","head_branch":"work/m1","head_repository":"acme/r1","base_branch":"main""#;
@@ -347,7 +348,7 @@ fn good_repair_rounds_are_spent_per_cause() {
         "review.repair_rounds.conflict=5",
     );
     let dirty = look(&spent, "0s", &green("h1").replace("clean", "dirty"));
-    assert!(dirty.contains("m1.told.repair_rounds_spent"), "{dirty}");
+    assert!(dirty.contains("m1.told.merge_conflict"), "{dirty}");
     let behind = look(&spent, "0s", &green("h1").replace("clean", "behind"));
     assert!(
         behind.contains("m1.review.repair_rounds.behind: 0 → 1"),
@@ -581,4 +582,73 @@ fn good_makes_no_second_repair_for_a_head_that_came_back() {
     assert!(!failed.contains("gt:pr-feedback"), "{failed}");
     let closed = look(&town("closed"), "0s", &open);
     assert!(closed.contains("gt:pr-feedback"), "{closed}");
+}
+
+/// Looks that alternate are no news, so that the mayor hears of what waits (`review/waiting`).
+#[test]
+fn good_what_can_t_be_read_this_time_is_no_change() {
+    let changed = |from: &str, to: &str| {
+        let mut town = crate::testing::town(GREEN);
+        for (number, seen) in [from, to].into_iter().enumerate() {
+            let event =
+                format!(r#"{{"type": "pr_observed", "bead_id": "m1", "observation": {{{seen}}}}}"#);
+            let now = at(["0s", "1s"][number]);
+            let mut event = event_at(&event, now);
+            event.id = format!("look{number}").parse().unwrap();
+            town.observe(&event, now);
+        }
+        let review = town.bead(&"m1".parse().unwrap()).and_then(Bead::review);
+        review.and_then(|it| it.poll.changed_at) == Some(at("1s"))
+    };
+    let whole = green("h1");
+    let without = |from: &str, to: &str| {
+        let other = whole.replace(from, to);
+        assert_ne!(other, whole);
+        other
+    };
+    let threads = without(r#""threads_complete":true"#, r#""threads_complete":false"#);
+    let checks = without(r#""checks_complete":true"#, r#""checks_complete":false"#);
+    let mergeable = without("clean", "unknown");
+    for unread in [&threads, &checks, &mergeable] {
+        assert!(
+            !changed(&whole, unread) && !changed(unread, &whole),
+            "{unread}"
+        );
+    }
+    // What is read both times is compared, and so is what the unread part says nothing of.
+    let failing = without("passing", "failing");
+    assert!(
+        changed(&whole, &failing)
+            && changed(
+                &threads,
+                &without("passing", "failing")
+                    .replace(r#""threads_complete":true"#, r#""threads_complete":false"#)
+            )
+    );
+    assert!(changed(&whole, &without("clean", "dirty")));
+    assert!(changed(
+        &whole,
+        &without(r#""unresolved_threads":0"#, r#""unresolved_threads":1"#)
+    ));
+}
+
+/// What looks show and the next look shows otherwise is said once while the word of before stands.
+#[test]
+fn good_feedback_that_comes_and_goes_is_told_once() {
+    let unread = green("h1").replace(r#""checks_complete":true"#, r#""checks_complete":false"#);
+    let tells = |word: &str| {
+        let town = feedback_town().replace(
+            "review.auto_merge.pending=true",
+            "review.repair_rounds.feedback=5",
+        );
+        let said = format!(
+            "{town}\nbead e1 escalation open created_by=system escalation.severity=high escalation.bead_id=m1 escalation.category=repair_rounds_spent {word}"
+        );
+        let told = look(&said, "0s", &unread);
+        assert!(told.contains("m1.told.repair_rounds_spent"), "{told}");
+        told.contains("t1-e1.status")
+    };
+    assert!(!tells("created_at=-239m"));
+    assert!(tells("created_at=-240m"), "re_escalate_every");
+    assert!(tells("created_at=-1m escalation.acknowledged_at=0s"));
 }
