@@ -73,6 +73,19 @@ impl ConditionKind {
         }
     }
 
+    /// Whether it explains that an agent can't be started: who can't reach the forge can't fetch, either.
+    pub(crate) const fn explains_failed_starts(self) -> bool {
+        match self {
+            ConditionKind::ForgeUnreachable
+            | ConditionKind::CredentialsMissing
+            | ConditionKind::CredentialsRejected
+            | ConditionKind::PermissionMissing => true,
+            ConditionKind::RateLimited
+            | ConditionKind::ApiDrift
+            | ConditionKind::MergeMethodImpossible => false,
+        }
+    }
+
     /// Whether merges wait for it.
     #[must_use]
     pub const fn holds_merges(self) -> bool {

@@ -166,11 +166,26 @@ impl<'a> Pass<'a> {
     }
 
     /// Since when the backoff of a bead is over, or when it will be.
+    ///
+    /// One that was tried under a condition which explains that starts fail is tried again as slowly as the
+    /// forge is asked: such a failure gives the attempt back and is none of the breaker's, so that nothing
+    /// else would keep its line of work from being spent within minutes of an outage.
     pub(crate) fn backoff(&self, bead: &Bead) -> Due {
-        match bead.last_dispatch_attempt_at {
-            None => Due::Now,
-            Some(at) => self.stale(at, self.policy().backoff(bead.dispatch_attempts)),
-        }
+        let Some(at) = bead.last_dispatch_attempt_at else {
+            return Due::Now;
+        };
+        let rig = match bead.review() {
+            Some(_) => self.town.rig_of_review(bead),
+            None => self.town.rig_of(bead),
+        };
+        let policy = self.policy();
+        let pauses = self
+            .town
+            .conditions_on_starts(rig.map(|rig| &rig.id))
+            .filter(|condition| condition.since <= at)
+            .map(|condition| policy.forge_pause(condition.strikes));
+        let backoff = policy.backoff(bead.dispatch_attempts);
+        self.stale(at, pauses.fold(backoff, Duration::max))
     }
 
     /// Whether the attempts of a bead are at the cap of its rig, or of the town without one.

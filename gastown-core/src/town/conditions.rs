@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::Town;
 use crate::bead::Bead;
 use crate::condition::{Condition, ConditionKind, ConditionSubject};
-use crate::ids::BeadId;
+use crate::ids::{BeadId, RigId};
 use crate::time::Timestamp;
 
 impl Town {
@@ -19,6 +19,16 @@ impl Town {
         self.conditions()
             .filter(|condition| condition.holds())
             .filter(move |condition| condition.subject.covers(rig.as_ref()))
+    }
+
+    /// The conditions that hold and explain that agents of a rig can't be started (spec 3.6).
+    pub(crate) fn conditions_on_starts<'a>(
+        &'a self,
+        rig: Option<&'a RigId>,
+    ) -> impl Iterator<Item = &'a Condition> {
+        self.conditions()
+            .filter(|condition| condition.holds() && condition.kind.explains_failed_starts())
+            .filter(move |condition| condition.subject.covers(rig))
     }
 
     /// Whether a condition that holds keeps a review from being merged.

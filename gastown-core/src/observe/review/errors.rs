@@ -548,7 +548,10 @@ mod tests {
             assert_ne!(told.contains("permission_missing"), is_own, "{told}");
             !is_own
         };
-        let (before, good) = ("review.poll.last_error=forbidden", "review.poll.last_ok_at=-1m");
+        let (before, good) = (
+            "review.poll.last_error=forbidden",
+            "review.poll.last_ok_at=-1m",
+        );
         assert!(!begins(before, good));
         assert!(begins("", good), "the first");
         assert!(begins(before, ""), "nothing is known of the other");

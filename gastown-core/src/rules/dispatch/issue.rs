@@ -231,6 +231,50 @@ mod tests {
         }
     }
 
+    /// Spec 1.8: an outage in which starts fail doesn't spend the line of work within minutes.
+    #[test]
+    fn dispatch_issue_that_was_tried_under_a_condition_is_tried_as_slowly_as_the_forge_is_asked() {
+        let tried = |condition: &str, ago: &str| {
+            let town = std::format!(
+                r#"
+                town conditions=[{condition}]
+                rig r1
+                bead b1 issue open rig_id=r1 dispatch_attempts=0 last_dispatch_attempt_at=-{ago}
+                bead b2 issue in_review rig_id=r1
+                bead m2 merge_request in_progress rig_id=r1 review.source=b2 review.pr_url=https://github.com/acme/r1/pull/2 review.reviewed.at=-1h review.reviewed.head_sha=h1 review.poll.last_at=0s
+                edge m2 tracks b2
+                "#
+            );
+            acts(&town, "0s").contains("dispatch/issue: dispatch_agent")
+        };
+        let of = |kind: &str, subject: &str| {
+            std::format!(
+                r#"{{"kind":"{kind}","subject":{subject},"since":"2026-04-04T11:30:00Z","strikes":4,"next_probe_at":"2026-04-04T13:00:00Z","until":"2026-04-04T13:00:00Z","told_at":"2026-04-04T11:30:00Z"}}"#
+            )
+        };
+        let town = r#"{"kind":"town"}"#;
+        let unreachable = of("forge_unreachable", town);
+        // Four strikes: eight minutes.
+        assert!(!tried(&unreachable, "480000ms"));
+        assert!(tried(&unreachable, "480001ms"));
+        assert!(tried(&unreachable, "1801s"), "it was tried before");
+        assert!(tried("", "30001ms"), "the backoff alone");
+        assert!(!tried(
+            &of("credentials_missing", r#"{"kind":"rig","id":"r1"}"#),
+            "480000ms"
+        ));
+        assert!(tried(
+            &of("credentials_missing", r#"{"kind":"rig","id":"r2"}"#),
+            "30001ms"
+        ));
+        for kind in ["rate_limited", "api_drift", "merge_method_impossible"] {
+            assert!(
+                tried(&of(kind, town), "30001ms"),
+                "{kind} keeps nobody from fetching"
+            );
+        }
+    }
+
     #[test]
     fn dispatch_issue_settles_with_one_session() {
         insta::assert_snapshot!(settled("rig r1\nbead b1 issue open rig_id=r1", "0s"), @"
