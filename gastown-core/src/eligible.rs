@@ -156,7 +156,7 @@ impl Obstacle<'_> {
                 "its line of work has no dispatch left; a person may grant more",
             ),
             Obstacle::BranchMissing(convoy) => Wait::on(
-                WaitFor::Bead,
+                WaitFor::Forge,
                 "its convoy's feature branch is not there yet",
             )
             .id(convoy.as_str()),

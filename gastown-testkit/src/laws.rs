@@ -24,8 +24,8 @@ use gastown_core::{
     explain, next_wakeup, reconcile, settle,
 };
 
-/// How many wake-ups ahead an explanation without a next rule is followed.
-const WAKEUPS_WATCHED: usize = 64;
+/// How many passes ahead an explanation without a next rule is followed: as many as every explanation looks.
+const PASSES_WATCHED: u32 = 64;
 /// How many wake-ups may come before the one that an explanation names.
 const WAKEUPS_MAX: usize = 5_000;
 
@@ -261,11 +261,8 @@ pub fn happens_as_explained(town: &Town, now: Timestamp, id: &BeadId) -> Result<
     let was = record(town);
     let mut ahead = town.clone();
     let mut at = now;
-    let followed = match explanation.next_rule {
-        Some(_) => WAKEUPS_MAX,
-        None => WAKEUPS_WATCHED,
-    };
-    for _ in 0..followed {
+    let mut passes = 0_u32;
+    for _ in 0..WAKEUPS_MAX {
         let Some(wakeup) = next_wakeup(&ahead, at) else {
             break;
         };
@@ -276,6 +273,11 @@ pub fn happens_as_explained(town: &Town, now: Timestamp, id: &BeadId) -> Result<
             return Err(format!("P16: {id}: {next:?} is over at {at}"));
         }
         let settled = settle(&mut ahead, at);
+        // The last of them found nothing to do.
+        passes = passes.saturating_add(settled.passes.saturating_sub(1));
+        if explanation.next_rule.is_none() && passes > PASSES_WATCHED {
+            break;
+        }
         if let Some(next) = &explanation.next_rule
             && at == next.at
             && settled
