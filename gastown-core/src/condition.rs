@@ -73,19 +73,6 @@ impl ConditionKind {
         }
     }
 
-    /// Whether it explains that an agent can't be started: who can't reach the forge can't fetch, either.
-    pub(crate) const fn explains_failed_starts(self) -> bool {
-        match self {
-            ConditionKind::ForgeUnreachable
-            | ConditionKind::CredentialsMissing
-            | ConditionKind::CredentialsRejected
-            | ConditionKind::PermissionMissing => true,
-            ConditionKind::RateLimited
-            | ConditionKind::ApiDrift
-            | ConditionKind::MergeMethodImpossible => false,
-        }
-    }
-
     /// Whether merges wait for it.
     #[must_use]
     pub const fn holds_merges(self) -> bool {
@@ -107,6 +94,14 @@ pub enum ConditionSubject {
 }
 
 impl ConditionSubject {
+    /// The rig, of one that is about a rig.
+    pub(crate) fn rig(&self) -> Option<&RigId> {
+        match self {
+            ConditionSubject::Town => None,
+            ConditionSubject::Rig(id) => Some(id),
+        }
+    }
+
     /// Whether it is about a rig, or about the work of no rig.
     pub(crate) fn covers(&self, rig: Option<&RigId>) -> bool {
         match self {

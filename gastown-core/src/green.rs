@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::bead::Bead;
 use crate::config::Settings;
-use crate::forge::{Decision, Mergeable};
+use crate::forge::{Decision, Mergeable, Observation};
 use crate::ids::BeadId;
 use crate::review::Review;
 use crate::time::Timestamp;
@@ -183,6 +183,11 @@ impl Green {
 /// What is wrong with the identity of the pull request that was seen, if anything (spec 4.4, 3).
 pub(crate) fn identity_problem(town: &Town, mr: &Bead, review: &Review) -> Option<String> {
     forge_facts::identity_problem(town, mr, review)
+}
+
+/// Whether a pull request brings another branch than the review's, or brings it elsewhere.
+pub(crate) fn other_way(review: &Review, seen: &Observation) -> Option<String> {
+    forge_facts::other_way(review, seen)
 }
 
 /// Whether the last observation asks for a repair of comments or checks (spec 4.4, 8).

@@ -19,6 +19,7 @@ use crate::action::{
 };
 use crate::agent::{Agent, AgentStatus};
 use crate::bead::{Bead, BeadKind, CreatedBy};
+use crate::condition::Condition;
 use crate::config::Settings;
 use crate::escalation::{Escalation, Severity};
 use crate::green::{Green, green};
@@ -167,22 +168,21 @@ impl<'a> Pass<'a> {
 
     /// Since when the backoff of a bead is over, or when it will be.
     ///
-    /// One that was tried under a condition which explains that starts fail is tried again as slowly as the
-    /// forge is asked: such a failure gives the attempt back and is none of the breaker's, so that nothing
-    /// else would keep its line of work from being spent within minutes of an outage.
+    /// What was tried under a condition is tried again as slowly as the forge is asked: a start that fails under
+    /// one gives the attempt back and is none of the breaker's, so that nothing else would keep its line of
+    /// work from being spent within minutes of an outage.
     pub(crate) fn backoff(&self, bead: &Bead) -> Due {
         let Some(at) = bead.last_dispatch_attempt_at else {
             return Due::Now;
         };
-        let rig = match bead.review() {
-            Some(_) => self.town.rig_of_review(bead),
-            None => self.town.rig_of(bead),
-        };
+        let rig = (self.town.rig_of(bead)).or_else(|| self.town.rig_of_review(bead));
         let policy = self.policy();
-        let pauses = self
-            .town
-            .conditions_on_starts(rig.map(|rig| &rig.id))
-            .filter(|condition| condition.since <= at)
+        // One that began in a time to come was noted by a clock that has been set back since.
+        let was_there = |condition: &&Condition| {
+            condition.since <= at || matches!(self.reached(condition.since), Due::At(_))
+        };
+        let pauses = (self.town.conditions_around(rig.map(|rig| &rig.id)))
+            .filter(was_there)
             .map(|condition| policy.forge_pause(condition.strikes));
         let backoff = policy.backoff(bead.dispatch_attempts);
         self.stale(at, pauses.fold(backoff, Duration::max))
@@ -278,10 +278,10 @@ impl<'a> Pass<'a> {
                 escalation_id,
             }
         };
-        if let Some(said) = self.town.still_said(&bead.id, category, self.now) {
+        let message = message.into();
+        if let Some(said) = (self.town).still_said(&bead.id, category, &message, self.now) {
             return alloc::vec![tell(said.clone()).into()];
         }
-        let message = message.into();
         let escalation = self.escalation(
             Severity::High,
             category.as_str(),

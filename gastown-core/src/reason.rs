@@ -202,16 +202,6 @@ reason_codes! {
     SourceWaits = "source_waits",
 }
 
-impl ReasonCode {
-    /// Whether looks at a pull request show it, so that the next look may show otherwise.
-    pub(crate) const fn is_of_looks(self) -> bool {
-        matches!(
-            self,
-            Self::PrIdentity | Self::MergeConflict | Self::RepairRoundsSpent | Self::PrUnreachable
-        )
-    }
-}
-
 impl fmt::Display for ReasonCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -119,6 +119,9 @@ pub struct Poll {
     pub pr_errors: u32,
     /// Errors of server or network since the last good look.
     pub transient_errors: u32,
+    /// Errors of the credential that only this pull request has, since the last good look.
+    #[serde(skip_serializing_if = "crate::wire::is_default")]
+    pub credential_errors: u32,
     /// Answers that were not understood since the last good look.
     pub invalid_responses: u32,
     /// What the last error said.
@@ -186,6 +189,17 @@ pub struct Seen {
     pub taken_at: Option<Timestamp>,
     /// What was seen.
     pub observation: Observation,
+    /// The same, with what could not be read this time as it was last known of this head. Absent: all
+    /// that is known was read. It only says whether anything changed, never whether anything is green.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Observation>,
+}
+
+impl Seen {
+    /// What is known of the head by now.
+    pub(crate) fn known(&self) -> &Observation {
+        self.known.as_ref().unwrap_or(&self.observation)
+    }
 }
 
 /// Repairs made so far, per cause (spec 4.4).

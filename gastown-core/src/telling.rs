@@ -3,10 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 
-use core::time::Duration;
-
 use crate::bead::{Bead, BeadKind, BeadStatus, CreatedBy};
-use crate::condition::{Condition, ConditionSubject};
+use crate::condition::{Condition, ConditionKind};
 use crate::escalation::{Escalation, Severity};
 use crate::ids::{BeadId, IdKind};
 use crate::reason::{Reason, ReasonCode};
@@ -27,7 +25,8 @@ impl Town {
         if bead.told.contains_key(&category) {
             return;
         }
-        if self.still_said(about, category, now).is_some() {
+        let message = message.into();
+        if self.still_said(about, category, &message, now).is_some() {
             self.edit_bead(about, |bead| bead.told.insert(category, now));
             return;
         }
@@ -43,7 +42,7 @@ impl Town {
         let title = format!("{}: {}", category.as_str().replace('_', " "), bead.title);
         let (rig, root) = (bead.rig_id.clone(), bead.lineage().clone());
         let mut escalation = Bead::new(self.next_bead_id(IdKind::Escalation), kind, title, now);
-        escalation.body = Some(message.into());
+        escalation.body = Some(message);
         escalation.priority = Severity::High.priority();
         escalation.created_by = Some(CreatedBy::System);
         escalation.rig_id = rig;
@@ -54,48 +53,52 @@ impl Town {
 
     /// The escalation about a bead that stands for a cause that ended and came back, so that it is not said
     /// again: one that was made at this very time, or later by a clock that has jumped back since (I18); of
-    /// what the next look may show otherwise, one that was made lately, too.
+    /// what the next look may show otherwise, one that was made lately and says the same, too.
     pub(crate) fn still_said(
         &self,
         about: &BeadId,
         category: ReasonCode,
+        message: &str,
         now: Timestamp,
     ) -> Option<&BeadId> {
-        let within = match category.is_of_looks() {
-            true => self.policy().re_escalate_every,
-            false => Duration::ZERO,
+        let within = self.policy().re_escalate_every;
+        let says_the_same = |said: &Bead| match category {
+            // How often, and what is still wrong, is no other cause.
+            ReasonCode::RepairRoundsSpent | ReasonCode::PrUnreachable => true,
+            ReasonCode::PrIdentity | ReasonCode::MergeConflict => {
+                said.body.as_deref() == Some(message)
+            }
+            _ => false,
         };
-        self.standing(category, within, now, |_, escalation| {
+        self.standing(category, |said, escalation| {
             escalation.bead_id.as_ref() == Some(about)
+                && (said.created_at >= now
+                    || (says_the_same(said) && now.since(said.created_at) < within))
         })
     }
 
-    /// The same of a condition.
+    /// The same of a condition that comes and goes by itself.
     pub(crate) fn still_said_of(&self, condition: &Condition, now: Timestamp) -> Option<&BeadId> {
-        let rig = match &condition.subject {
-            ConditionSubject::Town => None,
-            ConditionSubject::Rig(rig) => Some(rig),
-        };
+        if condition.kind == ConditionKind::MergeMethodImpossible {
+            return None;
+        }
         let within = self.policy().re_escalate_every;
-        self.standing(
-            condition.kind.category(),
-            within,
-            now,
-            |bead, escalation| escalation.bead_id.is_none() && bead.rig_id.as_ref() == rig,
-        )
+        self.standing(condition.kind.category(), |said, escalation| {
+            escalation.bead_id.is_none()
+                && said.rig_id.as_ref() == condition.subject.rig()
+                && said.created_at <= now
+                && now.since(said.created_at) < within
+        })
     }
 
-    /// The engine's live escalation that nobody acknowledged, of a category, no older than `within`.
+    /// The engine's live escalation of a category that nobody acknowledged.
     fn standing(
         &self,
         category: ReasonCode,
-        within: Duration,
-        now: Timestamp,
         is_meant: impl Fn(&Bead, &Escalation) -> bool,
     ) -> Option<&BeadId> {
         let said = self.live_beads().find(|bead| {
-            (bead.created_at >= now || now.since(bead.created_at) < within)
-                && bead.created_by == Some(CreatedBy::System)
+            bead.created_by == Some(CreatedBy::System)
                 && bead.escalation().is_some_and(|escalation| {
                     escalation.category.as_deref() == Some(category.as_str())
                         && escalation.acknowledged_at.is_none()

@@ -300,7 +300,7 @@ impl crate::town::Town {
     /// whether starts work.
     fn start_failure_is_explained(&self, agent: &Agent) -> bool {
         let rig = agent.rig_id.as_ref();
-        let by_condition = self.conditions_on_starts(rig).next().is_some();
+        let by_condition = self.conditions_around(rig).next().is_some();
         let drained_until = self.state().container.drained_until;
         by_condition
             || self.is_draining()

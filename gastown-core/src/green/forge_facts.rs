@@ -107,9 +107,8 @@ fn identity(town: &Town, mr: &Bead, review: &Review) -> Fact {
 /// What is wrong with the identity of what was seen, if anything was seen.
 pub(super) fn identity_problem(town: &Town, mr: &Bead, review: &Review) -> Option<String> {
     let seen = &review.observation.as_ref()?.observation;
-    if seen.head_branch != review.branch {
-        let (found, expected) = (&seen.head_branch, &review.branch);
-        return Some(format!("its branch is {found}, not {expected}"));
+    if let Some(problem) = other_way(review, seen) {
+        return Some(problem);
     }
     let repository = town.rig_of_review(mr).and_then(|rig| rig.repository());
     let found = seen
@@ -122,12 +121,19 @@ pub(super) fn identity_problem(town: &Town, mr: &Bead, review: &Review) -> Optio
             "its branch is not in the rig's repository: {found}"
         ));
     }
-    if seen.base_branch != review.target_branch {
-        let (found, expected) = (&seen.base_branch, &review.target_branch);
-        return Some(format!("it goes to {found}, not {expected}"));
-    }
     seen.stacked
         .then(|| "merging it would merge other pull requests too".to_string())
+}
+
+/// Whether a pull request brings another branch, or brings it elsewhere.
+pub(super) fn other_way(review: &Review, seen: &Observation) -> Option<String> {
+    let (branch, target) = (&review.branch, &review.target_branch);
+    if seen.head_branch != *branch {
+        let found = &seen.head_branch;
+        return Some(format!("its branch is {found}, not {branch}"));
+    }
+    let found = &seen.base_branch;
+    (found != target).then(|| format!("it goes to {found}, not {target}"))
 }
 
 fn queue(seen: &Observation) -> Fact {

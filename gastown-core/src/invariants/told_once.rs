@@ -81,10 +81,7 @@ fn conditions(town: &Town, out: &mut Vec<Violation>) {
         let Some(told_at) = condition.told_at else {
             continue;
         };
-        let rig = match &condition.subject {
-            ConditionSubject::Town => None,
-            ConditionSubject::Rig(rig) => Some(rig),
-        };
+        let rig = condition.subject.rig();
         let category = condition.kind.category().as_str();
         let told: Vec<&BeadId> = town
             .live_beads()

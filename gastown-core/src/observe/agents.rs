@@ -420,18 +420,6 @@ mod tests {
         assert!(!observed.contains("breaker"), "{observed}");
     }
 
-    /// What keeps nobody from fetching explains no start that failed.
-    #[test]
-    fn dispatch_failed_under_a_condition_of_another_kind_is_a_failure_of_the_breaker() {
-        for kind in ["rate_limited", "api_drift", "merge_method_impossible"] {
-            let town = std::format!(
-                r#"town conditions=[{{"kind":"{kind}","subject":{{"kind":"rig","id":"r1"}},"since":"2026-04-04T11:00:00Z"}}]
-                {TOWN}"#
-            );
-            assert!(observed(&town, "0s", REJECTED).contains("town.breaker.in_a_row: 0 → 1"));
-        }
-    }
-
     #[test]
     fn dispatch_failed_of_a_start_before_a_drain_ended_is_no_failure_of_the_breaker() {
         for drain in [

@@ -10,6 +10,7 @@ use alloc::string::String;
 
 use super::Rule;
 use crate::condition::{Condition, ConditionSubject};
+use crate::ids::RigId;
 
 pub(super) const RULES: &[Rule] = &[end::RULE, tell::RULE, give_up::RULE, told_over::RULE];
 
@@ -20,4 +21,10 @@ fn about(condition: &Condition) -> String {
         ConditionSubject::Town => kind,
         ConditionSubject::Rig(rig) => format!("{kind} in rig {rig}"),
     }
+}
+
+/// The topic of what the mayor hears of a condition.
+fn topic(condition: &Condition) -> String {
+    let subject = condition.subject.rig().map_or("town", RigId::as_str);
+    format!("condition:{}:{subject}", condition.kind.as_str())
 }

@@ -12,22 +12,18 @@ impl Town {
     /// The conditions that hold and are about an MR bead: those of the town, and those of its rig
     /// (spec 1.8).
     pub fn conditions_of(&self, mr: &BeadId) -> impl Iterator<Item = &Condition> {
-        let rig = self
-            .bead(mr)
-            .and_then(|bead| self.rig_of_review(bead))
-            .map(|rig| rig.id.clone());
-        self.conditions()
-            .filter(|condition| condition.holds())
-            .filter(move |condition| condition.subject.covers(rig.as_ref()))
+        let rig = self.bead(mr).and_then(|bead| self.rig_of_review(bead));
+        self.conditions_around(rig.map(|rig| &rig.id))
     }
 
-    /// The conditions that hold and explain that agents of a rig can't be started (spec 3.6).
-    pub(crate) fn conditions_on_starts<'a>(
+    /// The conditions that hold around a rig, or around what has none: those explain that agents can't be
+    /// started (spec 3.6).
+    pub(crate) fn conditions_around<'a>(
         &'a self,
         rig: Option<&'a RigId>,
     ) -> impl Iterator<Item = &'a Condition> {
         self.conditions()
-            .filter(|condition| condition.holds() && condition.kind.explains_failed_starts())
+            .filter(|condition| condition.holds())
             .filter(move |condition| condition.subject.covers(rig))
     }
 

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::conditions::Evidence;
 use crate::bead::Bead;
@@ -22,7 +23,10 @@ impl Town {
         now: Timestamp,
     ) -> String {
         let words = advice(error);
-        let again = self.bead(id).is_some_and(has_error);
+        let again = self
+            .bead(id)
+            .and_then(Bead::review)
+            .is_some_and(|review| review.poll.last_error.as_ref() == Some(&words));
         self.edit_review(id, |review| review.poll.last_error = Some(words.clone()));
         match error {
             ForgeError::NotFound {
@@ -82,18 +86,7 @@ impl Town {
             .condition(kind, &ConditionSubject::Town)
             .is_some_and(Condition::holds);
         let others = self.others_not_understood(id, now);
-        // While something else is wrong around it, no strike of its own is spent (spec 1.8): what
-        // answers in the place of a forge that is down is mostly a page of words.
-        let around = self.conditions_of(id).find(|it| it.kind.holds_polls());
-        if let Some(around) = around.filter(|_| !drifting && others.is_empty()) {
-            let evidence = Evidence {
-                kind: around.kind,
-                subject: around.subject.clone(),
-                words,
-                until: None,
-                tried: around.tried.clone(),
-            };
-            self.strike(evidence, self.asked_at(id), now);
+        if !drifting && others.is_empty() && self.is_of_what_holds(id, &words, now) {
             return;
         }
         if !drifting && others.is_empty() {
@@ -115,12 +108,43 @@ impl Town {
         self.blame_world(id, kind, &words, None, now);
     }
 
+    /// While polls are held no strike of a bead is spent (spec 1.8): what answers in the place of a forge that
+    /// is down is mostly a page of words. It strikes the condition; once a person knows of that one, who may
+    /// have ended its cause, the pull request tells for itself.
+    fn is_of_what_holds(&mut self, id: &BeadId, words: &str, now: Timestamp) -> bool {
+        let holds =
+            |it: &&Condition| it.kind.holds_polls() && it.kind != ConditionKind::RateLimited;
+        let Some(around) = self.conditions_of(id).find(holds).cloned() else {
+            return false;
+        };
+        // What the next pull request is compared with.
+        self.edit_review(id, |review| review.poll.last_invalid_at = Some(now));
+        let is_told = around.told_at.is_some();
+        let evidence = Evidence {
+            kind: around.kind,
+            subject: around.subject,
+            words: words.into(),
+            until: None,
+            tried: around.tried,
+        };
+        self.strike(evidence, self.asked_at(id), now);
+        if is_told {
+            self.transient_error(id, words, now);
+        }
+        true
+    }
+
     /// Other pull requests of the same host whose answer was not understood within the last poll
-    /// interval: that of quiet ones, which is the longer one.
+    /// interval: the longest that is in force, twice that of probes while polls are held.
     fn others_not_understood(&self, id: &BeadId, now: Timestamp) -> Vec<BeadId> {
         let host = self.bead(id).and_then(host_of);
         let policy = self.policy();
-        let within = policy.pr_poll_interval.max(policy.poll_quiet_interval);
+        let probes = policy.forge_backoff_max.saturating_mul(2);
+        let held = self.conditions_of(id).any(|it| it.kind.holds_polls());
+        let within = [policy.pr_poll_interval, policy.poll_quiet_interval]
+            .into_iter()
+            .chain(held.then_some(probes))
+            .fold(Duration::ZERO, Duration::max);
         self.live_pull_requests()
             .filter(|mr| mr.id != *id && host_of(mr) == host)
             .filter(|mr| {
@@ -166,17 +190,30 @@ impl Town {
 
     /// An error that may pass, while nothing says that more than this pull request has it.
     fn transient_error(&mut self, id: &BeadId, words: &str, now: Timestamp) {
+        let mut count = 0_u32;
         self.edit_review(id, |review| {
-            let count = &mut review.poll.transient_errors;
-            *count = count.saturating_add(1);
+            count = review.poll.transient_errors.saturating_add(1);
+            review.poll.transient_errors = count;
         });
-        let limit = self.policy().poll_transient_limit;
-        let count = self
-            .bead(id)
-            .and_then(Bead::review)
-            .map_or(0, |review| review.poll.transient_errors);
-        if count >= limit {
-            let message = format!("the forge did not answer {count} times in a row: {words}");
+        self.tell_unreachable(id, count, words, now);
+    }
+
+    /// A credential that fails for this pull request alone; while polls are held nothing is counted.
+    fn credential_error(&mut self, id: &BeadId, words: &str, now: Timestamp) {
+        if self.conditions_of(id).any(|it| it.kind.holds_polls()) {
+            return;
+        }
+        let mut count = 0_u32;
+        self.edit_review(id, |review| {
+            count = review.poll.credential_errors.saturating_add(1);
+            review.poll.credential_errors = count;
+        });
+        self.tell_unreachable(id, count, words, now);
+    }
+
+    fn tell_unreachable(&mut self, id: &BeadId, count: u32, words: &str, now: Timestamp) {
+        if count >= self.policy().poll_transient_limit {
+            let message = format!("it could not be read {count} times in a row: {words}");
             self.tell_once(id, ReasonCode::PrUnreachable, message, now);
         }
     }
@@ -216,7 +253,7 @@ impl Town {
         let subject = rig.map(ConditionSubject::Rig);
         let is_alone = |rig: &ConditionSubject| again && self.is_alone_with_it(id, kind, rig);
         let Some(subject) = subject.filter(|rig| !is_alone(rig)) else {
-            self.transient_error(id, &words, now);
+            self.credential_error(id, &words, now);
             return;
         };
         let tried = match error {
@@ -321,7 +358,7 @@ mod tests {
     use std::format;
     use std::string::String;
 
-    use crate::testing::{GREEN, observed};
+    use crate::testing::{GREEN, at, event_at, observed};
 
     fn failed(town: &str, error: &str) -> String {
         let event = format!(r#"{{"type": "pr_observed", "bead_id": "m1", "error": {error}}}"#);
@@ -524,38 +561,81 @@ mod tests {
         assert!(ends(&good("", "")));
     }
 
-    /// Spec 1.8: what answers for a forge that is down strikes the condition, not the pull request.
+    /// Spec 1.8: what answers for a forge that is down strikes the condition, not the pull request, until a
+    /// person knows of that one; two are a drift all the same.
     #[test]
     fn errors_not_understood_under_another_condition_are_its_strikes() {
-        let condition = r#"town conditions=[{"kind":"forge_unreachable","subject":{"kind":"town"},"since":"2026-04-04T11:00:00Z","strikes":3}]"#;
-        let invalid = r#"{"kind": "invalid_response", "why": "<html>"}"#;
+        let under = |told: &str, town: &str| {
+            let condition = format!(
+                r#"town conditions=[{{"kind":"forge_unreachable","subject":{{"kind":"town"}},"since":"2026-04-04T11:00:00Z","strikes":3{told}}}]"#
+            );
+            let invalid = r#"{"kind": "invalid_response", "why": "<html>"}"#;
+            failed(&format!("{condition}\n{town}"), invalid)
+        };
+        let told = r#","told_at":"2026-04-04T11:30:00Z""#;
         for town in [String::from(GREEN), two("")] {
-            let told = failed(&format!("{condition}\n{town}"), invalid);
-            assert!(told.contains(r#""strikes":4"#), "{told}");
-            assert!(!told.contains("invalid"), "{told}");
+            let untold = under("", &town);
+            assert!(untold.contains(r#""strikes":4"#), "{untold}");
+            assert!(
+                untold.contains("last_invalid_at") && !untold.contains("_errors"),
+                "{untold}"
+            );
+            assert!(!untold.contains("invalid_responses"), "{untold}");
+            let known = under(told, &town);
+            assert!(
+                known.contains("m1.review.poll.transient_errors: 0 → 1"),
+                "{known}"
+            );
         }
+        // Probes are ten minutes apart by then, and take a while.
+        let last = |ago: &str| under("", &two(&format!("review.poll.last_invalid_at=-{ago}")));
+        assert!(last("20m").contains("api_drift"));
+        assert!(!last("1200001ms").contains("api_drift"));
     }
 
     /// Else it begins a condition that the next look at the other one ends, and so on for ever.
     #[test]
     fn errors_of_a_credential_that_only_one_pull_request_has_are_its_own() {
-        let forbidden = r#"{"kind": "forbidden"}"#;
-        let town =
-            |of_m1: &str, of_m2: &str| two(of_m2).replace("pull/1", &format!("pull/1 {of_m1}"));
-        let begins = |of_m1: &str, of_m2: &str| {
-            let told = failed(&town(of_m1, of_m2), forbidden);
-            let is_own = told.contains("m1.review.poll.transient_errors: 0 → 1");
-            assert_ne!(told.contains("permission_missing"), is_own, "{told}");
-            !is_own
+        const FORBIDDEN: &str = r#""error": {"kind": "forbidden"}"#;
+        const NETWORK: &str = r#""error": {"kind": "network"}"#;
+        const GOOD: &str = r#""observation": {"state": "open", "head_sha": "h1", "head_branch":"work/m2","head_repository":"acme/r1","base_branch":"main","mergeable":"clean"}"#;
+        let after = |looks: &[(&str, &str)]| {
+            let mut town = crate::testing::town(&two(""));
+            for (number, (mr, said)) in looks.iter().enumerate() {
+                let event = format!(r#"{{"type": "pr_observed", "bead_id": "{mr}", {said}}}"#);
+                let mut event = event_at(&event, at("0s"));
+                event.id = format!("look{number}").parse().unwrap();
+                town.observe(&event, at("0s"));
+            }
+            let holds = town.conditions().any(crate::Condition::holds);
+            let of = |mr: &str| {
+                let review = town
+                    .bead(&mr.parse().unwrap())
+                    .and_then(crate::Bead::review);
+                review.map(|review| review.poll.credential_errors)
+            };
+            (holds, of("m1"), of("m2"))
         };
-        let (before, good) = (
-            "review.poll.last_error=forbidden",
-            "review.poll.last_ok_at=-1m",
+        let (none, one, two) = (Some(0), Some(1), Some(2));
+        assert_eq!(after(&[("m1", FORBIDDEN)]), (true, none, none));
+        let back = [("m1", FORBIDDEN), ("m2", GOOD), ("m1", FORBIDDEN)];
+        assert_eq!(after(&back), (false, one, none));
+        let [first, good, again] = back;
+        assert_eq!(
+            after(&[first, good, again, good, again]),
+            (false, two, none)
         );
-        assert!(!begins(before, good));
-        assert!(begins("", good), "the first");
-        assert!(begins(before, ""), "nothing is known of the other");
-        assert!(begins(before, &format!("{good} {before}")), "both have it");
+        // The other one has it, too: then it is the rig's, and nothing is counted.
+        let both = [first, good, again, ("m2", FORBIDDEN), again];
+        assert_eq!(after(&both), (true, one, none));
+        // It had another trouble before; the other one was never read.
+        assert_eq!(after(&[("m1", NETWORK), good, first]), (true, none, none));
+        assert_eq!(after(&[first, again]), (true, none, none));
+        // A good look forgets.
+        assert_eq!(
+            after(&[first, good, again, ("m1", GOOD)]),
+            (false, none, none)
+        );
     }
 
     /// Spec 4.3: strikes of one pull request count while no condition holds.

@@ -7,7 +7,7 @@ use super::queue::still_queued;
 use crate::certificate::age_max;
 use crate::config::AutoMergeDelay;
 use crate::forge::{MergeQueue, Mergeable, Observation, PrState};
-use crate::green::{awaits_approval, green, identity_problem};
+use crate::green::{awaits_approval, green, identity_problem, other_way};
 use crate::ids::BeadId;
 use crate::reason::ReasonCode;
 use crate::review::{AgentSession, Approval, Conflict, Review, Seen};
@@ -37,6 +37,10 @@ impl Town {
         };
         match seen.state {
             PrState::Merged => {
+                if let Some(why) = self.other_work_was_merged(id, seen) {
+                    self.tell_once(id, ReasonCode::PrIdentity, why.as_str(), now);
+                    return format!("{id}: {why}");
+                }
                 let evidence = "its pull request was seen merged";
                 self.merged(id, seen.merge_commit.as_deref(), evidence, now);
                 return format!("{id} is merged");
@@ -76,7 +80,9 @@ impl Town {
             was_queued: last.is_some_and(|last| last.merge_queue == MergeQueue::Queued),
             same_head: last_head(review) == Some(&seen.head_sha),
         };
-        let changed = last.is_none_or(|last| !says_the_same(last, seen));
+        let was_known = review.observation.as_ref().map(Seen::known);
+        let known = filled(seen, was_known);
+        let changed = was_known.is_none_or(|was| known != filled(was, None));
         let same_head = before.same_head;
         let at_work = self.holders(id).next().map(AgentSession::of);
         self.edit_review(id, |review| {
@@ -90,6 +96,7 @@ impl Town {
             poll.last_ok_at = Some(now);
             poll.pr_errors = 0;
             poll.transient_errors = 0;
+            poll.credential_errors = 0;
             poll.invalid_responses = 0;
             poll.last_invalid_at = None;
             poll.last_error = None;
@@ -100,10 +107,18 @@ impl Town {
             review.observation = Some(Seen {
                 at: now,
                 taken_at: Some(taken_at).filter(|taken_at| *taken_at != now),
+                known: Some(known).filter(|known| *known != filled(seen, None)),
                 observation: seen.clone(),
             });
         });
         Some(before)
+    }
+
+    /// What a pull request of another branch, or into another one, brought somewhere is not the work of the
+    /// review: its source doesn't close for it (I20). Who gave its address, or retargeted it, only a person knows.
+    fn other_work_was_merged(&self, id: &BeadId, seen: &Observation) -> Option<String> {
+        let problem = other_way(self.bead(id)?.review()?, seen)?;
+        Some(format!("its pull request was merged, but {problem}"))
     }
 
     /// A pull request that is not the one of the review is told once, and is never green.
@@ -260,29 +275,40 @@ pub(super) fn stop_clock(review: &mut Review) {
     auto.pending = false;
 }
 
-/// Whether two looks say the same. What is left of the rate limit is no news, nor is that something could
-/// not be read this time, or could be again: looks that alternate would be news for ever, and nobody would
-/// hear that the pull request waits.
-fn says_the_same(last: &Observation, seen: &Observation) -> bool {
-    let mut last = last.clone();
-    last.api_budget = seen.api_budget;
-    if [last.mergeable, seen.mergeable].contains(&Mergeable::Unknown) {
-        last.mergeable = seen.mergeable;
+/// A look with what could not be read as it was known before of the same head: that something could not be
+/// read this time, or could be again, is no news, and looks that alternate would be news for ever, so that
+/// nobody would hear that the pull request waits.
+fn filled(seen: &Observation, known: Option<&Observation>) -> Observation {
+    let mut filled = seen.clone();
+    // What is left of the rate limit is no news, either.
+    filled.api_budget = None;
+    let Some(known) = known.filter(|known| known.head_sha == seen.head_sha) else {
+        return filled;
+    };
+    if filled.mergeable == Mergeable::Unknown {
+        filled.mergeable = known.mergeable;
     }
-    match (&mut last.feedback, &seen.feedback) {
-        (Some(had), Some(has)) => {
-            if !(had.threads_complete && has.threads_complete) {
-                had.unresolved_threads = has.unresolved_threads;
-                had.threads_complete = has.threads_complete;
+    match (&mut filled.feedback, &known.feedback) {
+        (Some(has), Some(had)) => {
+            let (threads, checks) = (has.threads_complete, has.checks_complete);
+            if !threads {
+                has.unresolved_threads = had.unresolved_threads;
+                has.threads_complete = had.threads_complete;
             }
-            if !(had.checks_complete && has.checks_complete) {
-                had.checks.clone_from(&has.checks);
-                had.checks_complete = has.checks_complete;
+            if !checks {
+                has.checks.clone_from(&had.checks);
+                has.checks_complete = had.checks_complete;
+            }
+            // Of what was read of another head nothing is known.
+            if !threads && !checks {
+                has.decision = had.decision;
+                has.decision_head.clone_from(&had.decision_head);
             }
         }
-        (had, has) => had.clone_from(has),
+        (has @ None, had) => has.clone_from(had),
+        (Some(_), None) => {}
     }
-    last == *seen
+    filled
 }
 
 #[cfg(test)]

@@ -169,7 +169,8 @@ mod tests {
         let unknown = |more| event("h1", more).replace("clean", "unknown");
         let after = observed(&queued(), "0s", &unknown(""));
         assert!(!after.contains("refusals"), "{after}");
-        assert!(!after.contains("merge_queue"), "still queued: {after}");
+        let queue = "m1.review.observation.observation.merge_queue";
+        assert!(!after.contains(queue), "still queued: {after}");
         // A hand is known at once.
         let held = observed(&queued(), "0s", &unknown(&by("person", "manual")));
         assert!(held.contains(r#"off_for_head: - → "h1""#), "{held}");

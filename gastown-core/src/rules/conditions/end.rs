@@ -3,9 +3,9 @@
 use alloc::format;
 use alloc::vec;
 
-use super::about;
+use super::{about, topic};
 use crate::action::{ClearCondition, NotifyMayor};
-use crate::condition::{Condition, ConditionKind, ConditionSubject};
+use crate::condition::{Condition, ConditionKind};
 use crate::pass::{Due, Pass};
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
@@ -46,12 +46,8 @@ fn over(condition: &Condition, why: &str) -> Verdict {
     };
     let mut actions = vec![clear.into()];
     if condition.told_at.is_some() {
-        let subject = match &condition.subject {
-            ConditionSubject::Town => "town",
-            ConditionSubject::Rig(rig) => rig.as_str(),
-        };
         let notice = NotifyMayor {
-            topic: format!("condition:{}:{subject}", condition.kind.as_str()),
+            topic: topic(condition),
             message: format!("over: {} ({why})", about(condition)),
         };
         actions.push(notice.into());

@@ -4,9 +4,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 
-use super::about;
-use crate::action::{CreateBead, SetCondition};
-use crate::condition::{Condition, ConditionKind, ConditionSubject};
+use super::{about, topic};
+use crate::action::{CreateBead, NotifyMayor, SetCondition};
+use crate::condition::{Condition, ConditionKind};
 use crate::escalation::Severity;
 use crate::pass::Pass;
 use crate::rules::{On, Rule};
@@ -15,7 +15,7 @@ use crate::verdict::{Verdict, Wait, WaitFor};
 pub(super) const RULE: Rule = Rule {
     id: "conditions/tell",
     text: "Strikes at the limit of the condition's kind and not told: one escalation, unless one of the \
-           same kind and subject, made within re_escalate_every, still stands.",
+           same kind and subject, made within re_escalate_every, still stands: then the mayor hears that it is back.",
     on: On::Condition(evaluate),
 };
 
@@ -45,7 +45,11 @@ fn evaluate(pass: &Pass<'_>, condition: &Condition) -> Verdict {
         subject: condition.subject.clone(),
     };
     if pass.town.still_said_of(condition, pass.now).is_some() {
-        return Verdict::act(set);
+        let notice = NotifyMayor {
+            topic: topic(condition),
+            message: format!("again: {}", about(condition)),
+        };
+        return Verdict::Act(vec![set.into(), notice.into()]);
     }
     let mut escalation = pass.escalation(
         Severity::High,
@@ -54,9 +58,7 @@ fn evaluate(pass: &Pass<'_>, condition: &Condition) -> Verdict {
         message(condition),
         None,
     );
-    if let ConditionSubject::Rig(rig) = &condition.subject {
-        escalation.rig_id = Some(rig.clone());
-    }
+    escalation.rig_id = condition.subject.rig().cloned();
     let create = CreateBead {
         bead_id: escalation.id.clone(),
         bead: escalation.into(),
@@ -131,14 +133,39 @@ mod tests {
             );
             let told = acts(&said, "0s");
             assert!(told.contains("set_condition"), "{told}");
-            told.contains("create_bead")
+            let is_new = told.contains("create_bead");
+            let is_back =
+                told.contains("notify_mayor message=again: credentials rejected in rig r1");
+            assert_ne!(is_new, is_back, "{told}");
+            is_new
         };
         assert!(!again("rig_id=r1 created_at=-239m"));
         assert!(again("rig_id=r1 created_at=-240m"), "re_escalate_every");
+        assert!(
+            again("rig_id=r1 created_at=1m"),
+            "a clock that was set back"
+        );
         assert!(again("created_at=-1m"), "of the town");
         assert!(again(
             "rig_id=r1 created_at=-1m escalation.acknowledged_at=0s"
         ));
+    }
+
+    /// What only a person ends is said each time that it comes back; what is of the town is not of a rig.
+    #[test]
+    fn conditions_tell_again_of_what_a_person_thought_to_have_ended() {
+        let again = |kind: &str, subject: &str, of: &str| {
+            let town = town(&std::format!(r#""kind":"{kind}","strikes":10"#));
+            let town = town.replace(r#"{"kind":"rig","id":"r1"}"#, subject);
+            let said = std::format!(
+                "{town}\nbead e1 escalation open created_by=system escalation.severity=high escalation.notified_at=-1m escalation.category={kind} created_at=-1m {of}"
+            );
+            acts(&said, "0s").contains("create_bead")
+        };
+        let (rig, town) = (r#"{"kind":"rig","id":"r1"}"#, r#"{"kind":"town"}"#);
+        assert!(again("merge_method_impossible", rig, "rig_id=r1"));
+        assert!(!again("api_drift", town, ""));
+        assert!(again("api_drift", town, "rig_id=r1"));
     }
 
     #[test]

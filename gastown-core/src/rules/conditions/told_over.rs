@@ -111,7 +111,9 @@ const LASTING: &[(ReasonCode, Lasts)] = &[
         reviewed(bead, |review| review.auto_merge.off_for_head.is_some())
     }),
     (ReasonCode::PrUnreachable, |_, bead| {
-        reviewed(bead, |review| review.poll.transient_errors > 0)
+        reviewed(bead, |review| {
+            review.poll.transient_errors > 0 || review.poll.credential_errors > 0
+        })
     }),
     (ReasonCode::MergeUnverified, |_, bead| {
         reviewed(bead, |review| review.verify.is_some())

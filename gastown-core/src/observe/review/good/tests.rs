@@ -150,6 +150,32 @@ fn good_unknown_clears_pending_and_judges_nothing_else() {
         ");
 }
 
+/// I20: that another branch was merged, or this one elsewhere, is no evidence of its work.
+#[test]
+fn good_merged_of_other_work_closes_nothing_and_tells_once() {
+    let merged = green("h1").replace(
+        r#""state":"open""#,
+        r#""state":"merged","merge_commit":"c1""#,
+    );
+    for (own, other) in [
+        ("work/m1", "work/m2"),
+        (r#""base_branch":"main""#, r#""base_branch":"dev""#),
+    ] {
+        let seen = merged.replace(own, other);
+        assert_ne!(seen, merged);
+        let after = look(GREEN, "0s", &seen);
+        assert!(
+            after.contains("its pull request was merged, but it"),
+            "{after}"
+        );
+        assert!(after.contains("m1.told.pr_identity"), "{after}");
+        assert!(
+            !after.contains(".status: \"") && !after.contains("outcome"),
+            "{after}"
+        );
+    }
+}
+
 #[test]
 fn good_merged_closes_review_and_source() {
     let merged = green("h1").replace(
@@ -587,49 +613,52 @@ fn good_makes_no_second_repair_for_a_head_that_came_back() {
 /// Looks that alternate are no news, so that the mayor hears of what waits (`review/waiting`).
 #[test]
 fn good_what_can_t_be_read_this_time_is_no_change() {
-    let changed = |from: &str, to: &str| {
+    // Whether the last of some looks is a change.
+    let changed = |looks: &[&String]| {
         let mut town = crate::testing::town(GREEN);
-        for (number, seen) in [from, to].into_iter().enumerate() {
+        let mut last = None;
+        for (number, seen) in looks.iter().enumerate() {
+            let now = at(&format!("{number}s"));
             let event =
                 format!(r#"{{"type": "pr_observed", "bead_id": "m1", "observation": {{{seen}}}}}"#);
-            let now = at(["0s", "1s"][number]);
             let mut event = event_at(&event, now);
             event.id = format!("look{number}").parse().unwrap();
             town.observe(&event, now);
+            last = Some(now);
         }
         let review = town.bead(&"m1".parse().unwrap()).and_then(Bead::review);
-        review.and_then(|it| it.poll.changed_at) == Some(at("1s"))
+        review.and_then(|it| it.poll.changed_at) == last
     };
     let whole = green("h1");
-    let without = |from: &str, to: &str| {
+    let with = |from: &str, to: &str| {
         let other = whole.replace(from, to);
         assert_ne!(other, whole);
         other
     };
-    let threads = without(r#""threads_complete":true"#, r#""threads_complete":false"#);
-    let checks = without(r#""checks_complete":true"#, r#""checks_complete":false"#);
-    let mergeable = without("clean", "unknown");
-    for unread in [&threads, &checks, &mergeable] {
-        assert!(
-            !changed(&whole, unread) && !changed(unread, &whole),
-            "{unread}"
-        );
+    let threads = with(r#""threads_complete":true"#, r#""threads_complete":false"#);
+    let checks = with(r#""checks_complete":true"#, r#""checks_complete":false"#);
+    let neither = threads.replace(r#""checks_complete":true"#, r#""checks_complete":false"#);
+    let mergeable = with("clean", "unknown");
+    for unread in [&threads, &checks, &neither, &mergeable] {
+        assert!(!changed(&[&whole, unread]), "{unread}");
+        assert!(!changed(&[&whole, unread, &whole]), "{unread}");
+        assert!(!changed(&[&whole, unread, unread, &whole]), "{unread}");
     }
-    // What is read both times is compared, and so is what the unread part says nothing of.
-    let failing = without("passing", "failing");
-    assert!(
-        changed(&whole, &failing)
-            && changed(
-                &threads,
-                &without("passing", "failing")
-                    .replace(r#""threads_complete":true"#, r#""threads_complete":false"#)
-            )
-    );
-    assert!(changed(&whole, &without("clean", "dirty")));
-    assert!(changed(
-        &whole,
-        &without(r#""unresolved_threads":0"#, r#""unresolved_threads":1"#)
-    ));
+    // What changed meanwhile is seen once it is read.
+    let (dirty, failing) = (with("clean", "dirty"), with("passing", "failing"));
+    let open = with(r#""unresolved_threads":0"#, r#""unresolved_threads":1"#);
+    for (unread, other) in [
+        (&mergeable, &dirty),
+        (&checks, &failing),
+        (&threads, &open),
+        (&neither, &open),
+    ] {
+        assert!(changed(&[&whole, other]), "{other}");
+        assert!(changed(&[&whole, unread, other]), "{unread} {other}");
+    }
+    // So is what the unread part says nothing of, and another head.
+    assert!(changed(&[&whole, &threads.replace("passing", "failing")]));
+    assert!(changed(&[&whole, &threads.replace("h1", "h2")]));
 }
 
 /// What looks show and the next look shows otherwise is said once while the word of before stands.
