@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use gastown_core::{
-    Bead, BeadId, BreakerState, ExplainedWait, ReasonCode, Timestamp, Town, WaitFor, waits_for,
+    AutoMergeDelay, Bead, BeadId, BreakerState, ExplainedWait, ReasonCode, Timestamp, Town,
+    WaitFor, waits_for,
 };
 
 /// Whose turn it is on a pull request, as it really is.
@@ -11,17 +12,17 @@ use gastown_core::{
 pub(crate) enum Turn {
     /// Somebody has to approve, to answer, or to look after its checks.
     People,
-    /// The engine's: to have it reviewed, to merge it, or to see that it has ended.
+    /// The engine's: to have it reviewed, and to merge it.
     ToMerge,
     /// The engine's: to have it repaired.
     ToRepair,
+    /// The engine's: to see that it has ended, or is not there. Whoever holds it, and whatever anybody
+    /// was told, looks go on.
+    Ended,
 }
 
 /// Says of a review and its pull request whose turn it is.
 pub(crate) type TurnOf<'a> = &'a dyn Fn(&Bead, &str) -> Turn;
-
-/// Conditions of green that only a person's setting can change.
-const SETTINGS: [&str; 2] = ["auto_merge", "delay"];
 
 /// What ends the engine's work on a bead until a person has done something, once the person was told.
 /// Whatever else a bead was told of happened once, or goes on by itself.
@@ -99,6 +100,9 @@ impl<'a> Resting<'a> {
     fn judge(&mut self, bead: &Bead) -> bool {
         let url = bead.review().and_then(|review| review.pr_url.as_deref());
         let turn = url.map(|url| (self.turn_of)(bead, url));
+        if turn == Some(Turn::Ended) {
+            return false;
+        }
         if is_kept_by_a_person(self.town, bead, turn) || is_stopped(bead, turn) {
             return true;
         }
@@ -110,13 +114,9 @@ impl<'a> Resting<'a> {
             .collect();
         let waits_for_kind = |kind: WaitFor| waits.iter().filter(move |wait| wait.kind == kind);
         match turn {
-            Some(Turn::ToMerge | Turn::ToRepair) => {
-                let by_setting = waits_for_kind(WaitFor::Person).any(|wait| {
-                    let condition = wait.text.split(':').next();
-                    condition.is_some_and(|name| SETTINGS.contains(&name))
-                });
-                by_setting || by_bead.contains(&true)
-            }
+            Some(Turn::Ended) => false,
+            Some(Turn::ToMerge) => people_merge(self.town, bead) || by_bead.contains(&true),
+            Some(Turn::ToRepair) => by_bead.contains(&true),
             // Its people are waited for, unless an agent can work on it.
             Some(Turn::People) if by_bead.is_empty() => {
                 waits_for_kind(WaitFor::Agent).next().is_none()
@@ -139,6 +139,12 @@ impl<'a> Resting<'a> {
             .and_then(|id| town.bead(&id))
             .is_some_and(|other| self.rests(other))
     }
+}
+
+/// By their settings, people merge what is ready.
+fn people_merge(town: &Town, mr: &Bead) -> bool {
+    let settings = town.settings_of_review(mr);
+    !settings.auto_merge || settings.auto_merge_delay == AutoMergeDelay::Never
 }
 
 /// A person's own command makes it wait, or the breaker does, all probes made, if an agent is needed.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
 use gastown_core::{
-    AgentId, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook, RigId,
+    AgentId, Bead, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook, RigId,
     Timestamp, Town, check, check_step, outlook, reconcile,
 };
 use serde_json::{Value, json};
@@ -381,7 +381,11 @@ impl Model for SmallTown {
 
     fn is_settled(&self, state: &State) -> bool {
         // A pull request is ready here as soon as it is open.
-        let mut resting = Resting::of(&state.town, state.now, &|_, _| Turn::ToMerge);
+        let turn_of = |_: &Bead, url: &str| match state.prs.get(url) {
+            Some(pr) if pr.fate == Fate::Open => Turn::ToMerge,
+            _ => Turn::Ended,
+        };
+        let mut resting = Resting::of(&state.town, state.now, &turn_of);
         live_work(&state.town).all(|bead| resting.has(bead))
     }
 

@@ -196,7 +196,7 @@ impl Forge {
     /// never report.
     pub(crate) fn turn(&self, url: &str, settings: &Settings) -> Turn {
         let Some(pr) = self.prs.get(url).filter(|pr| pr.state == PrState::Open) else {
-            return Turn::ToMerge;
+            return Turn::Ended;
         };
         let seen = pr.seen(u64::MAX, true);
         let checks = pr.checks;

@@ -91,9 +91,12 @@ impl Simulation {
             return Vec::new();
         };
         let now = self.wall();
-        let turn_of = |mr: &Bead, url: &str| match self.oracle.was_told_of_head(mr) {
-            true => Turn::People,
-            false => self.forge.turn(url, &town.settings_of_review(mr)),
+        let turn_of = |mr: &Bead, url: &str| {
+            match self.forge.turn(url, &town.settings_of_review(mr)) {
+                Turn::Ended => Turn::Ended,
+                _ if self.oracle.was_told_of_head(mr) => Turn::People,
+                turn => turn,
+            }
         };
         let mut resting = Resting::of(town, now, &turn_of);
         let stuck = live_work(town).filter_map(|mr| {
