@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gastown_core::{
-    AutoMergeDelay, Bead, BeadId, BreakerState, ExplainedWait, ReasonCode, Timestamp, Town,
-    WaitFor, waits_for,
+    AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, ExplainedWait, ReasonCode, Timestamp,
+    Town, WaitFor, Work, waits_for,
 };
 
 /// Whose turn it is on a pull request, as it really is.
@@ -33,7 +33,7 @@ const STOPS: [ReasonCode; 5] = [
     ReasonCode::PrIdentity,
     ReasonCode::MergeUnverified,
 ];
-/// What keeps the engine off a head.
+/// What keeps the engine from merging a head; from repairing it only a repair of it that failed does.
 pub(crate) const KEEPS_OFF: [ReasonCode; 3] = [
     ReasonCode::MergeRefused,
     ReasonCode::Dequeued,
@@ -103,7 +103,7 @@ impl<'a> Resting<'a> {
         if turn == Some(Turn::Ended) {
             return false;
         }
-        if is_kept_by_a_person(self.town, bead, turn) || is_stopped(bead, turn) {
+        if is_kept_by_a_person(self.town, bead, turn) || is_stopped(self.town, bead, turn) {
             return true;
         }
         let waits = waits_for(self.town, self.now, &bead.id);
@@ -175,10 +175,26 @@ fn needs_an_agent(town: &Town, bead: &Bead, turn: Option<Turn>) -> bool {
 }
 
 /// A person was told of what ends the engine's work on it.
-fn is_stopped(bead: &Bead, turn: Option<Turn>) -> bool {
+fn is_stopped(town: &Town, bead: &Bead, turn: Option<Turn>) -> bool {
     let told = |codes: &[ReasonCode]| codes.iter().any(|code| bead.told.contains_key(code));
+    let is_off = turn != Some(Turn::ToRepair) || a_repair_failed(town, bead);
     told(&STOPS)
-        || told(&KEEPS_OFF)
+        || (is_off && told(&KEEPS_OFF))
         || (turn != Some(Turn::ToMerge) && told(&STOPS_REPAIRS))
         || (turn.is_none() && told(&STOPS_OTHERS))
+}
+
+/// A repair of the head of a review failed: no other is made for it (spec 4.4, 5 and 8).
+pub(crate) fn a_repair_failed(town: &Town, mr: &Bead) -> bool {
+    let head = mr.review().and_then(|review| review.head_sha.as_deref());
+    let repairs = town.repairs_of(&mr.id);
+    repairs.iter().any(|repair| {
+        let is_of_a_head = matches!(
+            repair.work(),
+            Some(Work::PrFeedback(_) | Work::PrConflict(_))
+        );
+        is_of_a_head
+            && repair.status == BeadStatus::Failed
+            && repair.work().and_then(Work::head_sha) == head
+    })
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
 use gastown_core::{
-    AgentId, Bead, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook, RigId,
-    Timestamp, Town, check, check_step, outlook, reconcile,
+    AgentId, Bead, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook,
+    RigId, Timestamp, Town, check, check_step, outlook, reconcile,
 };
 use serde_json::{Value, json};
 

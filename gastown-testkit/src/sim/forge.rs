@@ -191,15 +191,22 @@ impl Forge {
             .map(|(_, error)| error.clone())
     }
 
-    /// Whose turn it is, as the pull request really is and its checks will report: a person has to
-    /// move where it is a draft, was not approved, was taken out of the queue, or has checks that
-    /// never report.
+    /// Whose turn it is, as the pull request really is and its checks will report: what conflicts, is
+    /// red or has to be changed is repaired, whoever else has to approve it (spec 4.4, 5 and 8). Then a
+    /// person has to move where it is a draft, was not approved, was taken out of the queue, or has
+    /// checks that never report.
     pub(crate) fn turn(&self, url: &str, settings: &Settings) -> Turn {
         let Some(pr) = self.prs.get(url).filter(|pr| pr.state == PrState::Open) else {
             return Turn::Ended;
         };
         let seen = pr.seen(u64::MAX, true);
         let checks = pr.checks;
+        let conflict = pr.conflict || pr.behind;
+        let feedback = pr.threads > 0
+            || checks == ChecksState::Failing
+            || pr.decision == Some(Decision::ChangesRequested);
+        let repairs = (conflict && settings.auto_resolve_merge_conflicts)
+            || (feedback && settings.auto_resolve_pr_feedback);
         let approved_early = settings.require_fresh_approval
             && pr.decision == Some(Decision::Approved)
             && pr.decision_head.as_ref() != Some(&pr.head);
@@ -209,16 +216,12 @@ impl Forge {
             || pr.dequeued.is_some()
             || checks == ChecksState::Pending
             || (checks == ChecksState::None && settings.require_checks);
-        let conflict = pr.conflict || pr.behind;
-        let feedback = pr.threads > 0 || checks == ChecksState::Failing;
-        let repairs = (conflict && settings.auto_resolve_merge_conflicts)
-            || (feedback && settings.auto_resolve_pr_feedback);
-        if people {
-            Turn::People
-        } else if looks_green(&seen) || pr.queue == MergeQueue::Queued {
+        if pr.queue == MergeQueue::Queued {
             Turn::ToMerge
         } else if repairs {
             Turn::ToRepair
+        } else if !people && looks_green(&seen) {
+            Turn::ToMerge
         } else {
             Turn::People
         }
