@@ -57,7 +57,7 @@ fn nothing_breaks_near_the_beginning_of_any_small_town() {
             "a merge is refused, an exit of an older session is under way",
         ),
         ("direct", 3, 390, ""),
-        ("no-rig", 3, 175, "an exit of an older session is under way"),
+        ("no-rig", 3, 173, "an exit of an older session is under way"),
         (
             "convoy",
             3,

@@ -15,7 +15,7 @@ use super::moves::Move;
 use super::scenarios::{self, Scenario};
 use super::{Model, Sometimes, sometimes};
 use crate::events_judged::Facts;
-use crate::laws::{no_silent_stall, one_review_per_branch};
+use crate::laws::{no_sentinel, no_silent_stall, one_review_per_branch};
 use crate::waiting::{Resting, Turn, live_work};
 
 /// Whether a pull request was merged or closed, and by whom.
@@ -36,8 +36,9 @@ pub(crate) struct Pr {
     pub(crate) base: String,
 }
 
-/// Work that reached its target without a pull request: in which rig, from which branch to which.
-pub(crate) type Landing = (Option<RigId>, String, String);
+/// Work that reached its target without a pull request: in which rig's repository, which it has
+/// whatever the town knows, from which branch to which.
+pub(crate) type Landing = (RigId, String, String);
 
 /// A session that runs, and the bead that it was sent to.
 #[derive(Debug, Clone, Default)]
@@ -226,6 +227,7 @@ impl State {
                     return Ok(());
                 }
             };
+            no_sentinel(&actions)?;
             let before = self.town.clone();
             for action in &actions {
                 match self.town.apply(action, self.now) {
@@ -348,9 +350,7 @@ impl Model for SmallTown {
         }
         out.mark(Mark::End);
         for (rig, branch, target) in &state.landed {
-            if let Some(rig) = rig {
-                names.text(rig.as_str(), &mut out);
-            }
+            names.text(rig.as_str(), &mut out);
             names.text(branch, &mut out);
             names.text(target, &mut out);
         }
