@@ -318,7 +318,7 @@ fn all_are_heard_of(state: &mut State) {
 }
 
 /// The same event once more, under a name of its own.
-fn renamed(mut event: Event) -> Event {
+pub(crate) fn renamed(mut event: Event) -> Event {
     if let Ok(id) = EventId::new(format!("{}x", event.id)) {
         event.id = id;
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::canonical::{self, Digest, Mark, Names};
 use super::costs;
-use super::moves::Move;
+use super::moves::{Move, renamed};
 use super::scenarios::{self, Scenario};
 use super::{Model, Sometimes, sometimes};
 use crate::events_judged::Facts;
@@ -323,7 +323,8 @@ impl Model for SmallTown {
             names.text(&late.digest_text(), &mut out);
             out.yes_or_no(is_of_the_current_session(&state.town, late));
             // Whether it still says something, and how old it is: what is too late stays too late.
-            let says = state.town.clone().observe(late, state.now).changed;
+            let arrives = renamed(late.clone());
+            let says = state.town.clone().observe(&arrives, state.now).changed;
             out.yes_or_no(says);
             names.text(&late.at.to_string(), &mut out);
         }
