@@ -183,12 +183,17 @@ impl Move {
             Move::Twice(n) => {
                 let event = performed(state, *n);
                 state.late.clone_from(&event);
+                state.happened.insert("twice");
                 state.observe(event);
             }
             Move::Crash(n) => return crash(state, *n),
             Move::Arrives => {
                 let late = state.late.take().map(renamed);
+                let before = state.town.clone();
                 state.observe(late);
+                if state.happened.remove("twice") && state.town == before {
+                    state.happened.insert("ignored");
+                }
             }
             Move::AgentDone(agent) => agent_done(state, agent, false),
             Move::AsksForChanges(agent) => agent_done(state, agent, true),
