@@ -225,7 +225,8 @@ fn one(seed: u64, arguments: &Arguments, failed: &AtomicU64) -> Figures {
             && let Some(minimal) = minimize(seed, &arguments.settings, &fresh)
         {
             println!("  of {} happenings:\n{minimal}", run.happened.len());
-            println!("  replay: {replay} --trace --only {}", minimal.keys());
+            // In quotes: where nothing has to happen, there are no keys.
+            println!("  replay: {replay} --trace --only '{}'", minimal.keys());
         }
     }
     run.figures
