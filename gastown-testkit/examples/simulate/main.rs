@@ -185,7 +185,10 @@ fn main() -> ExitCode {
     let total = *total.lock().unwrap_or_else(PoisonError::into_inner);
     show(&total, arguments.seeds);
     match failed.load(Ordering::Relaxed) {
-        0 => ExitCode::SUCCESS,
+        0 => {
+            println!("nothing failed");
+            ExitCode::SUCCESS
+        }
         failed => {
             println!("{failed} seeds failed");
             ExitCode::FAILURE
