@@ -162,6 +162,41 @@ fn a_host_searches_with_its_own_policy_and_settings() {
         off_grid.contains("policy.stuck_review: PT30M"),
         "{off_grid}"
     );
+    // What comes of several times, or after ever longer ones, is not beyond what is told apart.
+    for (policy, name) in [
+        (
+            json!({"poll_quiet_interval": "PT3M59.999S"}),
+            "poll_quiet_interval",
+        ),
+        (
+            json!({"pr_waiting_notice": "PT59.999S"}),
+            "pr_waiting_notice",
+        ),
+        (json!({"probe_limit": 9}), "probe_interval"),
+        (json!({"forge_backoff_max": "P3000D"}), "forge_backoff"),
+    ] {
+        let told = refused(policy);
+        assert!(told.contains(&format!("policy.{name}")), "{told}");
+    }
+    let delayed =
+        |minutes| town().with_config(json!({"refinery": {"auto_merge_delay_minutes": minutes}}));
+    let never = |town: &SmallTown| {
+        let limits = Limits {
+            states_max: 2_000,
+            order: Order::Scattered,
+            ..limits
+        };
+        let found = search(town, limits);
+        assert_eq!(found.broken, None);
+        found.never
+    };
+    // Ten minutes of green are told from six.
+    let never = never(&delayed(json!(10)).unwrap());
+    assert!(!never.contains(&"the engine merges"), "{never:?}");
+    let beside = delayed(json!(0.5)).unwrap_err();
+    assert!(beside.contains("auto_merge_delay_minutes"), "{beside}");
+    let long = delayed(json!(200)).unwrap_err();
+    assert!(long.contains("200 minutes"), "{long}");
     let unknown = refused(json!({"stuck_reviews": "PT0S"}));
     assert!(unknown.contains("stuck_reviews"), "{unknown}");
     let config = town().with_config(json!({"merge_strategy": "by hand"}));

@@ -9,7 +9,7 @@ use gastown_core::{
 };
 use serde_json::{Value, json};
 
-use super::canonical::{self, Digest, Mark, Names};
+use super::canonical::{self, Digest, Horizon, Mark, Names};
 use super::costs;
 use super::moves::{Move, renamed};
 use super::scenarios::{self, Scenario};
@@ -81,6 +81,7 @@ pub struct SmallTown {
     /// What of the scenario's own thresholds and settings is another.
     policy: Value,
     config: Value,
+    horizon: Horizon,
 }
 
 impl SmallTown {
@@ -93,6 +94,7 @@ impl SmallTown {
             faults,
             policy,
             config,
+            horizon: Horizon::default(),
         }
     }
 
@@ -121,19 +123,19 @@ impl SmallTown {
     pub fn with_policy(mut self, policy: Value) -> Result<Self, String> {
         scenarios::check_times(&policy)?;
         self.policy = policy;
-        self.scenario.town(&self.policy, &self.config)?;
+        self.horizon = Horizon::of(&self.scenario.town(&self.policy, &self.config)?)?;
         Ok(self)
     }
 
     /// With some settings of a host's own: an object as in `town.config` of a snapshot, of which only
     /// what differs from the searched town's has to be there. The rigs' merge strategies stay the
-    /// scenario's.
+    /// scenario's. A delay of merges has to be a number of whole minutes.
     ///
     /// # Errors
     /// Which setting is unknown or can't be taken, and what was expected.
     pub fn with_config(mut self, config: Value) -> Result<Self, String> {
         self.config = config;
-        self.scenario.town(&self.policy, &self.config)?;
+        self.horizon = Horizon::of(&self.scenario.town(&self.policy, &self.config)?)?;
         Ok(self)
     }
 }
@@ -312,7 +314,7 @@ impl Model for SmallTown {
     }
 
     fn digest(&self, state: &State) -> Result<u128, String> {
-        let names = Names::of(&state.town, state.now);
+        let names = Names::of(&state.town, state.now, self.horizon);
         let mut out = Digest::new();
         canonical::town(&state.town, &names, &mut out)?;
         for effect in &state.outbox {
