@@ -129,7 +129,7 @@ fn main() -> ExitCode {
 fn explore(arguments: &Arguments) -> Result<bool, String> {
     let Arguments { faults, limits, .. } = *arguments;
     let mut total = 0_usize;
-    let mut vacuous = false;
+    let mut vacuous = Vec::new();
     for (name, scenario) in scenarios() {
         if arguments
             .wanted
@@ -165,10 +165,13 @@ fn explore(arguments: &Arguments) -> Result<bool, String> {
             found.states, found.steps
         );
         if !found.never.is_empty() {
-            println!("  never: {}", found.never.join(", "));
+            let never = found.never.join(", ");
+            println!("  never: {never}");
             // In all states, or in very many, what should happen sometimes never does.
             let many = found.complete || found.states >= STATES_MANY;
-            vacuous |= many && limits.moves_max.is_none();
+            if many && limits.moves_max.is_none() {
+                vacuous.push(format!("{name} never: {never}"));
+            }
         }
         total = found.states.saturating_add(total);
         if let Some(broken) = found.broken {
@@ -182,7 +185,12 @@ fn explore(arguments: &Arguments) -> Result<bool, String> {
         println!("  expected {expected}");
         return Ok(false);
     }
-    Ok(!vacuous)
+    if vacuous.is_empty() {
+        println!("nothing failed");
+    } else {
+        println!("vacuous: {}", vacuous.join("; "));
+    }
+    Ok(vacuous.is_empty())
 }
 
 fn show(broken: &Broken, again: Option<&str>) {

@@ -13,6 +13,7 @@ mod stall;
 pub use self::audit::Told;
 pub use self::cost::every_cycle_costs;
 pub use self::one_review::one_review_per_branch;
+pub(crate) use self::sentinel::has_no_stand_in;
 pub use self::sentinel::{no_sentinel, no_sentinel_in_changes};
 pub use self::skew::{SILENCE, jump_back_is_quiet, jump_forward_is_covered};
 pub use self::stall::no_silent_stall;

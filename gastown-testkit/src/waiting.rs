@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use gastown_core::{
-    Bead, BeadId, BreakerState, ExplainedWait, ReasonCode, Timestamp, Town, WaitFor, waits_for,
+    AutoMergeDelay, Bead, BeadId, BeadStatus, BreakerState, ExplainedWait, ReasonCode, Timestamp,
+    Town, WaitFor, Work, waits_for,
 };
 
 /// Whose turn it is on a pull request, as it really is.
@@ -11,17 +12,17 @@ use gastown_core::{
 pub(crate) enum Turn {
     /// Somebody has to approve, to answer, or to look after its checks.
     People,
-    /// The engine's: to have it reviewed, to merge it, or to see that it has ended.
+    /// The engine's: to have it reviewed, and to merge it.
     ToMerge,
     /// The engine's: to have it repaired.
     ToRepair,
+    /// The engine's: to see that it has ended, or is not there. Whoever holds it, and whatever anybody
+    /// was told, looks go on.
+    Ended,
 }
 
 /// Says of a review and its pull request whose turn it is.
 pub(crate) type TurnOf<'a> = &'a dyn Fn(&Bead, &str) -> Turn;
-
-/// Conditions of green that only a person's setting can change.
-const SETTINGS: [&str; 2] = ["auto_merge", "delay"];
 
 /// What ends the engine's work on a bead until a person has done something, once the person was told.
 /// Whatever else a bead was told of happened once, or goes on by itself.
@@ -32,7 +33,7 @@ const STOPS: [ReasonCode; 5] = [
     ReasonCode::PrIdentity,
     ReasonCode::MergeUnverified,
 ];
-/// What keeps the engine off a head.
+/// What keeps the engine from merging a head; from repairing it only a repair of it that failed does.
 pub(crate) const KEEPS_OFF: [ReasonCode; 3] = [
     ReasonCode::MergeRefused,
     ReasonCode::Dequeued,
@@ -99,7 +100,10 @@ impl<'a> Resting<'a> {
     fn judge(&mut self, bead: &Bead) -> bool {
         let url = bead.review().and_then(|review| review.pr_url.as_deref());
         let turn = url.map(|url| (self.turn_of)(bead, url));
-        if is_kept_by_a_person(self.town, bead, turn) || is_stopped(bead, turn) {
+        if turn == Some(Turn::Ended) {
+            return false;
+        }
+        if is_kept_by_a_person(self.town, bead, turn) || is_stopped(self.town, bead, turn) {
             return true;
         }
         let waits = waits_for(self.town, self.now, &bead.id);
@@ -110,13 +114,9 @@ impl<'a> Resting<'a> {
             .collect();
         let waits_for_kind = |kind: WaitFor| waits.iter().filter(move |wait| wait.kind == kind);
         match turn {
-            Some(Turn::ToMerge | Turn::ToRepair) => {
-                let by_setting = waits_for_kind(WaitFor::Person).any(|wait| {
-                    let condition = wait.text.split(':').next();
-                    condition.is_some_and(|name| SETTINGS.contains(&name))
-                });
-                by_setting || by_bead.contains(&true)
-            }
+            Some(Turn::Ended) => false,
+            Some(Turn::ToMerge) => people_merge(self.town, bead) || by_bead.contains(&true),
+            Some(Turn::ToRepair) => by_bead.contains(&true),
             // Its people are waited for, unless an agent can work on it.
             Some(Turn::People) if by_bead.is_empty() => {
                 waits_for_kind(WaitFor::Agent).next().is_none()
@@ -139,6 +139,12 @@ impl<'a> Resting<'a> {
             .and_then(|id| town.bead(&id))
             .is_some_and(|other| self.rests(other))
     }
+}
+
+/// By their settings, people merge what is ready.
+fn people_merge(town: &Town, mr: &Bead) -> bool {
+    let settings = town.settings_of_review(mr);
+    !settings.auto_merge || settings.auto_merge_delay == AutoMergeDelay::Never
 }
 
 /// A person's own command makes it wait, or the breaker does, all probes made, if an agent is needed.
@@ -169,10 +175,26 @@ fn needs_an_agent(town: &Town, bead: &Bead, turn: Option<Turn>) -> bool {
 }
 
 /// A person was told of what ends the engine's work on it.
-fn is_stopped(bead: &Bead, turn: Option<Turn>) -> bool {
+fn is_stopped(town: &Town, bead: &Bead, turn: Option<Turn>) -> bool {
     let told = |codes: &[ReasonCode]| codes.iter().any(|code| bead.told.contains_key(code));
+    let is_off = turn != Some(Turn::ToRepair) || a_repair_failed(town, bead);
     told(&STOPS)
-        || told(&KEEPS_OFF)
+        || (is_off && told(&KEEPS_OFF))
         || (turn != Some(Turn::ToMerge) && told(&STOPS_REPAIRS))
         || (turn.is_none() && told(&STOPS_OTHERS))
+}
+
+/// A repair of the head of a review failed: no other is made for it (spec 4.4, 5 and 8).
+pub(crate) fn a_repair_failed(town: &Town, mr: &Bead) -> bool {
+    let head = mr.review().and_then(|review| review.head_sha.as_deref());
+    let repairs = town.repairs_of(&mr.id);
+    repairs.iter().any(|repair| {
+        let is_of_a_head = matches!(
+            repair.work(),
+            Some(Work::PrFeedback(_) | Work::PrConflict(_))
+        );
+        is_of_a_head
+            && repair.status == BeadStatus::Failed
+            && repair.work().and_then(Work::head_sha) == head
+    })
 }

@@ -45,7 +45,7 @@ fn extent(short: (u64, u64), long: (u64, u64)) -> (u64, u64) {
 
 fn all_hold((seeds, hours): (u64, u64), rates: Rates, name: &str) -> Figures {
     let replay = |seed: u64, keys: Option<&str>| {
-        let only = keys.map_or(String::new(), |keys| format!(" --only {keys}"));
+        let only = keys.map_or(String::new(), |keys| format!(" --only '{keys}'"));
         format!(
             "cargo run --release -p gastown-testkit --example simulate -- --seed {seed} \
              --hours {hours} --rates {name} --trace{only}"
@@ -69,6 +69,37 @@ fn storms_break_nothing_and_leave_nothing_stuck() {
 fn calm_towns_finish_their_work() {
     let total = all_hold(extent((3, 3), (100, 12)), Rates::CALM, "calm");
     assert!(total.merged > 0, "{total:?}");
+}
+
+/// A town that fails by itself is made as small as that, and is replayed with nothing in it.
+#[test]
+fn a_run_that_fails_though_nothing_happens_is_made_small_and_fails_again() {
+    let settings = Settings {
+        policy: Some(Policy {
+            settle_limit: 0,
+            ..Policy::default()
+        }),
+        ..settings(3, Rates::STORM)
+    };
+    // Others fail only when work comes.
+    let (seed, minimal) = (1..20)
+        .filter_map(|seed| Some((seed, minimize(seed, &settings, &memory)?)))
+        .find(|(_, minimal)| minimal.happened.is_empty())
+        .expect("a seed fails by itself");
+    assert_eq!(minimal.keys(), "");
+    let only = Settings {
+        only: Some([].into()),
+        ..settings.clone()
+    };
+    let again = simulate(seed, &only, &memory);
+    assert_eq!(again.failure, Some(minimal.failure));
+    let replay = |seed: u64, keys: Option<&str>| format!("again {seed} {keys:?}");
+    let told = hold(seed..seed + 1, &settings, &memory, &replay).expect_err("it fails");
+    assert!(told.contains("  0 happenings matter:"), "{told}");
+    assert!(
+        told.ends_with(&format!("again {seed} Some(\"\")")),
+        "{told}"
+    );
 }
 
 /// A policy that allows too few passes makes runs fail, once there is work enough.

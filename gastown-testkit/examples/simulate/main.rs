@@ -185,7 +185,10 @@ fn main() -> ExitCode {
     let total = *total.lock().unwrap_or_else(PoisonError::into_inner);
     show(&total, arguments.seeds);
     match failed.load(Ordering::Relaxed) {
-        0 => ExitCode::SUCCESS,
+        0 => {
+            println!("nothing failed");
+            ExitCode::SUCCESS
+        }
         failed => {
             println!("{failed} seeds failed");
             ExitCode::FAILURE
@@ -225,7 +228,8 @@ fn one(seed: u64, arguments: &Arguments, failed: &AtomicU64) -> Figures {
             && let Some(minimal) = minimize(seed, &arguments.settings, &fresh)
         {
             println!("  of {} happenings:\n{minimal}", run.happened.len());
-            println!("  replay: {replay} --trace --only {}", minimal.keys());
+            // In quotes: where nothing has to happen, there are no keys.
+            println!("  replay: {replay} --trace --only '{}'", minimal.keys());
         }
     }
     run.figures

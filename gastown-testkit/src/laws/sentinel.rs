@@ -1,6 +1,7 @@
 //! I9: no reserved or empty identifier, and no stand-in for "no rig", in anything that is written.
 
-use gastown_core::ChangeSet;
+use gastown_core::actions::VerifyMerge;
+use gastown_core::{ChangeSet, Town};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -41,6 +42,27 @@ pub fn no_sentinel_in_changes(changes: &ChangeSet) -> Result<(), String> {
         in_text("history", &entry.body)?;
     }
     Ok(())
+}
+
+/// I9: where no rig is known and none can be inferred, none is named.
+pub(crate) fn has_no_stand_in(town: &Town, verify: &VerifyMerge) -> Result<(), String> {
+    let Some(mr) = town.bead(&verify.bead_id) else {
+        return Ok(());
+    };
+    let source = town.source_of(mr).and_then(|id| town.bead(id));
+    let agent = mr.review().and_then(|review| review.source_agent.as_ref());
+    let agent = agent.and_then(|id| town.agent(id));
+    let known = town.rig_of(mr).is_some()
+        || source.is_some_and(|source| town.rig_of(source).is_some())
+        || agent.is_some_and(|agent| agent.rig_id.is_some())
+        || mr
+            .review()
+            .is_some_and(|review| review.landing_rig.is_some())
+        || town.rigs().count() == 1;
+    match &verify.rig_id {
+        Some(rig) if !known => Err(format!("I9: {rig} stands in for no rig of {}", mr.id)),
+        _ => Ok(()),
+    }
 }
 
 fn in_text(path: &str, text: &str) -> Result<(), String> {

@@ -2,6 +2,7 @@
 //! tell apart.
 
 mod digest;
+mod horizon;
 mod names;
 mod town;
 mod writer;
@@ -9,13 +10,12 @@ mod writer;
 use gastown_core::{Effect, EffectKind, Town};
 
 pub(crate) use self::digest::{Digest, Mark};
+pub(crate) use self::horizon::Horizon;
 pub(crate) use self::names::{Names, behind};
 pub(crate) use self::town::town;
 
 /// The grid of all times, in milliseconds.
 pub(crate) const GRID: i64 = 60_000;
-/// The oldest age that a threshold of a searched town tells from older ones, in steps of the grid.
-pub(crate) const OLD: i64 = 6;
 
 /// Adds an effect under way to a digest: what it is for, and whether it is current.
 pub(crate) fn effect(effect: &Effect, town: &Town, names: &Names<'_>, out: &mut Digest) {

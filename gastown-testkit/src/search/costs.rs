@@ -1,12 +1,13 @@
 //! P15 of one step: whatever the engine does once more costs something of a budget, and no budget is
 //! exceeded. A state is visited once, whichever path leads to it, so what a whole path cost can't be
-//! counted; but what costs something at each turn is not done for ever.
+//! counted; but what costs something at each turn is not done for ever. And I9 of what a pass asks for.
 
 use std::collections::BTreeMap;
 
 use gastown_core::{Action, ActionKind, Bead, BeadId, BreakerState, Review, Town};
 
 use crate::budgets::{no_merge_beside, probe_is_allowed};
+use crate::laws::has_no_stand_in;
 
 /// Of a pass: what it sends agents, landings and merges for.
 pub(super) fn of_a_pass(before: &Town, actions: &[Action], after: &Town) -> Result<(), String> {
@@ -42,6 +43,7 @@ pub(super) fn of_a_pass(before: &Town, actions: &[Action], after: &Town) -> Resu
                     return Err(format!("P15: {mr} is merged after {refusals} refusals"));
                 }
             }
+            ActionKind::VerifyMerge(verify) => has_no_stand_in(before, verify)?,
             ActionKind::ProbeBreaker(_) => probe_is_allowed(before, after)?,
             _ => {}
         }

@@ -183,12 +183,17 @@ impl Move {
             Move::Twice(n) => {
                 let event = performed(state, *n);
                 state.late.clone_from(&event);
+                state.happened.insert("twice");
                 state.observe(event);
             }
             Move::Crash(n) => return crash(state, *n),
             Move::Arrives => {
                 let late = state.late.take().map(renamed);
+                let before = state.town.clone();
                 state.observe(late);
+                if state.happened.remove("twice") && state.town == before {
+                    state.happened.insert("ignored");
+                }
             }
             Move::AgentDone(agent) => agent_done(state, agent, false),
             Move::AsksForChanges(agent) => agent_done(state, agent, true),
@@ -318,7 +323,7 @@ fn all_are_heard_of(state: &mut State) {
 }
 
 /// The same event once more, under a name of its own.
-fn renamed(mut event: Event) -> Event {
+pub(crate) fn renamed(mut event: Event) -> Event {
     if let Ok(id) = EventId::new(format!("{}x", event.id)) {
         event.id = id;
     }

@@ -91,6 +91,11 @@ fn policy() -> Value {
     })
 }
 
+/// How many names a searched town has used up. All that it makes have four digits, so that their order as
+/// texts, which the engine goes by, is that in which they were made: states whose names have the same ranks
+/// go on in the same way.
+const SEQUENCE: u64 = 1_000;
+
 /// Puts what an object has over another's, member by member.
 fn lay_over(under: &mut Value, over: &Value) {
     match (under, over) {
@@ -124,7 +129,7 @@ impl Scenario {
             Scenario::NoRig | Scenario::Town => json!([rig("r1", "pr"), rig("r2", "direct")]),
         };
         let snapshot = json!({"format": wire::SNAPSHOT_FORMAT, "rigs": rigs,
-            "town": {"id": "x", "config": config, "policy": policy},
+            "town": {"id": "x", "config": config, "policy": policy, "sequence": SEQUENCE},
             "agents": self.agents(), "beads": beads, "dependencies": edges});
         wire::snapshot_from_value(snapshot)
             .map_err(|error| format!("the scenario is refused: {error}"))

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gastown_core::events::{EffectOutcome, Notified, ObservationGap};
 use gastown_core::{
-    AgentId, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook, RigId,
-    Timestamp, Town, check, check_step, outlook, reconcile,
+    AgentId, Bead, BeadId, Cause, Command, Effect, EffectKind, Event, EventId, EventKind, Outlook,
+    RigId, Timestamp, Town, check, check_step, outlook, reconcile,
 };
 use serde_json::{Value, json};
 
-use super::canonical::{self, Digest, Mark, Names};
+use super::canonical::{self, Digest, Horizon, Mark, Names};
 use super::costs;
-use super::moves::Move;
+use super::moves::{Move, renamed};
 use super::scenarios::{self, Scenario};
 use super::{Model, Sometimes, sometimes};
 use crate::events_judged::Facts;
-use crate::laws::{no_silent_stall, one_review_per_branch};
+use crate::laws::{no_sentinel, no_silent_stall, one_review_per_branch};
 use crate::waiting::{Resting, Turn, live_work};
 
 /// Whether a pull request was merged or closed, and by whom.
@@ -36,8 +36,9 @@ pub(crate) struct Pr {
     pub(crate) base: String,
 }
 
-/// Work that reached its target without a pull request: in which rig, from which branch to which.
-pub(crate) type Landing = (Option<RigId>, String, String);
+/// Work that reached its target without a pull request: in which rig's repository, which it has
+/// whatever the town knows, from which branch to which.
+pub(crate) type Landing = (RigId, String, String);
 
 /// A session that runs, and the bead that it was sent to.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +81,7 @@ pub struct SmallTown {
     /// What of the scenario's own thresholds and settings is another.
     policy: Value,
     config: Value,
+    horizon: Horizon,
 }
 
 impl SmallTown {
@@ -92,6 +94,7 @@ impl SmallTown {
             faults,
             policy,
             config,
+            horizon: Horizon::default(),
         }
     }
 
@@ -120,19 +123,19 @@ impl SmallTown {
     pub fn with_policy(mut self, policy: Value) -> Result<Self, String> {
         scenarios::check_times(&policy)?;
         self.policy = policy;
-        self.scenario.town(&self.policy, &self.config)?;
+        self.horizon = Horizon::of(&self.scenario.town(&self.policy, &self.config)?)?;
         Ok(self)
     }
 
     /// With some settings of a host's own: an object as in `town.config` of a snapshot, of which only
     /// what differs from the searched town's has to be there. The rigs' merge strategies stay the
-    /// scenario's.
+    /// scenario's. A delay of merges has to be a number of whole minutes.
     ///
     /// # Errors
     /// Which setting is unknown or can't be taken, and what was expected.
     pub fn with_config(mut self, config: Value) -> Result<Self, String> {
         self.config = config;
-        self.scenario.town(&self.policy, &self.config)?;
+        self.horizon = Horizon::of(&self.scenario.town(&self.policy, &self.config)?)?;
         Ok(self)
     }
 }
@@ -226,6 +229,7 @@ impl State {
                     return Ok(());
                 }
             };
+            no_sentinel(&actions)?;
             let before = self.town.clone();
             for action in &actions {
                 match self.town.apply(action, self.now) {
@@ -310,7 +314,7 @@ impl Model for SmallTown {
     }
 
     fn digest(&self, state: &State) -> Result<u128, String> {
-        let names = Names::of(&state.town, state.now);
+        let names = Names::of(&state.town, state.now, self.horizon);
         let mut out = Digest::new();
         canonical::town(&state.town, &names, &mut out)?;
         for effect in &state.outbox {
@@ -321,7 +325,8 @@ impl Model for SmallTown {
             names.text(&late.digest_text(), &mut out);
             out.yes_or_no(is_of_the_current_session(&state.town, late));
             // Whether it still says something, and how old it is: what is too late stays too late.
-            let says = state.town.clone().observe(late, state.now).changed;
+            let arrives = renamed(late.clone());
+            let says = state.town.clone().observe(&arrives, state.now).changed;
             out.yes_or_no(says);
             names.text(&late.at.to_string(), &mut out);
         }
@@ -348,9 +353,7 @@ impl Model for SmallTown {
         }
         out.mark(Mark::End);
         for (rig, branch, target) in &state.landed {
-            if let Some(rig) = rig {
-                names.text(rig.as_str(), &mut out);
-            }
+            names.text(rig.as_str(), &mut out);
             names.text(branch, &mut out);
             names.text(target, &mut out);
         }
@@ -381,7 +384,11 @@ impl Model for SmallTown {
 
     fn is_settled(&self, state: &State) -> bool {
         // A pull request is ready here as soon as it is open.
-        let mut resting = Resting::of(&state.town, state.now, &|_, _| Turn::ToMerge);
+        let turn_of = |_: &Bead, url: &str| match state.prs.get(url) {
+            Some(pr) if pr.fate == Fate::Open => Turn::ToMerge,
+            _ => Turn::Ended,
+        };
+        let mut resting = Resting::of(&state.town, state.now, &turn_of);
         live_work(&state.town).all(|bead| resting.has(bead))
     }
 

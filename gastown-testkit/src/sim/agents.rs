@@ -281,16 +281,24 @@ impl Simulation {
             .convoy_of(&bead.id)
             .and_then(Bead::convoy)
             .and_then(|convoy| convoy.feature_branch.clone());
+        let repository = format!("acme/{}", rig.id);
+        if !lies {
+            self.forge.works(&repository, &done.branch);
+        }
         let lie = self.dice.below(4, "what it says", name, 0);
         if lies && lie == 0 {
             done.pr_url = Some("https://github.com/elsewhere/thing/pull/1".into());
+            return;
+        }
+        if lies && lie == 3 {
+            done.pr_url = self.some_pull_request(name);
             return;
         }
         if (lies && lie == 1) || !pr || feature.is_some() {
             return;
         }
         let url = self.forge.open(
-            &format!("acme/{}", rig.id),
+            &repository,
             &done.branch,
             &rig.default_branch,
             self.now,
@@ -305,6 +313,13 @@ impl Simulation {
         done.pr_url = Some(url);
     }
 
+    /// Any pull request of the town, of whatever work, open or not.
+    fn some_pull_request(&self, name: &str) -> Option<String> {
+        let count = self.forge.prs.len() as u64;
+        let which = self.dice.below(count, "whose pull request", name, 0);
+        self.forge.prs.keys().nth(which as usize).cloned()
+    }
+
     /// The branch that a repair names gets a new head.
     fn repairs(&mut self, bead: &Bead, lies: bool) {
         let Some(town) = &self.host.town else { return };
@@ -316,7 +331,11 @@ impl Simulation {
             return;
         };
         let repository = format!("acme/{}", rig.id);
-        if !lies && let Some(pr) = self.forge.open_of(&repository, &review.branch) {
+        if lies {
+            return;
+        }
+        self.forge.works(&repository, &review.branch);
+        if let Some(pr) = self.forge.open_of(&repository, &review.branch) {
             pr.push(self.now, &mut self.dice, &self.rates);
         }
     }
@@ -385,10 +404,11 @@ impl Simulation {
             .unwrap_or_else(|| "r1".into());
         let repository = format!("acme/{rig_id}");
         match &review.pr_url {
-            Some(url) if lies => match self.dice.below(3, "how it lies", &review.branch, 0) {
+            Some(url) if lies => match self.dice.below(4, "how it lies", &review.branch, 0) {
                 0 => done.pr_url = Some(url.replace("/pull/", "/pulls/")),
                 // It passes a head that nobody pushed, or whatever head there is.
                 1 => done.head_sha = Some(NO_COMMIT.into()),
+                2 => done.pr_url = self.some_pull_request(name),
                 _ => {}
             },
             Some(url) => {
@@ -406,7 +426,10 @@ impl Simulation {
                     .land(&repository, &review.branch, &review.target_branch);
                 done.merge_commit = Some(commit);
             }
-            None if lies => {}
+            None if lies => {
+                let says = self.dice.below(2, "what it claims", &review.branch, 0) == 0;
+                done.pr_url = self.some_pull_request(name).filter(|_| says);
+            }
             None => {
                 let url = self.forge.open(
                     &repository,

@@ -45,7 +45,11 @@ pub(crate) struct Pr {
 #[derive(Debug, Default)]
 pub(crate) struct Forge {
     pub(crate) prs: BTreeMap<String, Pr>,
-    landed: BTreeMap<(String, String, String), String>,
+    /// Repository, branch and target of each merge without a pull request: the last commit, and the head
+    /// of the branch that it has.
+    landed: BTreeMap<(String, String, String), (String, u64)>,
+    /// How often somebody worked on each branch of each repository.
+    heads: BTreeMap<(String, String), u64>,
     count: u64,
     /// Until when it answers with nothing but this.
     pub(crate) outage: Option<(u64, ForgeError)>,
@@ -121,22 +125,41 @@ impl Forge {
         })
     }
 
-    /// Merges a branch into another without a pull request.
-    pub(crate) fn land(&mut self, repository: &str, branch: &str, target: &str) -> String {
-        let number = self.next();
-        let commit = format!("landed{number}");
-        let way = (repository.into(), branch.into(), target.into());
-        self.landed.entry(way).or_insert(commit).clone()
+    /// Somebody works on a branch, which gets a new head.
+    pub(crate) fn works(&mut self, repository: &str, branch: &str) {
+        let branch = (repository.into(), branch.into());
+        *self.heads.entry(branch).or_default() += 1;
     }
 
-    /// Whether a branch was merged into its target.
+    fn head(&self, repository: &str, branch: &str) -> u64 {
+        let branch = (repository.into(), branch.into());
+        self.heads.get(&branch).copied().unwrap_or(0)
+    }
+
+    /// Merges a branch into another without a pull request.
+    pub(crate) fn land(&mut self, repository: &str, branch: &str, target: &str) -> String {
+        if let VerifyOutcome::Landed { commit } = self.verify(repository, branch, target) {
+            return commit;
+        }
+        let number = self.next();
+        let commit = format!("landed{number}");
+        let head = self.head(repository, branch);
+        let way = (repository.into(), branch.into(), target.into());
+        self.landed.insert(way, (commit.clone(), head));
+        self.works(repository, target);
+        commit
+    }
+
+    /// Whether a branch, as it is now, was merged into its target.
     pub(crate) fn verify(&self, repository: &str, branch: &str, target: &str) -> VerifyOutcome {
         let way = (repository.into(), branch.into(), target.into());
         match self.landed.get(&way) {
-            Some(commit) => VerifyOutcome::Landed {
-                commit: commit.clone(),
-            },
-            None => VerifyOutcome::Absent,
+            Some((commit, head)) if *head == self.head(repository, branch) => {
+                VerifyOutcome::Landed {
+                    commit: commit.clone(),
+                }
+            }
+            _ => VerifyOutcome::Absent,
         }
     }
 
@@ -147,15 +170,17 @@ impl Forge {
         let is_there = |other: &str| repository.as_ref().is_none_or(|of| of == other);
         let by_pull_request = self.prs.values().any(|pr| {
             pr.merge_commit.is_some()
+                && is_there(&pr.repository)
                 && (review.pr_url.as_ref() == Some(&pr.url)
-                    || (is_there(&pr.repository)
-                        && pr.branch == review.branch
-                        && pr.base == review.target_branch))
+                    || (pr.branch == review.branch && pr.base == review.target_branch))
         });
-        let mut landed = self.landed.keys();
+        let mut landed = self.landed.iter();
         by_pull_request
-            || landed.any(|(repository, branch, target)| {
-                is_there(repository) && *branch == review.branch && *target == review.target_branch
+            || landed.any(|((repository, branch, target), (_, head))| {
+                is_there(repository)
+                    && *branch == review.branch
+                    && *target == review.target_branch
+                    && *head == self.head(repository, branch)
             })
     }
 
@@ -191,15 +216,22 @@ impl Forge {
             .map(|(_, error)| error.clone())
     }
 
-    /// Whose turn it is, as the pull request really is and its checks will report: a person has to
-    /// move where it is a draft, was not approved, was taken out of the queue, or has checks that
-    /// never report.
+    /// Whose turn it is, as the pull request really is and its checks will report: what conflicts, is
+    /// red or has to be changed is repaired, whoever else has to approve it (spec 4.4, 5 and 8). Then a
+    /// person has to move where it is a draft, was not approved, was taken out of the queue, or has
+    /// checks that never report.
     pub(crate) fn turn(&self, url: &str, settings: &Settings) -> Turn {
         let Some(pr) = self.prs.get(url).filter(|pr| pr.state == PrState::Open) else {
-            return Turn::ToMerge;
+            return Turn::Ended;
         };
         let seen = pr.seen(u64::MAX, true);
         let checks = pr.checks;
+        let conflict = pr.conflict || pr.behind;
+        let feedback = pr.threads > 0
+            || checks == ChecksState::Failing
+            || pr.decision == Some(Decision::ChangesRequested);
+        let repairs = (conflict && settings.auto_resolve_merge_conflicts)
+            || (feedback && settings.auto_resolve_pr_feedback);
         let approved_early = settings.require_fresh_approval
             && pr.decision == Some(Decision::Approved)
             && pr.decision_head.as_ref() != Some(&pr.head);
@@ -209,16 +241,12 @@ impl Forge {
             || pr.dequeued.is_some()
             || checks == ChecksState::Pending
             || (checks == ChecksState::None && settings.require_checks);
-        let conflict = pr.conflict || pr.behind;
-        let feedback = pr.threads > 0 || checks == ChecksState::Failing;
-        let repairs = (conflict && settings.auto_resolve_merge_conflicts)
-            || (feedback && settings.auto_resolve_pr_feedback);
-        if people {
-            Turn::People
-        } else if looks_green(&seen) || pr.queue == MergeQueue::Queued {
+        if pr.queue == MergeQueue::Queued {
             Turn::ToMerge
         } else if repairs {
             Turn::ToRepair
+        } else if !people && looks_green(&seen) {
+            Turn::ToMerge
         } else {
             Turn::People
         }

@@ -8,7 +8,8 @@ use super::{Failure, Figures, Minimal, Reopen, Settings, minimize, simulate};
 /// Runs seeds until one fails; gives what the runs were made of.
 ///
 /// `replay` is the command that runs one seed again, without or with the keys of the only
-/// happenings that matter ([`Settings::only`]), parted by commas.
+/// happenings that matter ([`Settings::only`]), parted by commas; an empty text where the seed fails
+/// though nothing happens.
 ///
 /// # Errors
 /// The failure of the first seed that fails: what did not hold, how it is replayed, and the few
@@ -18,7 +19,9 @@ use super::{Failure, Figures, Minimal, Reopen, Settings, minimize, simulate};
 /// use gastown_store_memory::MemoryStore;
 /// use gastown_testkit::sim::{Settings, hold};
 ///
-/// let only = std::env::var("ONLY").ok().map(|keys| keys.split(',').map(|key| key.parse()).collect());
+/// // Where nothing has to happen for a failure, there are no keys.
+/// let keys = |keys: String| keys.split(',').filter(|key| !key.is_empty()).map(str::parse).collect();
+/// let only = std::env::var("ONLY").ok().map(keys);
 /// let seed = std::env::var("SEED").ok().map(|seed| seed.parse());
 /// let settings = Settings { hours: 6, only: only.transpose()?, ..Settings::default() };
 /// let seeds = match seed.transpose()? {
@@ -65,7 +68,7 @@ impl fmt::Display for Failure {
 }
 
 impl Minimal {
-    /// The keys of what has to happen, parted by commas, for [`Settings::only`].
+    /// The keys of what has to happen, parted by commas, for [`Settings::only`]; nothing where nothing has to.
     #[must_use]
     pub fn keys(&self) -> String {
         let keys: Vec<String> = self.happened.iter().map(|h| h.key.to_string()).collect();

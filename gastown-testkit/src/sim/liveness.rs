@@ -11,7 +11,7 @@ use gastown_core::{AutoMergeDelay, Bead, Policy, Town, waits_for};
 use super::trouble::SKEW_MAX;
 use super::{Held, Simulation};
 use crate::laws::no_silent_stall;
-use crate::waiting::{Resting, Turn, live_work};
+use crate::waiting::{Resting, Turn, a_repair_failed, live_work};
 
 const HOUR: u64 = 3_600_000;
 /// Reminders that come later are not waited for.
@@ -91,10 +91,13 @@ impl Simulation {
             return Vec::new();
         };
         let now = self.wall();
-        let turn_of = |mr: &Bead, url: &str| match self.oracle.was_told_of_head(mr) {
-            true => Turn::People,
-            false => self.forge.turn(url, &town.settings_of_review(mr)),
-        };
+        let turn_of =
+            |mr: &Bead, url: &str| match self.forge.turn(url, &town.settings_of_review(mr)) {
+                Turn::Ended => Turn::Ended,
+                Turn::ToRepair if !a_repair_failed(town, mr) => Turn::ToRepair,
+                _ if self.oracle.was_told_of_head(mr) => Turn::People,
+                turn => turn,
+            };
         let mut resting = Resting::of(town, now, &turn_of);
         let stuck = live_work(town).filter_map(|mr| {
             if resting.has(mr) {

@@ -17,12 +17,12 @@ use gastown_core::{
     ReasonCode, Repository, Row, RowKey, Timestamp, Town,
 };
 
-use self::allowed::{has_no_stand_in, is_wrong, nothing_blocks, nothing_holds};
+use self::allowed::{is_wrong, nothing_blocks, nothing_holds};
 use super::forge::{Forge, looks_green};
 use super::host::invariants;
 use super::{Held, Simulation};
 use crate::budgets::Budgets;
-use crate::laws::one_review_per_branch;
+use crate::laws::{has_no_stand_in, one_review_per_branch};
 use crate::loaded::is_what_was_held;
 use crate::waiting::KEEPS_OFF;
 

@@ -3,11 +3,12 @@
 use gastown_core::{Timestamp, Town};
 
 use super::digest::{Digest, Mark};
-use super::{GRID, OLD};
+use super::{GRID, Horizon};
 
 /// What names and sessions mean in one state.
 pub(crate) struct Names<'a> {
     now: i64,
+    horizon: Horizon,
     /// The engine-made names in their order as texts, with their rank by age.
     ranks: Vec<(&'a str, usize)>,
     /// The current session of each agent, in order of their ids.
@@ -15,7 +16,7 @@ pub(crate) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub(crate) fn of(town: &'a Town, now: Timestamp) -> Self {
+    pub(crate) fn of(town: &'a Town, now: Timestamp, horizon: Horizon) -> Self {
         let beads = town.beads().map(|bead| bead.id.as_str());
         let agents = town.agents().map(|agent| agent.id.as_str());
         let nudges = town.nudges().map(|nudge| nudge.id.as_str());
@@ -32,6 +33,7 @@ impl<'a> Names<'a> {
         ranks.sort_unstable();
         Self {
             now: now.as_millis(),
+            horizon,
             ranks,
             sessions: town
                 .agents()
@@ -43,8 +45,9 @@ impl<'a> Names<'a> {
     /// A text, with engine-made names replaced by their ranks and times by ages.
     pub(crate) fn text(&self, text: &str, out: &mut Digest) {
         if let Some(at) = time_of(text) {
-            let age = (self.now - at).div_euclid(GRID).clamp(-OLD, OLD);
-            // Ages are clamped to a few steps.
+            let age = (self.now - at).div_euclid(GRID);
+            // Ages are clamped to so few steps that they are small numbers.
+            let age = age.clamp(-self.horizon.old, self.horizon.old);
             return out.age(age as i8);
         }
         let Some(mut at) = name_in(text) else {
@@ -68,6 +71,11 @@ impl<'a> Names<'a> {
         }
         out.text(rest);
         out.mark(Mark::PartsEnd);
+    }
+
+    /// Failed dispatches of an agent beyond which no more count.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.horizon.attempts
     }
 
     /// The current session of an agent; zero for one that is not there.

@@ -310,6 +310,7 @@ mod tests {
     // Helpers of tests may stop a test.
     #![allow(clippy::unwrap_used)]
 
+    use super::super::Horizon;
     use super::{Digest, Names, Unwritable, Writer};
     use gastown_core::{Policy, Timestamp, Town, TownConfig, TownId};
     use serde::Serialize;
@@ -318,7 +319,7 @@ mod tests {
     fn of(value: &impl Serialize) -> Result<u128, Unwritable> {
         let town = TownId::new("x").unwrap();
         let town = Town::new(town, TownConfig::seed(), Policy::default());
-        let names = Names::of(&town, Timestamp::from_millis(0));
+        let names = Names::of(&town, Timestamp::from_millis(0), Horizon::default());
         let mut digest = Digest::new();
         value.serialize(&mut Writer::new(&names, &mut digest))?;
         Ok(digest.end())

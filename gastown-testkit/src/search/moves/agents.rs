@@ -2,7 +2,7 @@
 
 use gastown_core::commands::RequestChanges;
 use gastown_core::events::{AgentDone, AgentExited, ContainerEviction, ExitStatus};
-use gastown_core::{AgentId, Bead, Caller, Command, Event, MergeStrategy, Work};
+use gastown_core::{AgentId, Bead, Caller, Command, Event, MergeStrategy, RigId, Work};
 
 use crate::search::small_town::{Fate, Pr, State};
 
@@ -129,10 +129,28 @@ fn merges_or_passes(state: &mut State, mr: &Bead, done: &mut AgentDone) {
             done.head_sha = state.prs.get(url).map(|pr| format!("head{}", pr.heads));
         }
         None => {
-            let rig = state.town.rig_of_review(mr).map(|rig| rig.id.clone());
-            let way = (rig, review.branch.clone(), review.target_branch.clone());
-            state.landed.insert(way);
+            let rig = repository_of(state, mr);
+            let way = |rig| (rig, review.branch.clone(), review.target_branch.clone());
+            state.landed.extend(rig.map(way));
             done.merge_commit = Some("landed".into());
         }
     }
+}
+
+/// In which rig's repository the work of a review is, asked of no rule of the engine. What no bead has a
+/// rig for is in one that a stand-in would not hit on: not the town's first, nor that of its refinery.
+fn repository_of(state: &State, mr: &Bead) -> Option<RigId> {
+    let review = mr.review()?;
+    let source = state.town.bead(&review.source);
+    let known = [
+        mr.rig_id.as_ref(),
+        review.landing_rig.as_ref(),
+        source.and_then(|source| source.rig_id.as_ref()),
+    ];
+    known
+        .into_iter()
+        .flatten()
+        .next()
+        .or_else(|| state.town.rigs().last().map(|rig| &rig.id))
+        .cloned()
 }

@@ -56,12 +56,14 @@ pub(super) fn performed(state: &mut State, n: usize) -> Option<Event> {
         EffectKind::MergePr(merge) => merged(state, merge),
         EffectKind::VerifyMerge(verify) => {
             let (branch, target) = (verify.branch.clone(), verify.target_branch.clone());
-            let way = (verify.rig_id.clone(), branch, target);
-            let outcome = match state.landed.contains(&way) {
-                true => VerifyOutcome::Landed {
+            let way = verify.rig_id.clone().map(|rig| (rig, branch, target));
+            let outcome = match way.map(|way| state.landed.contains(&way)) {
+                Some(true) => VerifyOutcome::Landed {
                     commit: "landed".into(),
                 },
-                false => VerifyOutcome::Absent,
+                Some(false) => VerifyOutcome::Absent,
+                // There is no repository to look into.
+                None => VerifyOutcome::Unknown,
             };
             MergeVerified {
                 bead_id: verify.bead_id.clone(),

@@ -1,6 +1,6 @@
 //! What the engine may do in a town, judged without its own verdicts.
 
-use gastown_core::actions::{DispatchAgent, VerifyMerge};
+use gastown_core::actions::DispatchAgent;
 use gastown_core::forges::{ChecksState, Decision};
 use gastown_core::{
     Bead, BeadId, BeadStatus, EdgeKind, FailedBlocker, Observation, Settings, Town,
@@ -78,26 +78,5 @@ pub(super) fn nothing_blocks(town: &Town, dispatch: &DispatchAgent) -> Held {
             blocker.id,
             blocker.status.as_str()
         )),
-    }
-}
-
-/// I9: where no rig is known and none can be inferred, none is named.
-pub(super) fn has_no_stand_in(town: &Town, verify: &VerifyMerge) -> Held {
-    let Some(mr) = town.bead(&verify.bead_id) else {
-        return Ok(());
-    };
-    let source = town.source_of(mr).and_then(|id| town.bead(id));
-    let agent = mr.review().and_then(|review| review.source_agent.as_ref());
-    let agent = agent.and_then(|id| town.agent(id));
-    let known = town.rig_of(mr).is_some()
-        || source.is_some_and(|source| town.rig_of(source).is_some())
-        || agent.is_some_and(|agent| agent.rig_id.is_some())
-        || mr
-            .review()
-            .is_some_and(|review| review.landing_rig.is_some())
-        || town.rigs().count() == 1;
-    match &verify.rig_id {
-        Some(rig) if !known => Err(format!("I9: {rig} stands in for no rig of {}", mr.id)),
-        _ => Ok(()),
     }
 }

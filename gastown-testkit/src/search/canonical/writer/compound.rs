@@ -104,7 +104,8 @@ impl<'w, 'a> Compound<'w, 'a> {
             },
             // Only whether it is at the cap decides anything.
             ("Agent", "dispatch_attempts") => {
-                self.writer.meaning(Meaning::AtMost(3), value)?;
+                let most = self.writer.names.attempts();
+                self.writer.meaning(Meaning::AtMost(most), value)?;
             }
             (of, "session") if of != "Agent" => match self.agent {
                 Some(current) => self.writer.meaning(Meaning::Session(current), value)?,
