@@ -62,13 +62,12 @@ impl Town {
         now: Timestamp,
     ) -> Option<&BeadId> {
         let within = self.policy().re_escalate_every;
-        let says_the_same = |said: &Bead| match category {
+        let says_the_same = |said: &Bead| {
             // How often, and what is still wrong, is no other cause.
-            ReasonCode::RepairRoundsSpent | ReasonCode::PrUnreachable => true,
-            ReasonCode::PrIdentity | ReasonCode::MergeConflict => {
-                said.body.as_deref() == Some(message)
-            }
-            _ => false,
+            let is_one = [ReasonCode::RepairRoundsSpent, ReasonCode::PrUnreachable];
+            let by_words = [ReasonCode::PrIdentity, ReasonCode::MergeConflict];
+            is_one.contains(&category)
+                || (by_words.contains(&category) && said.body.as_deref() == Some(message))
         };
         self.standing(category, |said, escalation| {
             escalation.bead_id.as_ref() == Some(about)

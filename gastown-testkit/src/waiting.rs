@@ -19,6 +19,8 @@ pub(crate) enum Turn {
     /// The engine's: to see that it has ended, or is not there. Whoever holds it, and whatever anybody
     /// was told, looks go on.
     Ended,
+    /// The people's, who have to be told so: it was merged, and is that of other work.
+    OfOthers,
 }
 
 /// Says of a review and its pull request whose turn it is.
@@ -100,8 +102,10 @@ impl<'a> Resting<'a> {
     fn judge(&mut self, bead: &Bead) -> bool {
         let url = bead.review().and_then(|review| review.pr_url.as_deref());
         let turn = url.map(|url| (self.turn_of)(bead, url));
-        if turn == Some(Turn::Ended) {
-            return false;
+        match turn {
+            Some(Turn::Ended) => return false,
+            Some(Turn::OfOthers) => return bead.told.contains_key(&ReasonCode::PrIdentity),
+            _ => {}
         }
         if is_kept_by_a_person(self.town, bead, turn) || is_stopped(self.town, bead, turn) {
             return true;
@@ -114,7 +118,7 @@ impl<'a> Resting<'a> {
             .collect();
         let waits_for_kind = |kind: WaitFor| waits.iter().filter(move |wait| wait.kind == kind);
         match turn {
-            Some(Turn::Ended) => false,
+            Some(Turn::Ended | Turn::OfOthers) => false,
             Some(Turn::ToMerge) => people_merge(self.town, bead) || by_bead.contains(&true),
             Some(Turn::ToRepair) => by_bead.contains(&true),
             // Its people are waited for, unless an agent can work on it.

@@ -168,12 +168,10 @@ impl Forge {
     pub(crate) fn has_merged(&self, review: &Review, rig: Option<&Rig>) -> bool {
         let repository = rig.map(|rig| format!("acme/{}", rig.id));
         let is_there = |other: &str| repository.as_ref().is_none_or(|of| of == other);
-        let by_pull_request = self.prs.values().any(|pr| {
-            pr.merge_commit.is_some()
-                && is_there(&pr.repository)
-                && (review.pr_url.as_ref() == Some(&pr.url)
-                    || (pr.branch == review.branch && pr.base == review.target_branch))
-        });
+        let by_pull_request = self
+            .prs
+            .values()
+            .any(|pr| pr.merge_commit.is_some() && is_there(&pr.repository) && pr.is_of(review));
         let mut landed = self.landed.iter();
         by_pull_request
             || landed.any(|((repository, branch, target), (_, head))| {
@@ -220,10 +218,17 @@ impl Forge {
     /// red or has to be changed is repaired, whoever else has to approve it (spec 4.4, 5 and 8). Then a
     /// person has to move where it is a draft, was not approved, was taken out of the queue, or has
     /// checks that never report.
-    pub(crate) fn turn(&self, url: &str, settings: &Settings) -> Turn {
-        let Some(pr) = self.prs.get(url).filter(|pr| pr.state == PrState::Open) else {
+    pub(crate) fn turn(&self, url: &str, review: Option<&Review>, settings: &Settings) -> Turn {
+        let Some(pr) = self.prs.get(url) else {
             return Turn::Ended;
         };
+        match pr.state {
+            PrState::Merged if review.is_some_and(|review| !pr.is_of(review)) => {
+                return Turn::OfOthers;
+            }
+            PrState::Merged | PrState::Closed => return Turn::Ended,
+            PrState::Open => {}
+        }
         let seen = pr.seen(u64::MAX, true);
         let checks = pr.checks;
         let conflict = pr.conflict || pr.behind;
@@ -405,6 +410,11 @@ pub(crate) fn looks_green(look: &Observation) -> bool {
 }
 
 impl Pr {
+    /// Whether it brings the branch of a review to its target.
+    fn is_of(&self, review: &Review) -> bool {
+        self.branch == review.branch && self.base == review.target_branch
+    }
+
     /// A new head; its checks begin anew.
     pub(crate) fn push(&mut self, now: u64, dice: &mut Dice, rates: &Rates) {
         self.heads = self.heads.saturating_add(1);

@@ -91,13 +91,15 @@ impl Simulation {
             return Vec::new();
         };
         let now = self.wall();
-        let turn_of =
-            |mr: &Bead, url: &str| match self.forge.turn(url, &town.settings_of_review(mr)) {
-                Turn::Ended => Turn::Ended,
+        let turn_of = |mr: &Bead, url: &str| {
+            let settings = town.settings_of_review(mr);
+            match self.forge.turn(url, mr.review(), &settings) {
+                turn @ (Turn::Ended | Turn::OfOthers) => turn,
                 Turn::ToRepair if !a_repair_failed(town, mr) => Turn::ToRepair,
                 _ if self.oracle.was_told_of_head(mr) => Turn::People,
                 turn => turn,
-            };
+            }
+        };
         let mut resting = Resting::of(town, now, &turn_of);
         let stuck = live_work(town).filter_map(|mr| {
             if resting.has(mr) {

@@ -567,9 +567,7 @@ mod tests {
                 at("0s"),
             );
             let done = event_at(
-                &std::format!(
-                    r#"{{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}}"#
-                ),
+                r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#,
                 at("1s"),
             );
             let done = Event {
