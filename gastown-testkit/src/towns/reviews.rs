@@ -40,8 +40,6 @@ impl TownSeed {
             let sight = observation(n, rig, seen_at, &mut dice);
             add("head_sha", true, "abc".into());
             add("head_seen_at", true, time(dice.age(&[1_000, 20])));
-            let at_work = json!({"agent_id": format!("a{}", dice.of(4)), "session": dice.of(3)});
-            add("head_changed_in", dice.one_in(8), at_work);
             add("observation", seen, sight);
             let passed = dice.pick(&["abc", "old"]).copied();
             add(
@@ -85,6 +83,8 @@ impl TownSeed {
         );
         let lands_all = dice.one_in(2);
         add("lands_all", lands && dice.one_in(2), lands_all.into());
+        let at_work = json!({"agent_id": format!("a{}", dice.of(4)), "session": dice.of(3)});
+        add("head_changed_in", has_pr && dice.one_in(8), at_work);
         Value::Object(review)
     }
 }
