@@ -224,6 +224,7 @@ mod tests {
     #[test]
     fn beads_told_over_once_the_pull_request_was_reached() {
         assert!(told("pr_unreachable", "review.poll.transient_errors=1"));
+        assert!(told("pr_unreachable", "review.poll.credential_errors=1"));
         assert!(!told("pr_unreachable", "review.poll.transient_errors=0"));
     }
 
