@@ -2,8 +2,8 @@
 
 use gastown_runtime::protocol::{FromAgent, LINE_BYTES_MAX, LineBuffer, LineRead, ToAgent};
 
-/// What an agent writes, in chunks of any size, which make no difference: every line is read or refused, none is longer than
-/// allowed, and what was read is written as a line that reads the same.
+/// What an agent writes, in chunks of any size, which make no difference: every line is read or
+/// refused, none is longer than allowed, and what was read is written as a line that reads the same.
 pub(crate) fn agent_lines(data: &[u8]) {
     let (size, stream) = data
         .split_first()

@@ -27,6 +27,12 @@ impl Town {
             .filter(move |condition| condition.subject.covers(rig))
     }
 
+    /// The condition that keeps the pull request of a review from being looked at, but for its probe.
+    pub(crate) fn polls_are_held_by(&self, mr: &BeadId) -> Option<&Condition> {
+        self.conditions_of(mr)
+            .find(|condition| condition.kind.holds_polls())
+    }
+
     /// Whether a condition that holds keeps a review from being merged.
     pub(crate) fn merges_are_held(&self, mr: &BeadId) -> bool {
         self.conditions_of(mr)

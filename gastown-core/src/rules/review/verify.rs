@@ -24,10 +24,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         return Verdict::NotMine;
     };
     // While the forge is in trouble no try is spent (spec 1.8).
-    let trouble = pass
-        .town
-        .conditions_of(&mr.id)
-        .find(|condition| condition.kind.holds_polls());
+    let trouble = pass.town.polls_are_held_by(&mr.id);
     if let Some(condition) = trouble {
         return Verdict::Wait(waits_for_probe(pass, condition));
     }

@@ -25,10 +25,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
         return Verdict::NotMine;
     };
     // Nothing can be seen to change meanwhile, and the condition has a notice of its own.
-    let trouble = pass
-        .town
-        .conditions_of(&mr.id)
-        .find(|condition| condition.kind.holds_polls());
+    let trouble = pass.town.polls_are_held_by(&mr.id);
     if let Some(condition) = trouble {
         return Verdict::wait(condition_wait(condition, "nothing can be seen to change"));
     }
