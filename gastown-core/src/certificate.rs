@@ -73,6 +73,7 @@ impl Certificate {
             && (!settings.code_review || has(REVIEWED))
             && self.conditions.iter().all(|condition| {
                 condition.head_sha == self.head_sha
+                    && condition.observed_at <= now
                     && now.since(condition.observed_at) <= age_max(policy)
             })
     }

@@ -265,7 +265,48 @@ pub(crate) fn review_obstacles(town: &Town, mr: &Bead) -> Vec<Wait> {
         waits.push(Wait::on(WaitFor::Bead, text).id(source.id.as_str()));
     }
     waits.extend(hold_on(town, mr));
+    waits.extend(overtaken(town, mr));
+    waits.extend(without_branch(town, mr));
     waits
+}
+
+/// Whether the refinery of an MR bead merges it, and no forge: to send it is to merge.
+fn is_merged_by_agent(town: &Town, mr: &Bead) -> bool {
+    mr.review().is_some_and(|review| review.pr_url.is_none())
+        && town.is_direct(mr, &town.settings_of_review(mr))
+}
+
+/// What a refinery would merge although it is no longer what is wanted: its source was taken up again, or a
+/// newer review has what came of that. The merge of a pull request asks for both itself (spec 4.4, 6).
+fn overtaken(town: &Town, mr: &Bead) -> Option<Wait> {
+    let source = town.bead(town.source_of(mr)?)?;
+    let is_issue = source.work().is_some() && !is_no_work_of_its_own(source);
+    if !is_issue || !source.is_live() || !is_merged_by_agent(town, mr) {
+        return None;
+    }
+    if source.status != BeadStatus::InReview {
+        let text = format!("{} was taken up again", source.id);
+        return Some(Wait::on(WaitFor::Bead, text).id(source.id.as_str()));
+    }
+    let newer = town.newer_review(mr)?;
+    let text = format!("{} of the same source is newer", newer.id);
+    Some(Wait::on(WaitFor::Bead, text).id(newer.id.as_str()))
+}
+
+/// What keeps a refinery from merging into the branch of a convoy: that is not there yet, or nobody
+/// lands it any more (spec 3.5).
+fn without_branch(town: &Town, mr: &Bead) -> Option<Wait> {
+    let has_no_pr = mr.review().is_some_and(|review| review.pr_url.is_none());
+    if !has_no_pr || !town.targets_feature_branch(mr) {
+        return None;
+    }
+    match convoy_obstacle(town, town.bead(town.source_of(mr)?)?)? {
+        Obstacle::BranchMissing(convoy) => {
+            let text = "its convoy's feature branch is not there yet";
+            Some(Wait::on(WaitFor::Bead, text).id(convoy.as_str()))
+        }
+        other => other.wait(),
+    }
 }
 
 /// What of an MR bead a person holds: itself, or what it reviews.
@@ -283,9 +324,7 @@ fn hold_on(town: &Town, mr: &Bead) -> Option<Wait> {
     if held.id == mr.id {
         return Some(Wait::on(WaitFor::Person, text));
     }
-    let has_no_pr = mr.review().is_some_and(|review| review.pr_url.is_none());
-    let is_merged_by_agent = has_no_pr && town.is_direct(mr, &town.settings_of_review(mr));
-    is_merged_by_agent.then(|| {
+    is_merged_by_agent(town, mr).then(|| {
         let text = format!("{} {text}", held.id);
         Wait::on(WaitFor::Person, text).id(held.id.as_str())
     })
@@ -295,6 +334,8 @@ fn hold_on(town: &Town, mr: &Bead) -> Option<Wait> {
 pub(crate) fn refinery_may_go_on(town: &Town, mr: &Bead) -> bool {
     mr.status == BeadStatus::InProgress
         && hold_on(town, mr).is_none()
+        && overtaken(town, mr).is_none()
+        && without_branch(town, mr).is_none()
         && !town.has_live_blocker(&mr.id)
 }
 

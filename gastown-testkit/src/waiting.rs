@@ -127,8 +127,9 @@ impl<'a> Resting<'a> {
             }
             Some(Turn::People) => !by_bead.contains(&false),
             None => {
-                // Who ends a convoy that has no branch yet leaves its issues without one.
-                let convoy = self.town.convoy_of(&bead.id);
+                // Who ends a convoy leaves its issues, and their reviews, without a branch that somebody lands.
+                let issue = self.town.source_of(bead).unwrap_or(&bead.id);
+                let convoy = self.town.convoy_of(issue);
                 let by_its_end = convoy.is_some_and(|convoy| !convoy.is_live())
                     && waits_for_kind(WaitFor::Person).next().is_some();
                 by_its_end || by_bead.contains(&true)
@@ -164,7 +165,9 @@ fn is_kept_by_a_person(town: &Town, bead: &Bead, turn: Option<Turn>) -> bool {
     is_held(bead)
         || source.is_some_and(is_held)
         || is_staged(bead)
-        || town.convoy_of(&bead.id).is_some_and(is_staged)
+        || town
+            .convoy_of(town.source_of(bead).unwrap_or(&bead.id))
+            .is_some_and(is_staged)
         || (probed_out && needs_an_agent(town, bead, turn))
 }
 

@@ -1,6 +1,7 @@
 //! Actions on beads.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -97,13 +98,22 @@ impl Performing<'_> {
         Ok(Vec::new())
     }
 
+    /// A batch is a start for each line of work that it judges: an agent that asks again and again
+    /// uses up its own line, and not one that begins with each batch (P15).
     fn carry_triage_requests(&mut self) {
-        let requests: Vec<BeadId> = self
-            .town
-            .live_beads()
-            .filter(|bead| matches!(bead.work(), Some(Work::TriageRequest(_))))
+        let is_request = |bead: &&Bead| matches!(bead.work(), Some(Work::TriageRequest(_)));
+        let requests: Vec<BeadId> = (self.town.live_beads().filter(is_request))
             .map(|bead| bead.id.clone())
             .collect();
+        let lines: BTreeSet<BeadId> = (self.town.live_beads().filter(is_request))
+            .filter(|bead| !self.town.lineage_spent(bead))
+            .map(|bead| bead.lineage().clone())
+            .collect();
+        for root in lines {
+            self.town.edit_lineage(&root, |lineage| {
+                lineage.used = lineage.used.saturating_add(1)
+            });
+        }
         for id in requests {
             self.town.edit_bead(&id, |bead| {
                 if let Some(Work::TriageRequest(request)) = bead.work_mut() {

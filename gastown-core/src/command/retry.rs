@@ -251,6 +251,8 @@ impl Town {
         if source.work().is_none() {
             return;
         }
+        // Only a source that waits for this gives up its hold: another one's is a person's word (spec 2.1).
+        let waited = source.status == BeadStatus::Open;
         let id = source.id.clone();
         let holders: Vec<AgentId> = self.holders(&id).map(|agent| agent.id.clone()).collect();
         for holder in holders {
@@ -258,7 +260,9 @@ impl Town {
         }
         let reason = Reason::new(ReasonCode::ByCommand, "its review is retried");
         self.set_status(&id, BeadStatus::InReview, &reason, "retry", actor.now);
-        self.edit_bead(&id, |bead| bead.held = false);
+        if waited {
+            self.edit_bead(&id, |bead| bead.held = false);
+        }
     }
 }
 
@@ -453,5 +457,28 @@ mod tests {
         assert!(told.contains("waits for itself"), "{told}");
         let mended = town.replace("edge b2 blocks b1", "");
         assert!(!executes(&mended, retry).contains("refused"));
+    }
+
+    /// A hold that a person set on work in review stays (spec 2.1).
+    #[test]
+    fn retry_of_a_review_clears_only_the_hold_of_a_source_that_is_open() {
+        let of = |status: &str| {
+            let town = alloc::format!(
+                "rig r1
+                bead b1 issue {status} rig_id=r1 labels=[\"gt:held\"]
+                bead m1 merge_request failed rig_id=r1 review.source=b1 review.branch=x
+                edge m1 tracks b1"
+            );
+            executes(
+                &town,
+                r#"{"type": "retry", "caller": {"kind": "user", "id": "ann"}, "bead_id": "m1"}"#,
+            )
+        };
+        assert!(of("open").contains("b1.labels"), "{}", of("open"));
+        assert!(
+            !of("in_review").contains("b1.labels"),
+            "{}",
+            of("in_review")
+        );
     }
 }

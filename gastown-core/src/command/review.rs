@@ -60,7 +60,8 @@ impl Town {
                         ".",
                         format!(
                             "changes were requested {limit} times already; escalate (gt_escalate) \
-                             and say what stands in the way"
+                             and say what stands in the way, then give it back (gt_done with the \
+                             branch alone)"
                         ),
                     ));
                 }
@@ -228,7 +229,7 @@ mod tests {
             )
         };
         assert!(at(1).starts_with("request_changes [t1-b1]"), "{}", at(1));
-        insta::assert_snapshot!(at(2), @"refused Limit: .: changes were requested 2 times already; escalate (gt_escalate) and say what stands in the way");
+        insta::assert_snapshot!(at(2), @"refused Limit: .: changes were requested 2 times already; escalate (gt_escalate) and say what stands in the way, then give it back (gt_done with the branch alone)");
     }
 
     #[test]

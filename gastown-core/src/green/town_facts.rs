@@ -29,7 +29,7 @@ pub(super) fn conditions(
         unblocked(town, mr),
         not_held(town, mr),
         source(town, mr, review),
-        newest(town, mr, review),
+        newest(town, mr),
         auto_merge(settings),
         delay(settings),
         not_off(review),
@@ -106,16 +106,8 @@ fn source(town: &Town, mr: &Bead, review: &Review) -> GreenCondition {
 }
 
 /// The newest live review of its source, of those that go to the same repository.
-fn newest(town: &Town, mr: &Bead, review: &Review) -> GreenCondition {
-    let rig = town.rig_of_review(mr).map(|rig| &rig.id);
-    let id = town.source_of(mr).unwrap_or(&review.source);
-    let newest = town
-        .reviews_of(id)
-        .into_iter()
-        .filter(|other| other.is_live())
-        .filter(|other| !review.is_landing() || town.rig_of_review(other).map(|rig| &rig.id) == rig)
-        .max_by_key(|other| (other.created_at, &other.id));
-    match newest.filter(|newest| newest.id != mr.id) {
+fn newest(town: &Town, mr: &Bead) -> GreenCondition {
+    match town.newer_review(mr) {
         None => GreenCondition::town("newest", true, WaitFor::Bead, "the newest of its source"),
         Some(newer) => {
             let value = format!("{} of the same source is newer", newer.id);

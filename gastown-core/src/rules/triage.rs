@@ -4,6 +4,9 @@ mod batch;
 mod escalate;
 mod moot;
 
+use alloc::format;
+use alloc::string::String;
+
 use super::Rule;
 use crate::bead::Bead;
 use crate::pass::Pass;
@@ -57,7 +60,15 @@ pub(crate) fn is_idle_batch(pass: &Pass<'_>, bead: &Bead) -> bool {
     Town::is_patrol_batch(bead) && !pass.town.live_beads().any(to_judge)
 }
 
-/// Whether as many batches carried the request as the policy allows.
-fn is_carried_out(pass: &Pass<'_>, request: &TriageRequest) -> bool {
-    request.carries >= pass.policy().triage_carries
+/// Why no further batch carries a request: as many did as the policy allows, or its line of work
+/// has no dispatch left, of which each batch is one.
+fn is_spent(pass: &Pass<'_>, bead: &Bead, request: &TriageRequest) -> Option<String> {
+    let carries = request.carries;
+    if carries >= pass.policy().triage_carries {
+        return Some(format!(
+            "{carries} batches carried it and did not resolve it"
+        ));
+    }
+    let is_line_spent = pass.town.lineage_spent(bead);
+    is_line_spent.then(|| "its line of work has no dispatch left".into())
 }

@@ -11,7 +11,7 @@ use crate::config::{ConvoyMergeMode, MergeStrategy, Settings};
 use crate::edge::EdgeKind;
 use crate::ids::{BeadId, RigId};
 use crate::policy::FailedBlocker;
-use crate::review::ReviewOutcome;
+use crate::review::{Review, ReviewOutcome};
 use crate::rig::{Repository, Rig};
 use crate::time::Timestamp;
 use crate::work::Work;
@@ -63,10 +63,28 @@ impl Town {
             .or(Some(&review.source))
     }
 
-    /// The source of an MR bead while that is an issue in review: what its end closes or reopens.
+    /// The source of an MR bead that reopens, or waits, when that fails: an issue in review. While another
+    /// review of it goes on, that one decides, and the work is not begun a third time beside it.
     pub(crate) fn source_in_review<'a>(&'a self, mr: &'a Bead) -> Option<&'a Bead> {
         let source = self.bead(self.source_of(mr)?)?;
-        (source.work().is_some() && source.status == BeadStatus::InReview).then_some(source)
+        let is_other = |other: &&Bead| other.id != mr.id && other.is_live();
+        (source.work().is_some()
+            && source.status == BeadStatus::InReview
+            && !self.reviews_of(&source.id).iter().any(is_other))
+        .then_some(source)
+    }
+
+    /// The newest live review of the same source, if that is another one; of a landing, of those
+    /// that go to the same repository.
+    pub(crate) fn newer_review<'a>(&'a self, mr: &'a Bead) -> Option<&'a Bead> {
+        let is_landing = mr.review().is_some_and(Review::is_landing);
+        let rig = self.rig_of_review(mr).map(|rig| &rig.id);
+        let is_beside =
+            |other: &Bead| !is_landing || self.rig_of_review(other).map(|rig| &rig.id) == rig;
+        let live = (self.reviews_of(self.source_of(mr)?).into_iter())
+            .filter(|other| other.is_live() && is_beside(other));
+        live.max_by_key(|other| (other.created_at, &other.id))
+            .filter(|newest| newest.id != mr.id)
     }
 
     /// The MR beads that track a source, by id.
@@ -235,7 +253,13 @@ impl Town {
             }
             BeadStatus::Failed => (!release).then_some(Blocker::Failed(blocker)),
             BeadStatus::Closed => {
-                let reviews = self.reviews_of(blocker);
+                // A review is settled as the work is that it is of: one that a person withdrew merged nothing.
+                let is_review = bead.review().is_some();
+                let source = self.source_of(bead).filter(|_| is_review);
+                let mut reviews = self.reviews_of(source.unwrap_or(blocker));
+                if is_review && reviews.is_empty() {
+                    reviews.push(bead);
+                }
                 if reviews.iter().any(|mr| mr.is_live()) {
                     Some(Blocker::Unsettled(blocker))
                 } else if reviews.is_empty() || reviews.iter().any(|mr| is_merged(mr)) || release {

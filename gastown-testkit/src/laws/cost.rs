@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gastown_core::{Action, ActionKind, BeadId, RigId, Timestamp, Town, next_wakeup, settle};
+use gastown_core::{
+    Action, ActionKind, BeadId, CreatedBy, RigId, Timestamp, Town, Work, next_wakeup, settle,
+};
 
 /// Lets time pass through at most `wakeups` wake-ups without an event or a person's help. The
 /// dispatches of a line of work stay within what it had left, and the landings of a convoy in a rig
@@ -34,6 +36,7 @@ struct Spent {
     dispatches: BTreeMap<BeadId, u32>,
     landings: BTreeMap<(BeadId, RigId), u32>,
     probes: u32,
+    batches: u32,
 }
 
 impl Spent {
@@ -50,6 +53,12 @@ impl Spent {
             {
                 let count = self.dispatches.entry(bead.lineage().clone()).or_default();
                 *count = count.saturating_add(1);
+            }
+            if let ActionKind::CreateBead(made) = &action.kind
+                && made.bead.created_by == Some(CreatedBy::Patrol)
+                && made.bead.work() == Some(&Work::TriageBatch)
+            {
+                self.batches = self.batches.saturating_add(1);
             }
             if let ActionKind::CreateLandingMr(made) = &action.kind {
                 let landing = (made.convoy_id.clone(), made.rig_id.clone());
@@ -70,8 +79,13 @@ impl Spent {
                     "P15: {root} was dispatched {count} times and had {left} left"
                 ));
             }
+            // A batch for the triage agent is one of each line that it judges.
             let used = after.lineage(root).used;
-            if used != had.used.saturating_add(*count) {
+            let least = had.used.saturating_add(*count);
+            if used < least
+                || used > least.saturating_add(self.batches)
+                || used > budget.max(had.used)
+            {
                 return Err(format!(
                     "P15: {count} dispatches of {root} cost {had:?} to {used}"
                 ));

@@ -163,7 +163,7 @@ fn was_told(town: &Town, bead: &Bead) -> bool {
     // A convoy is started by a person's command, and ends before its branch by one only.
     let staged = is_staged(bead)
         || town
-            .convoy_of(&bead.id)
+            .convoy_of(town.source_of(bead).unwrap_or(&bead.id))
             .is_some_and(|of| !of.is_live() || is_staged(of));
     // The source of a review waits with it.
     let source_held = town

@@ -429,4 +429,32 @@ mod tests {
         assert!(waits("open"));
         assert!(!waits("in_review"));
     }
+
+    /// Spec 4.6: only what was merged settles what builds on a review.
+    #[test]
+    fn dispatch_issue_that_builds_on_a_review_waits_until_its_work_is_merged() {
+        let is_sent = |reviews: &str| {
+            let town = alloc::format!(
+                "rig r1
+                bead b1 issue in_review rig_id=r1 status_changed_at=0s
+                bead b2 issue open rig_id=r1
+                edge b2 blocks m1
+                {reviews}"
+            );
+            settled(&town, "0s").contains("agent_id=t1-a1 bead_id=b2")
+        };
+        assert!(!is_sent(
+            "bead m1 merge_request closed rig_id=r1 review.source=b1 review.outcome=withdrawn"
+        ));
+        assert!(is_sent(
+            "bead m1 merge_request closed rig_id=r1 review.source=b1 review.outcome=merged"
+        ));
+        let other =
+            "bead m1 merge_request closed rig_id=r1 review.source=b1 review.outcome=superseded
+            bead m2 merge_request closed rig_id=r1 review.source=b1 review.outcome=";
+        assert!(is_sent(&alloc::format!("{other}merged")));
+        assert!(!is_sent(
+            "bead m1 merge_request closed rig_id=r1 review.source=gone review.outcome=withdrawn"
+        ));
+    }
 }

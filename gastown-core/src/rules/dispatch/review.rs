@@ -132,7 +132,7 @@ fn anywhere(pass: &Pass<'_>, mr: &Bead) -> Verdict {
 #[cfg(test)]
 mod tests {
     use crate::explain::explain;
-    use crate::testing::{acts, around, around_count, at, town};
+    use crate::testing::{acts, around, around_count, at, settled, town};
 
     const MR: &str = "
         bead b1 issue in_review rig_id=r1
@@ -430,5 +430,93 @@ mod tests {
             "review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1",
         );
         assert!(!acts(&open, "0s").contains("dispatch_agent"));
+    }
+
+    /// Spec 4.4, 6, of what a refinery merges: the source is in review, and this its newest review.
+    #[test]
+    fn dispatch_review_of_a_direct_merge_waits_for_what_has_overtaken_it() {
+        let direct = std::format!("town config.merge_strategy=direct\nrig r1\n{MR}");
+        let why = |text: &str| {
+            let why = explain(&town(text), at("0s"), &"m1".parse().unwrap()).unwrap();
+            std::format!("{:?}", why.waits_for)
+        };
+        let is_sent = |text: &str, mr: &str| {
+            acts(text, "0s").contains(&std::format!(
+                "dispatch/review: hook_agent agent_id=t1-a1 bead_id={mr}"
+            ))
+        };
+        assert!(is_sent(&direct, "m1"));
+        for status in ["open", "in_progress"] {
+            let again = direct.replace(
+                "issue in_review",
+                &std::format!("issue {status} labels=[\"gt:held\"]"),
+            );
+            assert!(!acts(&again, "0s").contains("dispatch/review"), "{status}");
+        }
+        let again = direct.replace("issue in_review", "issue open");
+        assert!(!is_sent(&again, "m1"));
+        assert!(
+            why(&again).contains("b1 was taken up again"),
+            "{}",
+            why(&again)
+        );
+        // A pull request is reviewed meanwhile: its merge asks for both itself.
+        assert!(is_sent(&again.replace("=direct", "=pr"), "m1"));
+
+        let newer = std::format!(
+            "{direct}\nbead m2 merge_request open rig_id=r1 review.source=b1 created_at=-1m\nedge m2 tracks b1"
+        );
+        assert!(is_sent(&newer, "m2"));
+        assert!(
+            why(&newer).contains("m2 of the same source is newer"),
+            "{}",
+            why(&newer)
+        );
+        let ended = newer.replace("m2 merge_request open", "m2 merge_request failed");
+        assert!(is_sent(&ended, "m1"));
+    }
+
+    /// Spec 3.5: nobody merges into a branch that is not there, or that nobody lands any more.
+    #[test]
+    fn dispatch_review_into_the_branch_of_a_convoy_waits_for_it() {
+        let of = |convoy: &str| {
+            let town = std::format!(
+                "rig r1
+                bead c1 convoy {convoy} convoy.feature_branch=c/head
+                bead b1 issue in_review rig_id=r1
+                bead m1 merge_request open rig_id=r1 review.source=b1 review.target_branch=c/head
+                edge m1 tracks b1
+                edge b1 tracks c1"
+            );
+            settled(&town, "0s").contains("bead_id=m1 rig_id=r1")
+        };
+        let created = r#"convoy.branches={"r1":{"state":"created"}}"#;
+        assert!(of(&std::format!("open {created}")));
+        assert!(!of(&std::format!(
+            "open {}",
+            created.replace("created", "asked")
+        )));
+        assert!(!of(&std::format!("closed {created}")));
+        assert!(!of(&std::format!("open convoy.staged=true {created}")));
+    }
+
+    /// One that is spent takes nothing from a newer one of the same source.
+    #[test]
+    fn dispatch_review_that_is_spent_leaves_a_source_that_has_another_review() {
+        let spent = std::format!("town config.merge_strategy=pr\nrig r1\n{MR}").replace(
+            "m1 merge_request open",
+            "m1 merge_request open dispatch_attempts=5",
+        );
+        assert!(
+            acts(&spent, "0s").contains("bead_id=b1 from=in_review"),
+            "{}",
+            acts(&spent, "0s")
+        );
+        let newer = std::format!(
+            "{spent}\nbead m2 merge_request open rig_id=r1 review.source=b1 dispatch_attempts=1 last_dispatch_attempt_at=-1s\nedge m2 tracks b1"
+        );
+        let told = acts(&newer, "0s");
+        assert!(told.contains("bead_id=m1 from=open"), "{told}");
+        assert!(!told.contains("bead_id=b1"), "{told}");
     }
 }

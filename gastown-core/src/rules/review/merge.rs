@@ -87,6 +87,10 @@ fn merge(
             ..cleared(mr)
         });
     }
+    // A look from a time to come was made by a clock that ran ahead: nobody knows how old it is.
+    if seen.at > pass.now {
+        return Verdict::act(clear(mr));
+    }
     let too_old = pass.stale(seen.at, age_max(pass.policy()));
     let Due::At(until) = too_old else {
         return Verdict::act(clear(mr));
@@ -343,5 +347,17 @@ mod tests {
         let done = settled(&shared, "0s");
         assert!(done.contains("bead_id=m1 category=pr_identity"), "{done}");
         assert!(!done.contains("merge_pr"), "{done}");
+    }
+
+    /// A clock that ran ahead made it: nobody knows how old it is (I19).
+    #[test]
+    fn review_merge_not_on_a_look_from_a_time_to_come() {
+        let ahead = with("observation.at=-10s", "observation.at=1ms");
+        assert!(
+            acts(&ahead, "0s").contains(CLEARED),
+            "{}",
+            acts(&ahead, "0s")
+        );
+        assert!(acts(&ahead, "1ms").contains("merge_pr"));
     }
 }

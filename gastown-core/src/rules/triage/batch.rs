@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use super::{is_carried_out, is_moot, last_ended, live_batch, request_of};
+use super::{is_moot, is_spent, last_ended, live_batch, request_of};
 use crate::action::CreateBead;
 use crate::bead::{Bead, BeadKind, CreatedBy, Priority};
 use crate::ids::IdKind;
@@ -15,18 +15,19 @@ pub(super) const RULE: Rule = Rule {
     id: "triage/batch",
     text: "Triage requests are open, no batch is live, the last one ended over triage_pause ago \
            and there is a rig: a batch is made in the oldest rig. It counts as carried by every \
-           open request.",
+           open request, and as a dispatch of the line of work of each.",
     on: On::Town(evaluate),
 };
 
 fn evaluate(pass: &Pass<'_>) -> Verdict {
     let town = pass.town;
     // What was carried often enough becomes an escalation instead, what is moot closes.
-    let waiting = town
-        .live_beads()
-        .filter_map(request_of)
-        .filter(|request| !is_carried_out(pass, request) && !is_moot(town, request))
-        .count();
+    let waits = |bead: &&Bead| {
+        request_of(bead).is_some_and(|request| {
+            !is_moot(town, request) && is_spent(pass, bead, request).is_none()
+        })
+    };
+    let waiting = town.live_beads().filter(waits).count();
     if waiting == 0 || live_batch(town).is_some() {
         return Verdict::NotMine;
     }
@@ -140,5 +141,38 @@ mod tests {
             .replace("metadata.hooked_bead_id=b1", "metadata.carries=2")
             .replace("metadata.carries=1", "metadata.carries=2");
         assert!(!acts(&spent, "1h").contains("triage/batch"));
+    }
+
+    /// An agent that asks for help, is answered and asks again: each round is a start (P15).
+    #[test]
+    fn triage_batch_costs_each_line_that_it_judges_one_dispatch() {
+        let mut town = crate::testing::town(
+            r#"
+            town lineages={"b1":{"used":23,"granted":0}}
+            rig r1
+            bead b1 issue open rig_id=r1 labels=["gt:held"]
+            bead q1 issue open root=b1 labels=["gt:triage-request"] metadata.triage_type=help_request metadata.hooked_bead_id=b1
+            bead q2 issue open root=b1 labels=["gt:triage-request"] metadata.triage_type=escalation metadata.hooked_bead_id=b1
+        "#,
+        );
+        let root = crate::ids::BeadId::new("b1").unwrap();
+        let _settled = crate::reconcile::settle(&mut town, crate::testing::at("0s"));
+        assert_eq!(town.lineage(&root).used, 24);
+    }
+
+    #[test]
+    fn triage_batch_is_not_made_for_a_line_that_is_spent() {
+        let at = |used: u32| {
+            let town = alloc::format!(
+                r#"town lineages={{"b1":{{"used":{used},"granted":0}}}}
+                rig r1
+                bead b1 issue open rig_id=r1 labels=["gt:held"]
+                bead q1 issue open root=b1 labels=["gt:triage-request"] metadata.triage_type=help_request metadata.hooked_bead_id=b1"#
+            );
+            acts(&town, "0s").contains("triage/batch: create_bead")
+        };
+        assert!(at(24));
+        assert!(!at(25));
+        assert!(!at(26));
     }
 }

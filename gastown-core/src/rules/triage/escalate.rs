@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use super::{is_carried_out, is_moot, last_ended, live_batch, request_of};
+use super::{is_moot, is_spent, last_ended, live_batch, request_of};
 use crate::action::{ActionKind, TransitionBead};
 use crate::bead::{Bead, BeadStatus};
 use crate::pass::{Due, Pass};
@@ -14,8 +14,8 @@ use crate::work::TriageRequest;
 
 pub(super) const RULE: Rule = Rule {
     id: "triage/escalate",
-    text: "A request that triage_carries ended batches carried, no batch live, or that no rig could \
-           carry: it is closed, with one escalation. A live batch without open requests is closed.",
+    text: "A request that triage_carries ended batches carried, no batch live, whose line of work has \
+           no dispatch left, or that no rig could carry: it is closed, with one escalation. A live batch without open requests is closed.",
     on: On::LiveBead(evaluate),
 };
 
@@ -31,11 +31,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
             Wait::on(WaitFor::Bead, "a triage batch is under way").id(batch.id.as_str()),
         );
     }
-    if is_carried_out(pass, request) {
-        let why = format!(
-            "{} batches carried it and did not resolve it",
-            request.carries
-        );
+    if let Some(why) = is_spent(pass, bead, request) {
         return give_up(pass, bead, request, &why);
     }
     // Nobody would ever carry it, and nobody else was told (P7).
@@ -164,5 +160,20 @@ mod tests {
         2: triage/escalate to=closed category=triage_exhausted
         3: triage/escalate to=closed category=triage_exhausted
         ");
+    }
+
+    #[test]
+    fn triage_escalate_of_a_line_that_is_spent_tells_a_person() {
+        let spent = TOWN
+            .replace("carries=2", "carries=0 root=b1")
+            .replace("town ", r#"town lineages={"b1":{"used":25,"granted":0}} "#);
+        let told = settled(&spent, "0s");
+        assert!(told.contains("triage/escalate: create_bead"), "{told}");
+        assert!(
+            told.contains("about b1: its line of work has no dispatch left"),
+            "{told}"
+        );
+        let left = spent.replace("used\":25", "used\":24");
+        assert_eq!(acts(&left, "0s"), "nothing");
     }
 }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
+use core::time::Duration;
 
 use serde_json::json;
 
@@ -115,6 +116,15 @@ impl Town {
             title,
             now,
         );
+        // It is the newest of its source (spec 4.4, 6), also when the clock was set back meanwhile.
+        let made_at = self
+            .reviews_of(&issue.id)
+            .iter()
+            .map(|it| it.created_at)
+            .max();
+        if let Some(made_at) = made_at.filter(|made_at| *made_at >= now) {
+            mr.created_at = made_at.plus(Duration::from_millis(1));
+        }
         mr.body.clone_from(&done.summary);
         mr.rig_id.clone_from(&issue.rig_id);
         mr.priority = issue.priority;

@@ -37,6 +37,12 @@ impl Town {
             }
             return Ok(format!("{} has new work and is reviewed again", mr.id));
         }
+        // It could not ask for changes any more, and gives back what it does not pass.
+        let names_nothing =
+            done.pr_url.is_none() && done.head_sha.is_none() && done.merge_commit.is_none();
+        if names_nothing && review.repair_rounds.rework >= self.policy().repair_rounds {
+            return Ok(format!("{} is given back, and not passed", mr.id));
+        }
         if let Some(url) = done.pr_url.as_ref().or(review.pr_url.as_ref()) {
             return self.reviewed_pull_request(agent, mr, url, done, now);
         }

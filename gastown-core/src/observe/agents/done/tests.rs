@@ -478,3 +478,45 @@ fn done_of_a_polecat_that_was_seen_to_exit_first_is_accepted() {
     let done = r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#;
     assert!(observed(&left, "0s", done).contains("t1-m1 reviews branch x"));
 }
+
+/// What it could not ask changes for any more, and names no commit of, it does not pass.
+#[test]
+fn done_of_a_refinery_whose_rounds_are_spent_passes_only_what_it_names() {
+    let with = |rounds: u32, more: &str| {
+        let town = REFINERY.replace(
+            "review.source=b1",
+            &std::format!("review.source=b1 review.pr_url=https://github.com/acme/r1/pull/1 review.head_sha=h1 review.repair_rounds.rework={rounds}"),
+        );
+        let event = std::format!(
+            r#"{{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"{more}}}"#
+        );
+        observed(&town, "0s", &event)
+    };
+    const PASSED: &str = "reviewed.head_sha: - → \"h1\"";
+    assert!(with(4, "").contains(PASSED), "{}", with(4, ""));
+    let given_back = with(5, "");
+    assert!(
+        given_back.contains("m1 is given back, and not passed"),
+        "{given_back}"
+    );
+    assert!(
+        given_back.contains("a1.hook: \"m1\" → -") && !given_back.contains("m1."),
+        "{given_back}"
+    );
+    assert!(with(5, r#", "head_sha": "h1""#).contains(PASSED));
+    assert!(with(5, r#", "pr_url": "https://github.com/acme/r1/pull/1""#).contains(PASSED));
+}
+
+/// Spec 4.4, 6: the newest review of a source is the one that was made last.
+#[test]
+fn done_after_the_clock_was_set_back_makes_the_newest_review() {
+    let older = std::format!(
+        "{POLECAT}\nbead m1 merge_request open rig_id=r1 review.source=b1 review.branch=old created_at=5h"
+    );
+    let done = r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#;
+    let made = observed(&older, "0s", done);
+    assert!(
+        made.contains("t1-m1.created_at: - → \"2026-04-04T17:00:00.001Z\""),
+        "{made}"
+    );
+}
