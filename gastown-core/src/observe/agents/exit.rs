@@ -141,7 +141,7 @@ impl Town {
 
 /// Appends a note as far as a body may grow: an event can't be refused, and a bead that is evicted
 /// again and again must not outgrow what a store takes. Says whether anything was appended.
-fn append_note(body: &mut String, note: &str) -> bool {
+pub(super) fn append_note(body: &mut String, note: &str) -> bool {
     let gap = if body.is_empty() { "" } else { "\n\n" };
     let room = BODY_BYTES_MAX.saturating_sub(body.len().saturating_add(gap.len()));
     let note = cut_bytes(note, room.min(TEXT_BYTES_MAX));

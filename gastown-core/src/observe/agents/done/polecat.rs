@@ -1,4 +1,4 @@
-//! `done` of a polecat on an issue: its work goes under review (spec 4.1, cases 1 and 4).
+//! `done` of a polecat on an issue: its work goes under review (spec 4.1, case 4).
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -18,53 +18,6 @@ use crate::time::Timestamp;
 use crate::town::Town;
 
 impl Town {
-    /// A polecat that lost its hook: `done` of its latest session, for the bead of that session.
-    /// Finished work is accepted if nobody else took the bead; else a person is told of it.
-    pub(super) fn late_polecat_done(
-        &mut self,
-        agent: &Agent,
-        done: &AgentDone,
-        now: Timestamp,
-    ) -> Outcome {
-        let Some(bead) = agent
-            .last_bead
-            .as_ref()
-            .and_then(|id| self.bead(id))
-            .cloned()
-        else {
-            return Err("the agent holds no bead".to_string());
-        };
-        if done.bead_id.as_ref().is_some_and(|id| *id != bead.id) {
-            return Err("it is not of the agent's latest session".to_string());
-        }
-        let is_open = matches!(bead.status, BeadStatus::Open | BeadStatus::InProgress);
-        let given_away = self.holders(&bead.id).next().is_some()
-            || self.agents().any(|other| {
-                other.id != agent.id
-                    && other.last_bead.as_ref() == Some(&bead.id)
-                    && other.dispatched_at > agent.dispatched_at
-            });
-        if is_open && !given_away && bead.work().is_some() {
-            return match bead.work() {
-                Some(work) if super::closes_itself(&bead, work) => {
-                    self.close_without_review(&bead, done, now)
-                }
-                Some(_) | None => self.polecat_done(agent, &bead, done, now),
-            };
-        }
-        let url = done.pr_url.as_deref().unwrap_or("none");
-        let message = format!(
-            "agent {} finished work for this bead after it was given away or had ended: branch {}, \
-             pull request {url}",
-            agent.name, done.branch
-        );
-        self.tell_once(&bead.id, ReasonCode::LateDone, message, now);
-        Ok(format!(
-            "{} had been given away or had ended; a person is told",
-            bead.id
-        ))
-    }
-
     /// Makes the MR bead, or takes the live one of the same source and branch again.
     pub(super) fn polecat_done(
         &mut self,

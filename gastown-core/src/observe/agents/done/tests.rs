@@ -1,5 +1,9 @@
+use std::string::String;
+use std::vec::Vec;
+
 use crate::event::Event;
-use crate::testing::{at, event_at, observed};
+use crate::invariants::{Cause, check_step};
+use crate::testing::{acts, at, event_at, observed, town};
 
 const POLECAT: &str = "
     rig r1
@@ -477,4 +481,117 @@ fn done_of_a_polecat_that_was_seen_to_exit_first_is_accepted() {
         );
     let done = r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#;
     assert!(observed(&left, "0s", done).contains("t1-m1 reviews branch x"));
+}
+
+/// A town in which these agents say `done` one after the other, with each answer; `acknowledge` is a
+/// person's. Then what people were told, and whether they hear it from here on.
+fn told_of(text: &str, said: &[&str]) -> String {
+    let mut town = town(text);
+    let mut out = Vec::new();
+    for (number, said) in said.iter().enumerate() {
+        let before = town.clone();
+        if let Some(command) = said.strip_prefix("by ann: ") {
+            let command = command.replace('}', r#", "caller": {"kind": "user", "id": "ann"}}"#);
+            let command = crate::wire::command_from_str(&command).unwrap();
+            out.push(town.execute(command, at("0s")).unwrap().text);
+            let found = check_step(&before, Cause::Command, &town, at("0s"));
+            assert_eq!(found, [], "{said}");
+            continue;
+        }
+        let (agent, rest) = said.split_once(' ').unwrap();
+        let event = std::format!(r#"{{"type": "agent_done", "agent_id": "{agent}", {rest}}}"#);
+        let mut event = event_at(&event, at("0s"));
+        event.id = std::format!("ev{number}").parse().unwrap();
+        out.push(town.observe(&event, at("0s")).why);
+        let found = check_step(&before, Cause::Event(&event), &town, at("0s"));
+        assert_eq!(found, [], "{said}");
+    }
+    for said in town.beads().filter(|bead| bead.escalation().is_some()) {
+        let (status, body) = (said.status.as_str(), said.body.as_deref());
+        out.push(std::format!(
+            "{} {status}: {}",
+            said.id,
+            body.unwrap_or("-")
+        ));
+    }
+    out.join("\n")
+}
+
+const ENDED: &str = "
+    rig r1
+    agent a1 polecat idle name=Ash rig_id=r1 session=1 last_bead=b1
+    agent a2 polecat idle name=Birch rig_id=r1 session=1 last_bead=b1
+    agent a3 polecat idle name=Cedar rig_id=r1 session=1 last_bead=b1
+    bead b1 issue closed rig_id=r1
+";
+
+/// Spec 4.1, 1: all finished work is told of, with its branch and its pull request.
+#[test]
+fn done_that_comes_late_again_is_told_in_the_word_that_stands() {
+    insta::assert_snapshot!(told_of(ENDED, &[
+        r#"a1 "branch": "gt/ash/b1""#,
+        r#"a2 "branch": "gt/birch/b1", "pr_url": "https://github.com/acme/r1/pull/12""#,
+        r#"a3 "branch": "gt/birch/b1", "pr_url": "https://github.com/acme/r1/pull/1""#,
+    ]), @"
+    b1 had been given away or had ended; a person is told
+    b1 had been given away or had ended; a person is told
+    b1 had been given away or had ended; a person is told
+    t1-e1 open: agent Ash finished work for this bead after it was given away or had ended: branch gt/ash/b1, pull request none
+
+    agent Birch finished work for this bead after it was given away or had ended: branch gt/birch/b1, pull request https://github.com/acme/r1/pull/12
+
+    agent Cedar finished work for this bead after it was given away or had ended: branch gt/birch/b1, pull request https://github.com/acme/r1/pull/1
+    ");
+}
+
+#[test]
+fn done_that_comes_late_with_the_same_branch_and_pull_request_is_told_once() {
+    insta::assert_snapshot!(told_of(ENDED, &[
+        r#"a1 "branch": "x""#,
+        r#"a2 "branch": "x""#,
+    ]), @"
+    b1 had been given away or had ended; a person is told
+    b1 had been given away or had ended; a person is told
+    t1-e1 open: agent Ash finished work for this bead after it was given away or had ended: branch x, pull request none
+    ");
+}
+
+/// Who took note of the first has not heard of the second.
+#[test]
+fn done_that_comes_late_after_the_first_was_acknowledged_is_told_anew() {
+    insta::assert_snapshot!(told_of(ENDED, &[
+        r#"a1 "branch": "x""#,
+        r#"by ann: {"type": "acknowledge", "escalation_id": "t1-e1"}"#,
+        r#"a2 "branch": "x""#,
+        r#"a3 "branch": "y""#,
+    ]), @"
+    b1 had been given away or had ended; a person is told
+    escalation t1-e1 is closed
+    b1 had been given away or had ended; a person is told
+    b1 had been given away or had ended; a person is told
+    t1-e1 closed: agent Ash finished work for this bead after it was given away or had ended: branch x, pull request none
+    t1-e2 open: agent Cedar finished work for this bead after it was given away or had ended: branch y, pull request none
+    ");
+}
+
+/// What was added to a word that the mayor has heard is heard, too.
+#[test]
+fn done_that_comes_late_again_reaches_the_mayor() {
+    let told = ENDED.replace("rig_id=r1\n", "rig_id=r1 told.late_done=-1m\n")
+        + "bead t1-e9 escalation open created_at=-1m created_by=system escalation.bead_id=b1 escalation.category=late_done escalation.severity=high escalation.notified_at=-1m body=first";
+    assert_eq!(acts(&told, "0s"), "nothing");
+    let mut town = town(&told);
+    let late = event_at(
+        r#"{"type": "agent_done", "agent_id": "a1", "branch": "x"}"#,
+        at("0s"),
+    );
+    town.observe(&late, at("0s"));
+    let settled = crate::reconcile::settle(&mut town, at("0s"));
+    insta::assert_snapshot!(crate::testing::lines(&settled.actions), @"
+    escalations/notify: notify_mayor message=[high] t1-e9
+
+    first
+
+    agent Ash finished work for this bead after it was given away or had ended: branch x, pull request none topic=escalation:t1-e9
+    ");
 }
