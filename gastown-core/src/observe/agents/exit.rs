@@ -108,6 +108,8 @@ impl Town {
                 bead.assignee = None;
                 bead.last_dispatch_attempt_at = Some(now);
             });
+            // The pause is of this session, also where its container was the first to say that it is gone.
+            self.edit_agent(agent, |agent| agent.exited_at = Some(now));
         }
     }
 
@@ -295,6 +297,7 @@ mod tests {
         };
         insta::assert_snapshot!(event(""), @r#"
         observed: the session has ended
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
         a1.hook: "b1" → -
         b1.assignee: "a1" → -
         b1.last_dispatch_attempt_at: - → "2026-04-04T12:00:00.000Z"

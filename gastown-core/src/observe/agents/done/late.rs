@@ -56,9 +56,14 @@ impl Town {
         ))
     }
 
-    /// Whether a bead was dispatched again since an agent's latest session.
+    /// Whether a bead was dispatched again since an agent's latest session. The others' records last only
+    /// until they are sent elsewhere; the bead's own time of its last dispatch is moved on by a pause, too,
+    /// and the one that a session causes begins with its end.
     fn was_given_away(&self, bead: &Bead, agent: &Agent) -> bool {
-        self.holders(&bead.id).next().is_some()
+        let its_last = agent.exited_at.max(agent.dispatched_at);
+        let is_moved_on = its_last.is_some() && bead.last_dispatch_attempt_at > its_last;
+        is_moved_on
+            || self.holders(&bead.id).next().is_some()
             || self.agents().any(|other| {
                 other.id != agent.id
                     && other.last_bead.as_ref() == Some(&bead.id)

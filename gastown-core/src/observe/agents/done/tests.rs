@@ -473,7 +473,7 @@ fn done_of_a_polecat_that_was_seen_to_exit_first_is_accepted() {
     let left = POLECAT
         .replace(
             "working rig_id=r1 hook=b1",
-            "idle rig_id=r1 dispatched_at=-2m",
+            "idle rig_id=r1 dispatched_at=-2m exited_at=-1s",
         )
         .replace(
             "in_progress rig_id=r1 assignee=a1",
@@ -593,5 +593,78 @@ fn done_that_comes_late_again_reaches_the_mayor() {
     first
 
     agent Ash finished work for this bead after it was given away or had ended: branch x, pull request none topic=escalation:t1-e9
+    ");
+}
+
+/// Spec 4.1, 1: *was not dispatched again*, whatever the others do by now. A pause that its own end began
+/// is no dispatch.
+#[test]
+fn done_that_comes_late_is_accepted_unless_the_bead_was_dispatched_again() {
+    let answer = |agent: &str, bead: &str| {
+        let town = std::format!(
+            "
+            rig r1
+            agent a1 polecat idle rig_id=r1 session=1 last_bead=b1 {agent}
+            agent a3 polecat working rig_id=r1 hook=b9 session=2 dispatched_at=-1m last_bead=b9
+            bead b1 issue open rig_id=r1 {bead}
+            bead b9 issue in_progress rig_id=r1 assignee=a3"
+        );
+        let late = r#"{"type": "agent_done", "agent_id": "a1", "bead_id": "b1", "branch": "x"}"#;
+        let seen = observed(&town, "0s", late);
+        let answer = seen.lines().next().unwrap_or_default();
+        std::format!("{agent} | {bead} | {answer}")
+    };
+    let rows = [
+        answer("dispatched_at=-50m", "last_dispatch_attempt_at=-50m"),
+        answer("dispatched_at=-50m", "last_dispatch_attempt_at=-51m"),
+        answer("dispatched_at=-50m", "last_dispatch_attempt_at=-49m"),
+        answer(
+            "dispatched_at=-50m exited_at=-20s",
+            "last_dispatch_attempt_at=-20s",
+        ),
+        answer(
+            "dispatched_at=-50m exited_at=-20s",
+            "last_dispatch_attempt_at=-19s",
+        ),
+        // Of a loaded agent nobody may know when it was sent.
+        answer("dispatched_at=null", "last_dispatch_attempt_at=-20s"),
+    ];
+    insta::assert_snapshot!(rows.join("\n"), @"
+    dispatched_at=-50m | last_dispatch_attempt_at=-50m | observed: t1-m1 reviews branch x
+    dispatched_at=-50m | last_dispatch_attempt_at=-51m | observed: t1-m1 reviews branch x
+    dispatched_at=-50m | last_dispatch_attempt_at=-49m | observed: b1 had been given away or had ended; a person is told
+    dispatched_at=-50m exited_at=-20s | last_dispatch_attempt_at=-20s | observed: t1-m1 reviews branch x
+    dispatched_at=-50m exited_at=-20s | last_dispatch_attempt_at=-19s | observed: b1 had been given away or had ended; a person is told
+    dispatched_at=null | last_dispatch_attempt_at=-20s | observed: t1-m1 reviews branch x
+    ");
+}
+
+/// The container may say first that the session is gone; the pause is its own all the same.
+#[test]
+fn done_of_a_polecat_whose_container_was_seen_to_end_first_is_accepted() {
+    let mut town = town(&POLECAT.replace("session=2", "session=2 dispatched_at=-9m"));
+    let answers = [
+        (
+            "-3m",
+            r#"{"type": "container_status", "agent_id": "a1", "session": 2, "status": "exited"}"#,
+        ),
+        (
+            "-2m",
+            r#"{"type": "agent_exited", "agent_id": "a1", "session": 2, "status": "completed"}"#,
+        ),
+        (
+            "-1m",
+            r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "x"}"#,
+        ),
+    ]
+    .map(|(time, text)| {
+        let mut event = event_at(text, at(time));
+        event.id = std::format!("ev{time}").parse().unwrap();
+        town.observe(&event, at(time)).why
+    });
+    insta::assert_snapshot!(answers.join("\n"), @"
+    the session has ended
+    the session has ended
+    t1-m1 reviews branch x
     ");
 }
