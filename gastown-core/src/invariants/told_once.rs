@@ -145,6 +145,7 @@ fn was_told(town: &Town, about: &BeadId, category: &str) -> bool {
 /// Finished work that nobody reviews is a cause of its own each time, and all of it is in one word until
 /// somebody takes note of that (spec 4.1).
 fn is_of_more_work(town: &Town, about: &BeadId, category: &str) -> bool {
+    let of_work = [ReasonCode::LateDone, ReasonCode::SharedBranch];
     let stands = |bead: &Bead| {
         bead.created_by == Some(CreatedBy::System)
             && bead.escalation().is_some_and(|it| {
@@ -153,7 +154,7 @@ fn is_of_more_work(town: &Town, about: &BeadId, category: &str) -> bool {
                     && it.acknowledged_at.is_none()
             })
     };
-    category == ReasonCode::LateDone.as_str() && !town.live_beads().any(stands)
+    of_work.iter().any(|code| code.as_str() == category) && !town.live_beads().any(stands)
 }
 
 /// How many escalations of a category that name no bead a step may make: one for each condition
@@ -229,9 +230,11 @@ mod tests {
         };
         let ended = "closed";
         let known = "open escalation.acknowledged_at=0s";
-        assert_eq!(found("late_done", ended), "");
-        assert_eq!(found("late_done", known), "");
-        assert!(found("late_done", "open").starts_with("I18 e2: "));
+        for category in ["late_done", "shared_branch"] {
+            assert_eq!(found(category, ended), "");
+            assert_eq!(found(category, known), "");
+            assert!(found(category, "open").starts_with("I18 e2: "));
+        }
         assert!(found("no_rig", ended).starts_with("I18 e2: "));
     }
 

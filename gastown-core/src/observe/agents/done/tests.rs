@@ -668,3 +668,78 @@ fn done_of_a_polecat_whose_container_was_seen_to_end_first_is_accepted() {
     t1-m1 reviews branch x
     ");
 }
+
+/// I20: a review of what all work goes to would land by itself. A fact can't be refused, so a person looks.
+#[test]
+fn done_on_the_branch_that_all_work_goes_to_waits_for_a_person() {
+    insta::assert_snapshot!(observed(POLECAT, "0s", r#"{"type": "agent_done", "agent_id": "a1", "session": 2, "branch": "main", "pr_url": "https://github.com/acme/r1/pull/7"}"#), @r#"
+    observed: b1 is held: its branch is the rig's default branch; a person is told
+    a1.done_session: - → 2
+    a1.exited_at: - → "2026-04-04T12:00:00.000Z"
+    a1.hook: "b1" → -
+    a1.status: "working" → "idle"
+    b1.assignee: "a1" → -
+    b1.labels: [] → ["gt:held"]
+    b1.status: "in_progress" → "open"
+    b1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+    b1.told.shared_branch: - → "2026-04-04T12:00:00.000Z"
+    b1.updated_at: "2026-03-05T12:00:00.000Z" → "2026-04-04T12:00:00.000Z"
+    t1-e1.body: - → "agent a1 is done on a branch that is the rig's default branch, of which a review proves nothing; close the bead if its work is there, or release it to be done again: branch main, pull request https://github.com/acme/r1/pull/7"
+    t1-e1.created_at: - → "2026-04-04T12:00:00.000Z"
+    t1-e1.created_by: - → "system"
+    t1-e1.escalation.bead_id: - → "b1"
+    t1-e1.escalation.category: - → "shared_branch"
+    t1-e1.escalation.severity: - → "high"
+    t1-e1.id: - → "t1-e1"
+    t1-e1.labels: - → ["gt:escalation","severity:high"]
+    t1-e1.priority: - → "high"
+    t1-e1.rig_id: - → "r1"
+    t1-e1.root: - → "b1"
+    t1-e1.status: - → "open"
+    t1-e1.status_changed_at: - → "2026-04-04T12:00:00.000Z"
+    t1-e1.title: - → "shared branch: b1"
+    t1-e1.type: - → "escalation"
+    t1-e1.updated_at: - → "2026-04-04T12:00:00.000Z"
+    town.sequence: 0 → 1
+    "#);
+    let of_convoy = std::format!(
+        "{POLECAT}\nbead c1 convoy open convoy.feature_branch=convoy/x/c1/head\nedge b1 tracks c1"
+    );
+    for branch in ["main", "convoy/x/c1/head"] {
+        let done =
+            std::format!(r#"{{"type": "agent_done", "agent_id": "a1", "branch": "{branch}"}}"#);
+        let seen = observed(&of_convoy, "0s", &done);
+        assert!(
+            seen.starts_with("observed: b1 is held: its branch is the"),
+            "{seen}"
+        );
+        assert!(!seen.contains("t1-m1"), "{seen}");
+    }
+}
+
+/// It is told each time that a person let it be done again.
+#[test]
+fn done_on_a_shared_branch_again_is_told_again() {
+    let held = POLECAT.replace(
+        "in_progress rig_id=r1 assignee=a1",
+        "in_progress rig_id=r1 assignee=a1 told.shared_branch=-1h",
+    );
+    let still = held.replace(
+        "in_progress rig_id=r1 assignee=a1",
+        "open rig_id=r1 labels=[\"gt:held\"]",
+    );
+    assert!(!acts(&still, "0s").contains("told-over"));
+    let released = acts(&held, "0s");
+    insta::assert_snapshot!(released, @"beads/told-over: untell bead_id=b1 category=shared_branch");
+    let anew = POLECAT.replace("session=2", "session=3")
+        + "bead t1-e9 escalation open created_at=-1h created_by=system escalation.bead_id=b1 escalation.category=shared_branch body=first";
+    let seen = observed(
+        &anew,
+        "0s",
+        r#"{"type": "agent_done", "agent_id": "a1", "branch": "main"}"#,
+    );
+    assert!(
+        seen.contains("t1-e1.escalation.category: - → \"shared_branch\""),
+        "{seen}"
+    );
+}
