@@ -103,6 +103,18 @@ impl Town {
         }
     }
 
+    /// Why a branch is nobody's own: work goes there. It contains itself, so a review of it would land
+    /// whatever it holds (I20).
+    pub(crate) fn why_shared(&self, rig: Option<&Rig>, branch: &str) -> Option<&'static str> {
+        if rig.is_some_and(|rig| rig.default_branch == branch) {
+            return Some("is the rig's default branch");
+        }
+        let mut convoys = self.beads().filter_map(Bead::convoy);
+        convoys
+            .any(|convoy| convoy.feature_branch.as_deref() == Some(branch))
+            .then_some("is the feature branch of a convoy")
+    }
+
     /// The branch that a session works on: the one that a repair names, the one under review for a
     /// refinery, else the agent's own.
     pub(crate) fn session_branch(&self, agent: &Agent, bead: &Bead) -> String {

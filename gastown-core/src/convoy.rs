@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Landing {
-    /// Landing reviews made so far.
+    /// Landing reviews made so far that have not landed.
     pub attempts: u32,
     /// When the last one was made.
     pub last_attempt_at: Option<Timestamp>,

@@ -90,6 +90,8 @@ reason_codes! {
     NoPrUrl = "no_pr_url",
     /// The given pull request does not belong to the rig.
     InvalidPrUrl = "invalid_pr_url",
+    /// Finished work is said to be on a branch where all work goes.
+    SharedBranch = "shared_branch",
     /// Code review is off; polling decides.
     FastTrack = "fast_track",
     /// The convoy has no issues.

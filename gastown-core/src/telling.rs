@@ -91,7 +91,7 @@ impl Town {
     }
 
     /// The engine's live escalation of a category that nobody acknowledged.
-    fn standing(
+    pub(crate) fn standing(
         &self,
         category: ReasonCode,
         is_meant: impl Fn(&Bead, &Escalation) -> bool,

@@ -392,6 +392,9 @@ impl Town {
         };
         self.index.remove_bead(&bead);
         self.changes.touch_bead(id, Some(&bead));
+        if bead.escalation().is_some() {
+            self.forget_notice_of(id);
+        }
         for edge in self.edges_at(id) {
             self.remove_edge(&edge);
         }
@@ -432,6 +435,13 @@ impl Town {
         // However a batch ends, the pause before the next one begins (spec 3.8).
         if to.is_terminal() && self.bead(id).is_some_and(Self::is_patrol_batch) {
             self.state_mut().triage_ended_at = Some(now);
+        }
+        if to.is_terminal()
+            && self
+                .bead(id)
+                .is_some_and(|bead| bead.escalation().is_some())
+        {
+            self.forget_notice_of(id);
         }
         if to == BeadStatus::Closed {
             self.blocker_closed(id);

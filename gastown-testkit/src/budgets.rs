@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gastown_core::events::MergeAttempted;
+use gastown_core::reviews::ReviewOutcome;
 use gastown_core::{
-    Action, ActionKind, Bead, BeadId, Caller, Command, CommandKind, ConditionKind, Event,
-    EventKind, MergeOutcome, RigId, Town,
+    Action, ActionKind, Bead, BeadId, Caller, Command, CommandKind, ConditionKind, CreatedBy,
+    Event, EventKind, MergeOutcome, RigId, Town,
 };
 
 /// What was spent since a person last helped. Copied with every commit of a simulation, so each map
@@ -108,6 +109,22 @@ fn cost_nothing(before: &Town, answer: &MergeAttempted, after: &Town) -> bool {
             .any(|condition| excuses(condition.kind))
 }
 
+/// The landings of the engine's own that an event showed to be merged: they came to something, so they
+/// are none of the attempts. What a person retried was never one.
+fn landed(before: &Town, after: &Town) -> Vec<(BeadId, RigId)> {
+    let was_merged = |mr: &&Bead| {
+        let review = after.bead(&mr.id).and_then(Bead::review);
+        review.is_some_and(|review| review.outcome == Some(ReviewOutcome::Merged))
+    };
+    before
+        .live_beads()
+        .filter(|bead| bead.created_by == Some(CreatedBy::System))
+        .filter_map(|bead| Some((bead, bead.review()?.landing_rig.clone()?)))
+        .filter(|(mr, _)| was_merged(mr))
+        .filter_map(|(mr, rig)| Some((mr.review()?.convoy.clone()?, rig)))
+        .collect()
+}
+
 impl Budgets {
     /// A command was taken. Of a person it is help, unless it only orders or delays work: what is
     /// done for the beads that it names counts from here on. The dispatches of a line go on, because
@@ -121,7 +138,7 @@ impl Budgets {
             | CommandKind::SetDependencies(_)
             | CommandKind::Hold(_)
             | CommandKind::Release(_) => Vec::new(),
-            // The convoy itself lands no more often for it.
+            // The convoy itself lands no more often for it, but for what has landed already.
             CommandKind::ConvoyAdd(add) => vec![&add.bead_id],
             CommandKind::ConvoyRemove(remove) => vec![&remove.bead_id],
             other => other.beads(),
@@ -225,6 +242,10 @@ impl Budgets {
             && cost_nothing(before, answer, after)
         {
             self.merges.one_less(|(mr, _)| *mr == answer.bead_id);
+        }
+        for (convoy, rig) in landed(before, after) {
+            self.landings
+                .one_less(|(of, in_rig)| *of == convoy && *in_rig == rig);
         }
         // Somebody pushed; a head that comes back later is a new one, too.
         let head = |town: &Town, mr: &BeadId| Some(town.bead(mr)?.review()?.head_sha.clone());

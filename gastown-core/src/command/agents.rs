@@ -22,7 +22,12 @@ impl Town {
         check::commit("merge_commit", done.merge_commit.as_deref())?;
         check::optional_text("summary", done.summary.as_deref())?;
         let agent_id = actor.agent()?.clone();
-        let hook = self.agent(&agent_id).and_then(|agent| agent.hook.clone());
+        let agent = self.agent(&agent_id);
+        let problem = agent.and_then(|agent| self.done_branch_problem(agent, &done.branch));
+        if let Some(problem) = problem {
+            return Err(CommandError::invalid("branch", problem));
+        }
+        let hook = agent.and_then(|agent| agent.hook.clone());
         let reviews = |town: &Self| -> BTreeSet<BeadId> {
             let mrs = hook.as_ref().map(|hook| town.reviews_of(hook));
             mrs.into_iter().flatten().map(|mr| mr.id.clone()).collect()
@@ -182,6 +187,59 @@ mod tests {
         refused Invalid: branch: is empty
         refused Invalid: head_sha: expected the name of a commit
         refused Forbidden: caller: mayor may not done
+        "#);
+    }
+
+    /// Spec 4.1, I20: a review of what all work goes to would land whatever it holds.
+    #[test]
+    fn done_names_no_branch_that_all_work_goes_to() {
+        let town = TOWN.replace(
+            "    bead b1 ",
+            "
+            bead c1 convoy open convoy.feature_branch=convoy/x/c1/head
+            edge b2 tracks c1
+            agent a5 polecat working rig_id=r1 hook=b2 session=1 last_bead=b2
+            bead b2 issue in_progress rig_id=r1 assignee=a5
+            agent a6 polecat working rig_id=r1 hook=b3 session=1 last_bead=b3
+            bead b3 issue in_progress rig_id=r1 assignee=a6 labels=[\"gt:rework\"] parent_id=m1
+            agent a7 polecat idle rig_id=r1 session=1 last_bead=b4
+            bead b4 issue open rig_id=r1
+            agent a8 refinery working rig_id=r1 hook=m1 session=1 last_bead=m1
+            bead b5 issue in_review rig_id=r1
+            bead m1 merge_request in_progress rig_id=r1 assignee=a8 review.source=b5
+            edge m1 tracks b5
+            bead b1 ",
+        );
+        let said = |agent: &str, branch: &str| {
+            let command = alloc::format!(
+                r#"{{"type": "done", "caller": {{"kind": "agent", "id": "{agent}"}}, "branch": "{branch}"}}"#
+            );
+            let said = executes(&town, &command);
+            said.lines().next().unwrap_or_default().into()
+        };
+        let rows: [alloc::string::String; 9] = [
+            said("a1", "main"),
+            said("a1", "convoy/x/c1/head"),
+            said("a1", "mainly"),
+            said("a5", "main"),
+            said("a5", "convoy/x/c1/head"),
+            said("a5", "convoy/x/c1/gt/a5/b2"),
+            // It lost its hook; what it says counts all the same.
+            said("a7", "main"),
+            // Of a repair and of a review the branch is known.
+            said("a6", "main"),
+            said("a8", "main"),
+        ];
+        insta::assert_snapshot!(rows.join("\n"), @r#"
+        refused Invalid: branch: "main" is the rig's default branch; expected one that holds this work alone, such as "gt/a1/b1"
+        refused Invalid: branch: "convoy/x/c1/head" is the feature branch of a convoy; expected one that holds this work alone, such as "gt/a1/b1"
+        done [t1-m1]: t1-m1 reviews branch mainly
+        refused Invalid: branch: "main" is the rig's default branch; expected one that holds this work alone, such as "convoy/x/c1/gt/a5/b2"
+        refused Invalid: branch: "convoy/x/c1/head" is the feature branch of a convoy; expected one that holds this work alone, such as "convoy/x/c1/gt/a5/b2"
+        done [t1-m1]: t1-m1 reviews branch convoy/x/c1/gt/a5/b2
+        refused Invalid: branch: "main" is the rig's default branch; expected one that holds this work alone, such as "gt/a7/b4"
+        done []: b3 is closed; no review follows
+        done []: m1 waits for its rework
         "#);
     }
 

@@ -68,21 +68,8 @@ impl Town {
                 ));
             }
         };
-        if branch == rig.default_branch {
-            return Err(CommandError::invalid(
-                "metadata.branch",
-                "is the rig's default branch",
-            ));
-        }
-        let is_feature_branch = self
-            .beads()
-            .filter_map(Bead::convoy)
-            .any(|convoy| convoy.feature_branch.as_deref() == Some(branch.as_str()));
-        if is_feature_branch {
-            return Err(CommandError::invalid(
-                "metadata.branch",
-                "is the feature branch of a convoy",
-            ));
+        if let Some(why) = self.why_shared(Some(rig), &branch) {
+            return Err(CommandError::invalid("metadata.branch", why));
         }
         Ok(PrFixup {
             pr_url: Some(pr_url),

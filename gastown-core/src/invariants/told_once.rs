@@ -10,6 +10,7 @@ use crate::action::ActionKind;
 use crate::bead::{Bead, CreatedBy};
 use crate::condition::{Condition, ConditionKind, ConditionSubject};
 use crate::ids::BeadId;
+use crate::reason::ReasonCode;
 use crate::time::Timestamp;
 use crate::town::Town;
 
@@ -117,7 +118,10 @@ pub(super) fn check_step(step: &Transition<'_>, out: &mut Vec<Violation>) {
     }
     for ((about, category), escalations) in told_now {
         let allowed = match about {
-            Some(about) => usize::from(!was_told(step.before, about, category)),
+            Some(about) => usize::from(
+                !was_told(step.before, about, category)
+                    || is_of_more_work(step.before, about, category),
+            ),
             None => causes_without_bead(step, category),
         };
         if escalations.len() > allowed {
@@ -136,6 +140,21 @@ fn is_new(step: &Transition<'_>, bead: &Bead) -> bool {
 fn was_told(town: &Town, about: &BeadId, category: &str) -> bool {
     town.bead(about)
         .is_some_and(|bead| bead.told.keys().any(|told| told.as_str() == category))
+}
+
+/// Finished work that nobody reviews is a cause of its own each time, and all of it is in one word until
+/// somebody takes note of that (spec 4.1).
+fn is_of_more_work(town: &Town, about: &BeadId, category: &str) -> bool {
+    let of_work = [ReasonCode::LateDone, ReasonCode::SharedBranch];
+    let stands = |bead: &Bead| {
+        bead.created_by == Some(CreatedBy::System)
+            && bead.escalation().is_some_and(|it| {
+                it.bead_id.as_ref() == Some(about)
+                    && it.category.as_deref() == Some(category)
+                    && it.acknowledged_at.is_none()
+            })
+    };
+    of_work.iter().any(|code| code.as_str() == category) && !town.live_beads().any(stands)
 }
 
 /// How many escalations of a category that name no bead a step may make: one for each condition
@@ -195,6 +214,28 @@ mod tests {
         assert_eq!(step_violations(&again, "[]", &again), "");
         let twice = std::format!("{again}\n{}", e1.replace("e1", "e2"));
         assert!(step_violations("bead b1 issue open", "[]", &twice).starts_with("I18 e1 e2: "));
+    }
+
+    /// Spec 4.1: other work is another cause, told in the word that stands until somebody takes note of it.
+    #[test]
+    fn i18_more_finished_work_is_told_anew_once_people_know_of_the_first() {
+        let found = |category: &str, first: &str| {
+            let of = |id: &str, state: &str| {
+                std::format!(
+                    "\nbead {id} escalation {state} created_by=system escalation.bead_id=b1 escalation.category={category}"
+                )
+            };
+            let before = std::format!("bead b1 issue open told.{category}=0s{}", of("e1", first));
+            step_violations(&before, "[]", &(before.clone() + &of("e2", "open")))
+        };
+        let ended = "closed";
+        let known = "open escalation.acknowledged_at=0s";
+        for category in ["late_done", "shared_branch"] {
+            assert_eq!(found(category, ended), "");
+            assert_eq!(found(category, known), "");
+            assert!(found(category, "open").starts_with("I18 e2: "));
+        }
+        assert!(found("no_rig", ended).starts_with("I18 e2: "));
     }
 
     #[test]

@@ -14,9 +14,9 @@ use crate::time::Timestamp;
 use crate::town::Town;
 
 impl Town {
-    /// When a failed effect is tried again (spec 2.2).
-    fn again_at(&self, now: Timestamp) -> Timestamp {
-        now.plus(self.policy().forge_backoff)
+    /// When an effect that has failed so many times is tried again (spec 2.2).
+    fn again_at(&self, failures: u32, now: Timestamp) -> Timestamp {
+        now.plus(self.policy().forge_pause(failures))
     }
 
     pub(super) fn notified(
@@ -25,7 +25,6 @@ impl Town {
         key: Option<&EffectKey>,
         now: Timestamp,
     ) -> Outcome {
-        let again = self.again_at(now);
         let Some(notice) = self.state().notices_under_way.get(&event.topic) else {
             return Err("no such notice is under way".to_string());
         };
@@ -35,6 +34,8 @@ impl Town {
         if key.is_some() && notice.next_at.is_some() {
             return Err("the notice is answered already".to_string());
         }
+        let failures = notice.failures.saturating_add(1);
+        let again = self.again_at(failures, now);
         let under_way = &mut self.state_mut().notices_under_way;
         match event.outcome {
             EffectOutcome::Done => {
@@ -44,6 +45,7 @@ impl Town {
             EffectOutcome::Failed | EffectOutcome::Unknown => {
                 if let Some(notice) = under_way.get_mut(&event.topic) {
                     notice.next_at = Some(again);
+                    notice.failures = failures;
                 }
                 Ok(format!("{} is told again", event.topic))
             }
@@ -68,7 +70,8 @@ impl Town {
         if key.is_some() && nudge.next_at.is_some() {
             return Err("the delivery is answered already".to_string());
         }
-        let again = self.again_at(now);
+        // It was sent as often as it failed, or this answer would not be its own.
+        let again = self.again_at(nudge.attempts, now);
         self.edit_nudge(&event.nudge_id, |nudge| match event.outcome {
             EffectOutcome::Done => nudge.delivered_at = Some(now),
             EffectOutcome::Failed | EffectOutcome::Unknown => nudge.next_at = Some(again),
@@ -175,7 +178,29 @@ impl Town {
 mod tests {
     use alloc::string::ToString;
 
-    use crate::testing::{at, town};
+    use crate::testing::{at, observed, town};
+
+    /// Spec 2.2: after forge_backoff, which doubles up to its cap.
+    #[test]
+    fn a_nudge_that_fails_is_due_again_later_each_time() {
+        let paused = |attempts: u32| {
+            let town = std::format!(
+                "rig r1\nagent a1 polecat working rig_id=r1 hook=b1 session=1\nnudge n1 a1 warn attempts={attempts} sent_at=-1m\nbead b1 issue in_progress rig_id=r1 assignee=a1"
+            );
+            let unknown = r#"{"type": "nudge_delivered", "nudge_id": "n1", "outcome": "unknown"}"#;
+            let seen = observed(&town, "0s", unknown);
+            let next = seen.lines().find(|line| line.contains("next_at"));
+            std::format!("{attempts}: {}", next.unwrap_or("never"))
+        };
+        insta::assert_snapshot!([0, 1, 2, 4, 5, u32::MAX].map(paused).join("\n"), @r#"
+        0: n1.next_at: - → "2026-04-04T12:01:00.000Z"
+        1: n1.next_at: - → "2026-04-04T12:01:00.000Z"
+        2: n1.next_at: - → "2026-04-04T12:02:00.000Z"
+        4: n1.next_at: - → "2026-04-04T12:08:00.000Z"
+        5: n1.next_at: - → "2026-04-04T12:10:00.000Z"
+        4294967295: n1.next_at: - → "2026-04-04T12:10:00.000Z"
+        "#);
+    }
 
     /// Spec 2.4: what was asked has one answer. Whoever asks in vain is not refused for it: the next
     /// question has another key.

@@ -1,12 +1,15 @@
 //! Notices under way: sent, and not known to have arrived (spec 3.0).
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use serde_json::Value;
 
 use super::Town;
+use crate::apply::ESCALATION_TOPIC;
+use crate::ids::BeadId;
 use crate::time::Timestamp;
 
 /// How many notices a town remembers until they have arrived; the oldest are forgotten first.
@@ -30,6 +33,9 @@ pub struct Notice {
     /// When it is sent again, once its delivery failed.
     #[serde(default)]
     pub next_at: Option<Timestamp>,
+    /// How often its delivery failed, under whatever number; the pause doubles with it.
+    #[serde(default, skip_serializing_if = "crate::wire::is_default")]
+    pub failures: u32,
 }
 
 impl Town {
@@ -38,15 +44,23 @@ impl Town {
         let state = self.state_mut();
         state.notices = state.notices.saturating_add(1);
         let number = state.notices;
+        let under_way = &mut state.notices_under_way;
         let notice = Notice {
             message: message.into(),
             number,
             next_at: None,
+            // What is said anew goes the way that failed before.
+            failures: under_way.get(topic).map_or(0, |before| before.failures),
         };
-        let under_way = &mut state.notices_under_way;
         under_way.insert(topic.into(), notice);
         forget_old_notices(under_way);
         number
+    }
+
+    /// An escalation that has ended, or is gone, is not said once more.
+    pub(super) fn forget_notice_of(&mut self, bead: &BeadId) {
+        let topic = format!("{ESCALATION_TOPIC}{bead}");
+        self.state_mut().notices_under_way.remove(&topic);
     }
 }
 
@@ -84,8 +98,6 @@ fn sum(lengths: impl Iterator<Item = usize>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use alloc::format;
-
     use super::*;
     use crate::config::TownConfig;
     use crate::policy::Policy;

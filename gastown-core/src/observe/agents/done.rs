@@ -1,5 +1,6 @@
 //! `done`: an agent says that its work is done (spec 4.1).
 
+mod late;
 mod polecat;
 mod refinery;
 

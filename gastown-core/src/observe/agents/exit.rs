@@ -108,6 +108,8 @@ impl Town {
                 bead.assignee = None;
                 bead.last_dispatch_attempt_at = Some(now);
             });
+            // The pause is of this session, also where its container was the first to say that it is gone.
+            self.edit_agent(agent, |agent| agent.exited_at = Some(now));
         }
     }
 
@@ -141,7 +143,7 @@ impl Town {
 
 /// Appends a note as far as a body may grow: an event can't be refused, and a bead that is evicted
 /// again and again must not outgrow what a store takes. Says whether anything was appended.
-fn append_note(body: &mut String, note: &str) -> bool {
+pub(super) fn append_note(body: &mut String, note: &str) -> bool {
     let gap = if body.is_empty() { "" } else { "\n\n" };
     let room = BODY_BYTES_MAX.saturating_sub(body.len().saturating_add(gap.len()));
     let note = cut_bytes(note, room.min(TEXT_BYTES_MAX));
@@ -295,6 +297,7 @@ mod tests {
         };
         insta::assert_snapshot!(event(""), @r#"
         observed: the session has ended
+        a1.exited_at: - → "2026-04-04T12:00:00.000Z"
         a1.hook: "b1" → -
         b1.assignee: "a1" → -
         b1.last_dispatch_attempt_at: - → "2026-04-04T12:00:00.000Z"

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde_json::json;
 
-use crate::bead::{Bead, BeadStatus};
+use crate::bead::{Bead, BeadStatus, CreatedBy};
 use crate::condition::{ConditionKind, ConditionSubject};
 use crate::ids::{BeadId, RigId};
 use crate::reason::{Reason, ReasonCode};
@@ -66,7 +66,8 @@ impl Town {
         });
     }
 
-    /// A landing review has landed its convoy in one rig; `convoys/close` does the rest.
+    /// A landing review has landed its convoy in one rig; `convoys/close` does the rest. Its attempt
+    /// is given back, also where a later issue has outdated it: it did not fail.
     fn record_landing(&mut self, mr: &Bead, rig: Option<&RigId>, now: Timestamp) {
         let Some(review) = mr.review() else { return };
         let rig = review.landing_rig.as_ref().or(rig).cloned();
@@ -74,10 +75,18 @@ impl Town {
             return;
         };
         let lands_all = review.lands_all != Some(false);
+        // A retry is a person's, and has cost none.
+        let cost = u32::from(mr.created_by == Some(CreatedBy::System));
         self.edit_bead(convoy, |bead| {
-            if let Some(convoy) = bead.convoy_mut().filter(|_| lands_all) {
-                convoy.edit_landing(&rig, |landing| landing.landed_at = Some(now));
-            }
+            let Some(convoy) = bead.convoy_mut() else {
+                return;
+            };
+            convoy.edit_landing(&rig, |landing| {
+                landing.attempts = landing.attempts.saturating_sub(cost);
+                if lands_all {
+                    landing.landed_at = Some(now);
+                }
+            });
         });
         self.log(convoy, now, "landed", json!({"rig": rig, "review": mr.id}));
     }

@@ -187,6 +187,38 @@ mod tests {
         assert!(!seen.contains("landed_at"), "{seen}");
     }
 
+    /// Spec 1.10, 3.5: landing_attempts are for what does not land.
+    #[test]
+    fn landed_gives_the_attempt_back_that_it_was() {
+        let left = |attempts: u32, made_by: &str, lands_all: bool| {
+            let town = std::format!(
+                "
+                rig r1
+                bead c1 convoy open convoy.landing.attempts={attempts}
+                bead b1 issue open rig_id=r1
+                edge b1 tracks c1
+                bead m1 merge_request in_progress rig_id=r1 created_by={made_by} review.source=c1 review.convoy=c1 review.landing_rig=r1 review.lands_all={lands_all} review.verify.number=2
+                edge m1 tracks c1"
+            );
+            let seen = verified(&town, LANDED);
+            let count = seen.lines().find(|line| line.contains("landing.attempts"));
+            std::format!("{made_by} {lands_all}: {}", count.unwrap_or("as before"))
+        };
+        let rows = [
+            left(1, "system", true),
+            left(5, "system", false),
+            left(0, "system", true),
+            // A person's retry cost none.
+            left(4, "ann", true),
+        ];
+        insta::assert_snapshot!(rows.join("\n"), @"
+        system true: c1.convoy.landing.attempts: 1 → 0
+        system false: c1.convoy.landing.attempts: 5 → 4
+        system true: as before
+        ann true: as before
+        ");
+    }
+
     #[test]
     fn absent_fails_the_review_and_reopens_its_source() {
         insta::assert_snapshot!(verified(TOWN, r#"{"kind": "absent"}"#), @r#"

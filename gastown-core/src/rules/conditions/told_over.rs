@@ -65,6 +65,8 @@ const LASTING: &[(ReasonCode, Lasts)] = &[
     (ReasonCode::MrWithoutRig, |pass, bead| {
         bead.status == BeadStatus::Open && pass.town.rig_of_review(bead).is_none()
     }),
+    // Until a person lets it be done again.
+    (ReasonCode::SharedBranch, |_, bead| bead.held),
     (ReasonCode::MoleculeAlone, |pass, bead| {
         pass.town.worked_on_through(bead).is_none()
     }),

@@ -13,7 +13,7 @@ use crate::verdict::Verdict;
 pub(super) const RULE: Rule = Rule {
     id: "convoys/landing-exhausted",
     text: "A convoy that is ready to land, with a rig in which it has not landed, no landing MR is \
-           live and landing_attempts were made: it fails, a person is told.",
+           live and landing_attempts were made that did not land: it fails, a person is told.",
     on: On::LiveBead(evaluate),
 };
 
@@ -97,6 +97,40 @@ mod tests {
         5: convoys/landing-exhausted category=landing_exhausted
         6: convoys/landing-exhausted category=landing_exhausted
         ");
+    }
+
+    /// The last attempt ends while an issue joins; once that is closed, only one that failed was the last.
+    #[test]
+    fn convoys_landing_exhausted_not_by_a_landing_that_succeeded() {
+        use crate::testing::{at, event_at, lines};
+
+        let command = |town: &mut crate::town::Town, text: &str| {
+            let text = text.replace('}', r#", "caller": {"kind": "user", "id": "ann"}}"#);
+            town.execute(crate::wire::command_from_str(&text).unwrap(), at("0s"))
+                .unwrap();
+        };
+        let next = |lands: bool| {
+            let again = town(4, "failed") + "\nbead b2 issue open rig_id=r1 labels=[\"gt:held\"]";
+            let mut town = crate::testing::town(&again);
+            let _ = crate::reconcile::settle(&mut town, at("0s"));
+            command(
+                &mut town,
+                r#"{"type": "convoy_add", "convoy_id": "c1", "bead_id": "b2"}"#,
+            );
+            if lands {
+                let landed = r#"{"type": "merge_verified", "bead_id": "t1-m1", "outcome": {"kind": "landed", "commit": "c9"}}"#;
+                assert!(town.observe(&event_at(landed, at("0s")), at("0s")).changed);
+            } else {
+                command(&mut town, r#"{"type": "fail_bead", "bead_id": "t1-m1"}"#);
+            }
+            command(&mut town, r#"{"type": "close_bead", "bead_id": "b2"}"#);
+            let settled = crate::reconcile::settle(&mut town, at("9m"));
+            let of_landings = |line: &&str| line.starts_with("convoys/land");
+            let all = lines(&settled.actions);
+            String::from(all.lines().find(of_landings).unwrap_or("nothing"))
+        };
+        insta::assert_snapshot!(next(true), @"convoys/land: create_landing_mr branch=convoy/x/c1/head convoy_id=c1 mr_id=t1-m3 rig_id=r1 target_branch=main");
+        insta::assert_snapshot!(next(false), @"convoys/landing-exhausted: fail_convoy convoy_id=c1 reason=landing_exhausted");
     }
 
     /// An issue was reopened after the attempts: they are judged when it is done.

@@ -9,8 +9,8 @@ use crate::verdict::Verdict;
 
 pub(super) const RULE: Rule = Rule {
     id: "notices/repeat",
-    text: "A notice whose delivery failed forge_backoff ago: the mayor is notified again, in the \
-           same words.",
+    text: "A notice whose delivery failed forge_backoff ago, doubled per failure: the mayor is \
+           notified again, in the same words, unless it is of an escalation that has ended.",
     on: On::Town(evaluate),
 };
 
@@ -68,6 +68,7 @@ mod tests {
         let failed = r#"{"type": "notified", "topic": "breaker", "outcome": "failed"}"#;
         insta::assert_snapshot!(observed(TOWN, "0s", failed), @r#"
         observed: breaker is told again
+        town.notices_under_way.breaker.failures: - → 1
         town.notices_under_way.breaker.next_at: - → "2026-04-04T12:01:00.000Z"
         "#);
         let done = failed.replace("failed", "done");
@@ -76,6 +77,63 @@ mod tests {
         town.notices_under_way.breaker.message: "starts keep failing" → -
         town.notices_under_way.breaker.number: 1 → -
         "#);
+    }
+
+    /// Spec 2.2: after forge_backoff, which doubles up to its cap.
+    #[test]
+    fn notices_repeat_doubles_the_pause_per_failure() {
+        let paused = |failures: u32| {
+            let notice = std::format!(r#""number":1,"failures":{failures}"#);
+            let town = TOWN.replace(r#""number":1"#, &notice);
+            let unknown = r#"{"type": "notified", "topic": "breaker", "outcome": "unknown"}"#;
+            let seen = observed(&town, "0s", unknown);
+            let next = seen.lines().find(|line| line.contains("next_at"));
+            std::format!("{failures}: {}", next.unwrap_or("never"))
+        };
+        insta::assert_snapshot!([0, 1, 3, 4, u32::MAX].map(paused).join("\n"), @r#"
+        0: town.notices_under_way.breaker.next_at: - → "2026-04-04T12:01:00.000Z"
+        1: town.notices_under_way.breaker.next_at: - → "2026-04-04T12:02:00.000Z"
+        3: town.notices_under_way.breaker.next_at: - → "2026-04-04T12:08:00.000Z"
+        4: town.notices_under_way.breaker.next_at: - → "2026-04-04T12:10:00.000Z"
+        4294967295: town.notices_under_way.breaker.next_at: - → "2026-04-04T12:10:00.000Z"
+        "#);
+    }
+
+    /// Each try has a number of its own, and would else be the first one each time.
+    #[test]
+    fn notices_repeat_counts_failures_across_its_tries() {
+        let failed = r#""number":1,"failures":2,"next_at":"2026-04-04T12:01:00Z""#;
+        let mut town = crate::testing::town(&TOWN.replace(r#""number":1"#, failed));
+        let _ = crate::reconcile::settle(&mut town, crate::testing::at("1m"));
+        let notice = town.state().notices_under_way.get("breaker").unwrap();
+        let told = (notice.number, notice.failures, notice.next_at);
+        assert_eq!(told, (2, 2, None));
+    }
+
+    /// Spec 3.9: who took note of an escalation, or did away with it, hears no more of it.
+    #[test]
+    fn notices_repeat_not_of_an_escalation_that_has_ended() {
+        let escalation = r#"
+            town notices=1 notices_under_way={"escalation:e1":{"message":"why","number":1,"failures":1,"next_at":"2026-04-04T12:01:00Z"}}
+            bead e1 escalation open created_at=0s escalation.severity=high escalation.notified_at=0s
+            bead e2 escalation open created_at=0s escalation.severity=high escalation.notified_at=0s
+        "#;
+        let said_after = |command: &str| {
+            let mut town = crate::testing::town(escalation);
+            let command = command.replace('}', r#", "caller": {"kind": "user", "id": "ann"}}"#);
+            let command = crate::wire::command_from_str(&command).unwrap();
+            town.execute(command, crate::testing::at("0s")).unwrap();
+            let settled = crate::reconcile::settle(&mut town, crate::testing::at("1m"));
+            crate::testing::lines(&settled.actions)
+        };
+        for ends in [
+            r#"{"type": "acknowledge", "escalation_id": "e1"}"#,
+            r#"{"type": "delete_beads", "bead_ids": ["e1"]}"#,
+        ] {
+            assert_eq!(said_after(ends), "nothing", "{ends}");
+        }
+        let other = r#"{"type": "acknowledge", "escalation_id": "e2"}"#;
+        insta::assert_snapshot!(said_after(other), @"notices/repeat: notify_mayor message=why topic=escalation:e1");
     }
 
     #[test]

@@ -1,17 +1,17 @@
-//! `done` of a polecat on an issue: its work goes under review (spec 4.1, cases 1 and 4).
+//! `done` of a polecat on an issue: its work goes under review (spec 4.1, case 4).
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use serde_json::json;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Role};
 use crate::bead::{Bead, BeadKind, BeadStatus, CreatedBy};
 use crate::edge::EdgeKind;
 use crate::event::AgentDone;
-use crate::ids::{BeadId, IdKind};
+use crate::ids::{BeadId, IdKind, shown};
 use crate::observe::Outcome;
 use crate::reason::{Reason, ReasonCode};
 use crate::review::Review;
@@ -19,53 +19,6 @@ use crate::time::Timestamp;
 use crate::town::Town;
 
 impl Town {
-    /// A polecat that lost its hook: `done` of its latest session, for the bead of that session.
-    /// Finished work is accepted if nobody else took the bead; else a person is told of it.
-    pub(super) fn late_polecat_done(
-        &mut self,
-        agent: &Agent,
-        done: &AgentDone,
-        now: Timestamp,
-    ) -> Outcome {
-        let Some(bead) = agent
-            .last_bead
-            .as_ref()
-            .and_then(|id| self.bead(id))
-            .cloned()
-        else {
-            return Err("the agent holds no bead".to_string());
-        };
-        if done.bead_id.as_ref().is_some_and(|id| *id != bead.id) {
-            return Err("it is not of the agent's latest session".to_string());
-        }
-        let is_open = matches!(bead.status, BeadStatus::Open | BeadStatus::InProgress);
-        let given_away = self.holders(&bead.id).next().is_some()
-            || self.agents().any(|other| {
-                other.id != agent.id
-                    && other.last_bead.as_ref() == Some(&bead.id)
-                    && other.dispatched_at > agent.dispatched_at
-            });
-        if is_open && !given_away && bead.work().is_some() {
-            return match bead.work() {
-                Some(work) if super::closes_itself(&bead, work) => {
-                    self.close_without_review(&bead, done, now)
-                }
-                Some(_) | None => self.polecat_done(agent, &bead, done, now),
-            };
-        }
-        let url = done.pr_url.as_deref().unwrap_or("none");
-        let message = format!(
-            "agent {} finished work for this bead after it was given away or had ended: branch {}, \
-             pull request {url}",
-            agent.name, done.branch
-        );
-        self.tell_once(&bead.id, ReasonCode::LateDone, message, now);
-        Ok(format!(
-            "{} had been given away or had ended; a person is told",
-            bead.id
-        ))
-    }
-
     /// Makes the MR bead, or takes the live one of the same source and branch again.
     pub(super) fn polecat_done(
         &mut self,
@@ -80,6 +33,9 @@ impl Town {
         let Some(target_branch) = self.target_branch_of(issue) else {
             return Err(format!("{} has no rig", issue.id));
         };
+        if let Some(why) = self.why_shared(self.rig_of(issue), &done.branch) {
+            return Ok(self.hold_for_its_branch(agent, issue, done, why, now));
+        }
         let again = self
             .reviews_of(&issue.id)
             .into_iter()
@@ -98,12 +54,56 @@ impl Town {
         Ok(format!("{} reviews branch {}", mr, done.branch))
     }
 
+    /// What keeps a branch from being the one that a polecat's work on its bead is reviewed on: whoever
+    /// asks is told, and can name another.
+    pub(crate) fn done_branch_problem(&self, agent: &Agent, branch: &str) -> Option<String> {
+        let bead = self.bead(agent.hook.as_ref().or(agent.last_bead.as_ref())?)?;
+        let is_at_work = matches!(bead.status, BeadStatus::Open | BeadStatus::InProgress);
+        let is_reviewed = bead
+            .work()
+            .is_some_and(|work| !super::closes_itself(bead, work));
+        if agent.role != Role::Polecat || !is_at_work || !is_reviewed {
+            return None;
+        }
+        let why = self.why_shared(self.rig_of(bead), branch)?;
+        let expected = self.work_branch(agent, bead);
+        Some(format!(
+            "\"{}\" {why}; expected one that holds this work alone, such as \"{expected}\"",
+            shown(branch, 80)
+        ))
+    }
+
+    /// A fact can't be refused (spec 2.2), and what was pushed may be all there is of the work: nobody
+    /// does it again before a person has looked.
+    fn hold_for_its_branch(
+        &mut self,
+        agent: &Agent,
+        issue: &Bead,
+        done: &AgentDone,
+        why: &str,
+        now: Timestamp,
+    ) -> String {
+        let what = format!(
+            "agent {} is done on a branch that {why}, of which a review proves nothing; close the bead \
+             if its work is there, or release it to be done again",
+            agent.name
+        );
+        let reason = Reason::new(ReasonCode::SharedBranch, what.as_str());
+        self.set_status(&issue.id, BeadStatus::Open, &reason, "done", now);
+        self.edit_bead(&issue.id, |bead| {
+            bead.held = true;
+            bead.assignee = None;
+        });
+        self.tell_of_work(&issue.id, ReasonCode::SharedBranch, &what, done, now);
+        format!("{} is held: its branch {why}; a person is told", issue.id)
+    }
+
     fn new_review(
         &mut self,
         agent: &Agent,
         issue: &Bead,
         done: &AgentDone,
-        target_branch: alloc::string::String,
+        target_branch: String,
         now: Timestamp,
     ) -> BeadId {
         let mut review = Review::new(done.branch.clone(), target_branch, issue.id.clone());
