@@ -189,9 +189,10 @@ fn b_a_bead_whose_agent_always_dies_after_100_seconds() {
             .is_some_and(|failure| failure.message.contains("every attempt"))
     );
     assert!(!bead.told.is_empty(), "a person was told");
-    // Every attempt was made, and not one more.
+    // Every attempt was made, and not one more; a batch for the triage agent judged why.
+    assert_eq!(bead.dispatch_attempts, 5, "{:?}", run.actions);
     let spent = run.town.lineage(bead.lineage()).used;
-    assert_eq!(spent, 5, "{:?}", run.actions);
+    assert_eq!(spent, 6, "{:?}", run.actions);
     // Who must act: a person, for whom an escalation waits.
     let escalation = run
         .town
