@@ -10,8 +10,8 @@ use std::fmt::Debug;
 
 use arbitrary::{Arbitrary, Unstructured};
 use gastown_core::{
-    Bead, Cause, Event, EventId, Repository, Timestamp, Town, check, check_step, reconcile, settle,
-    wire,
+    Bead, Cause, Command, Event, EventId, EventKind, Repository, Timestamp, Town, check,
+    check_step, reconcile, settle, wire,
 };
 use serde_json::{Value, json};
 
@@ -42,7 +42,8 @@ pub fn snapshot(data: &[u8]) {
     }
 }
 
-/// An event on a small town: never refused once it is one, and the town still comes to rest.
+/// An event on each of the small [`towns`]: never refused once it is one, and the town still comes
+/// to rest.
 pub fn event(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else {
         return;
@@ -50,20 +51,26 @@ pub fn event(data: &[u8]) {
     let Ok(event) = wire::event_from_str(text) else {
         return;
     };
-    let mut town = small_town();
+    for town in towns() {
+        event_on(town, &event);
+    }
+}
+
+fn event_on(mut town: Town, event: &Event) {
     let before = town.clone();
-    let first = town.observe(&event, now());
-    let violations = check_step(&before, Cause::Event(&event), &town, now());
+    let first = town.observe(event, now());
+    let violations = check_step(&before, Cause::Event(event), &town, now());
     assert!(violations.is_empty(), "{first:?} breaks {violations:?}");
     // Nothing the second time: under the same id, nor, of what answers an effect, under another.
     let once = town.clone();
-    let other = EventId::new("again").ok().filter(|_| event.key.is_some());
+    let is_answer = event.key.is_some() && answers_an_effect(&event.kind);
+    let other = EventId::new("again").ok().filter(|_| is_answer);
     let renamed = other.map(|id| Event {
         id,
         ..event.clone()
     });
-    for again in [Some(event), renamed].into_iter().flatten() {
-        let second = town.observe(&again, now());
+    for again in [Some(event), renamed.as_ref()].into_iter().flatten() {
+        let second = town.observe(again, now());
         assert!(!second.changed, "an event was observed twice: {second:?}");
         assert!(town == once, "an event changed the town twice: {second:?}");
     }
@@ -71,7 +78,37 @@ pub fn event(data: &[u8]) {
     rests(&mut town, now());
 }
 
-/// A command on a small town: what is refused changes nothing, and the town still comes to rest.
+/// Whether an event of this kind is what came of an effect. Others may carry a key, which says nothing
+/// of them: an agent is heard of again and again.
+#[must_use]
+pub const fn answers_an_effect(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::AgentStarted(_)
+        | EventKind::DispatchFailed(_)
+        | EventKind::AgentStopped(_)
+        | EventKind::MergeVerified(_)
+        | EventKind::Notified(_)
+        | EventKind::PrObserved(_)
+        | EventKind::MergeAttempted(_)
+        | EventKind::BranchCreated(_)
+        | EventKind::NudgeDelivered(_)
+        | EventKind::TokenRefreshed(_) => true,
+        EventKind::Heartbeat(_)
+        | EventKind::AgentExited(_)
+        | EventKind::AgentDone(_)
+        | EventKind::ContainerStatus(_)
+        | EventKind::AgentGone(_)
+        | EventKind::ObservationGap(_)
+        | EventKind::ContainerEviction(_)
+        | EventKind::ContainerReady(_)
+        | EventKind::MayorWaiting(_)
+        | EventKind::MayorPrompted(_)
+        | EventKind::Webhook(_) => false,
+    }
+}
+
+/// A command on each of the small [`towns`]: what is refused changes nothing, and the town still comes
+/// to rest.
 pub fn command(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else {
         return;
@@ -79,7 +116,12 @@ pub fn command(data: &[u8]) {
     let Ok(command) = wire::command_from_str(text) else {
         return;
     };
-    let mut town = small_town();
+    for town in towns() {
+        command_on(town, command.clone());
+    }
+}
+
+fn command_on(mut town: Town, command: Command) {
     let before = town.clone();
     match town.execute(command, now()) {
         Ok(_) => {
@@ -156,10 +198,14 @@ pub fn pr_url(data: &[u8]) {
 /// can be held against: what [`World::step`] holds after each step, P5 and P6 after each, P1 and P10
 /// after a crash, P7 and P16 at the end.
 pub fn sequence(data: &[u8]) {
+    let _ = played(data);
+}
+
+/// The world after a [`sequence`], which held; none where the input is none.
+#[must_use]
+pub fn played(data: &[u8]) -> Option<World> {
     let mut input = Unstructured::new(data);
-    let Ok(setup) = u16::arbitrary(&mut input) else {
-        return;
-    };
+    let setup = u16::arbitrary(&mut input).ok()?;
     let mut world = World::new(Setup(setup));
     for number in 0..STEPS_MAX {
         if input.is_empty() {
@@ -185,12 +231,33 @@ pub fn sequence(data: &[u8]) {
         let happens = laws::happens_as_explained(&world.town, world.now, &bead.id);
         holds(happens, "at the end");
     }
+    Some(world)
 }
 
 /// Stops the fuzzer where a property is broken.
 fn holds<D: Debug + ?Sized>(held: Result<(), String>, after: &D) {
     if let Err(broken) = held {
         panic!("{after:?}: {broken}")
+    }
+}
+
+/// The towns that events and commands are tried on: a busy one, and the same while its container is
+/// evicted and its breaker is open. Of every type of event and command one at least finds something
+/// to change in one of them.
+///
+/// # Panics
+/// If they are refused: then they are wrong.
+#[must_use]
+pub fn towns() -> [Town; 2] {
+    let mut troubled = written(&small_town());
+    if let Some(town) = troubled.get_mut("town") {
+        town["drain"] = json!({"nonce": "n1", "started_at": "2026-04-04T11:59:00Z"});
+        town["breaker"] =
+            json!({"state": "open", "opened_at": "2026-04-04T11:55:00Z", "in_a_row": 5});
+    }
+    match wire::snapshot_from_value(troubled) {
+        Ok(troubled) => [small_town(), troubled],
+        Err(error) => panic!("the troubled town is refused: {error}"),
     }
 }
 

@@ -422,7 +422,7 @@ impl Reader {
     /// What an error quotes may be a secret.
     fn masked(&self, problem: LineError) -> LineError {
         match problem {
-            LineError::TooLong => LineError::TooLong,
+            LineError::TooLong { limit } => LineError::TooLong { limit },
             LineError::NotUtf8 => LineError::NotUtf8,
             LineError::NotJson { message } => LineError::NotJson {
                 message: self.log.mask(&message),

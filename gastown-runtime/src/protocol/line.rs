@@ -6,9 +6,12 @@ use super::LINE_BYTES_MAX;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// The line is longer than [`LINE_BYTES_MAX`].
-    #[error("expected a line of at most {LINE_BYTES_MAX} bytes, got a longer one")]
-    TooLong,
+    /// The line is longer than allowed.
+    #[error("expected a line of at most {limit} bytes, got a longer one")]
+    TooLong {
+        /// How long it may be: [`LINE_BYTES_MAX`], unless a reader has a limit of its own.
+        limit: usize,
+    },
     /// The line is not UTF-8.
     #[error("expected UTF-8, got other bytes")]
     NotUtf8,
@@ -37,8 +40,8 @@ pub enum LineRead {
     Bad(LineError),
 }
 
-/// Cuts lines out of a stream and never holds more than one line of [`LINE_BYTES_MAX`] bytes and
-/// the chunk that was pushed last.
+/// Cuts lines out of a stream and never holds more than one line of [`LINE_BYTES_MAX`] bytes, or of
+/// its own limit, and the chunk that was pushed last.
 ///
 /// Of a line that is too long the rest is skipped up to its line feed.
 ///
@@ -51,8 +54,10 @@ pub enum LineRead {
 /// lines.push(b"o\n");
 /// assert_eq!(lines.next_line(), Some(LineRead::Text("two".into())));
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LineBuffer {
+    /// How long a line may be.
+    limit: usize,
     bytes: Vec<u8>,
     /// Where the next line begins in `bytes`.
     begin: usize,
@@ -60,7 +65,24 @@ pub struct LineBuffer {
     skipping: bool,
 }
 
+impl Default for LineBuffer {
+    fn default() -> Self {
+        Self::with_limit(LINE_BYTES_MAX)
+    }
+}
+
 impl LineBuffer {
+    /// One that takes lines of at most that many bytes, without their line feed.
+    #[must_use]
+    pub const fn with_limit(limit: usize) -> Self {
+        Self {
+            limit,
+            bytes: Vec::new(),
+            begin: 0,
+            skipping: false,
+        }
+    }
+
     /// Adds what was read from the stream. Take all lines before the next push.
     pub fn push(&mut self, chunk: &[u8]) {
         self.bytes.drain(..self.begin.min(self.bytes.len()));
@@ -76,7 +98,7 @@ impl LineBuffer {
                 return self.shed();
             };
             let line = rest.get(..length).unwrap_or_default();
-            let read = (!self.skipping).then(|| read_line(line));
+            let read = (!self.skipping).then(|| self.read(line));
             self.begin = self.begin.saturating_add(length).saturating_add(1);
             self.skipping = false;
             if read.is_some() {
@@ -88,31 +110,35 @@ impl LineBuffer {
     /// What is left once the stream has ended: a last line without a line feed.
     pub fn finish(&mut self) -> Option<LineRead> {
         let rest = self.bytes.get(self.begin..).unwrap_or_default();
-        let read = (!self.skipping && !rest.is_empty()).then(|| read_line(rest));
-        *self = Self::default();
+        let read = (!self.skipping && !rest.is_empty()).then(|| self.read(rest));
+        *self = Self::with_limit(self.limit);
         read
     }
 
     /// Lets go of a line that is too long before its end was seen.
     fn shed(&mut self) -> Option<LineRead> {
         let held = self.bytes.len().saturating_sub(self.begin);
-        if self.skipping || held > LINE_BYTES_MAX {
+        if self.skipping || held > self.limit {
             self.begin = self.bytes.len();
             let first = !self.skipping;
             self.skipping = true;
-            return first.then_some(LineRead::Bad(LineError::TooLong));
+            return first.then_some(self.too_long());
         }
         None
     }
-}
 
-fn read_line(line: &[u8]) -> LineRead {
-    if line.len() > LINE_BYTES_MAX {
-        return LineRead::Bad(LineError::TooLong);
+    fn read(&self, line: &[u8]) -> LineRead {
+        if line.len() > self.limit {
+            return self.too_long();
+        }
+        match std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
+            Ok(text) => LineRead::Text(text.to_owned()),
+            Err(_) => LineRead::Bad(LineError::NotUtf8),
+        }
     }
-    match std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
-        Ok(text) => LineRead::Text(text.to_owned()),
-        Err(_) => LineRead::Bad(LineError::NotUtf8),
+
+    fn too_long(&self) -> LineRead {
+        LineRead::Bad(LineError::TooLong { limit: self.limit })
     }
 }
 
@@ -152,7 +178,9 @@ mod tests {
         line.insert(0, b'x');
         line.extend_from_slice(b"next\n");
         let expected = [
-            LineRead::Bad(LineError::TooLong),
+            LineRead::Bad(LineError::TooLong {
+                limit: LINE_BYTES_MAX,
+            }),
             LineRead::Text("next".into()),
         ];
         assert_eq!(lines(&[&line]), expected);
@@ -171,6 +199,19 @@ mod tests {
         assert_eq!(bad, 1);
         buffer.push(b"\nback\n");
         assert_eq!(buffer.next_line(), Some(LineRead::Text("back".into())));
+    }
+
+    #[test]
+    fn a_limit_of_its_own_is_kept_after_the_end_of_a_stream() {
+        let mut buffer = LineBuffer::with_limit(4);
+        let bad = LineRead::Bad(LineError::TooLong { limit: 4 });
+        for _ in 0..2 {
+            buffer.push(b"five5\nfour\nfive5");
+            assert_eq!(buffer.next_line(), Some(bad.clone()));
+            assert_eq!(buffer.next_line(), Some(LineRead::Text("four".into())));
+            assert_eq!(buffer.next_line(), Some(bad.clone()));
+            assert_eq!(buffer.finish(), None);
+        }
     }
 
     #[test]

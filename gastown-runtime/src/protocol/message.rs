@@ -214,7 +214,7 @@ macro_rules! lines {
                 let mut line = serde_json::to_string(self)
                     .map_err(|error| LineError::NotJson { message: error.to_string() })?;
                 if line.len() > LINE_BYTES_MAX {
-                    return Err(LineError::TooLong);
+                    return Err(LineError::TooLong { limit: LINE_BYTES_MAX });
                 }
                 line.push('\n');
                 Ok(line)
@@ -436,7 +436,9 @@ mod tests {
         assert!(log(LINE_BYTES_MAX - frame).to_line().is_ok());
         assert_eq!(
             log(LINE_BYTES_MAX - frame + 1).to_line().unwrap_err(),
-            LineError::TooLong
+            LineError::TooLong {
+                limit: LINE_BYTES_MAX
+            }
         );
     }
 
