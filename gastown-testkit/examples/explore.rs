@@ -200,9 +200,10 @@ fn show(broken: &Broken, again: Option<&str>) {
     }
     if let Some(again) = again {
         let path: Vec<String> = broken.moves.iter().map(usize::to_string).collect();
+        // In quotes: at the beginning there are no moves.
         let path = path.join(",");
         println!(
-            "  replay: cargo run --release -p gastown-testkit --example explore -- {again} --path {path}"
+            "  replay: cargo run --release -p gastown-testkit --example explore -- {again} --path '{path}'"
         );
     }
 }

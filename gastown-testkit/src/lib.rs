@@ -6,6 +6,9 @@
 //! | a store of your own | [`store_suite!`] for its contract, [`lives`] for whole lives over it, [`sim::hold`] for whole towns over it |
 //! | thresholds or settings of your own | [`sim::Settings`], [`search::SmallTown::with_policy`] |
 //! | code that reads states of towns | [`towns`], [`world`]: generated towns, and what may happen to them |
+//! | readers of what comes from outside | [`fuzzing`]: bodies of fuzz targets |
+//! | an adapter that observes pull requests | [`unknown`]: an observation, with each fact in turn unknown |
+//! | properties of your own | [`cases`]: how many cases of each are tried |
 //! | states of towns, to be held against the specification | [`laws`] |
 //! | something that talks to GitHub | `fake_github`, a server on loopback (feature `fake-github`) |
 //! | a loop of your own instead of `gastown-runtime` | [`host`] shows the protocol, call by call; nothing here runs yours |
@@ -23,6 +26,7 @@ pub mod host;
 pub mod laws;
 pub mod lives;
 mod loaded;
+mod panics;
 pub mod search;
 pub mod sim;
 pub mod store_suite;

@@ -12,6 +12,8 @@
 //!
 //! Only digests of states are remembered. A digest has 128 bits, so that among 10^9 states two
 //! share one with a probability of less than 10^-20.
+//!
+//! A panic is a counterexample as any other (P12), with the path to it.
 
 // Counts of a search stay far below what overflows.
 #![allow(clippy::arithmetic_side_effects)]
@@ -33,6 +35,8 @@ use std::rc::Rc;
 
 pub use self::scenarios::{Scenario, scenarios};
 pub use self::small_town::SmallTown;
+
+use crate::panics::caught;
 
 /// A property that some state must have, by name.
 pub type Sometimes<S> = (&'static str, fn(&S) -> bool);
@@ -244,7 +248,7 @@ pub fn replay<T: Model>(
     let mut search = Search::new(model, limits);
     let (mut state, mut path) = search.start()?;
     for place in moves {
-        let all = model.moves(&state);
+        let all = search.moves(&state, &path)?;
         let step = all
             .get(*place)
             .ok_or_else(|| path.broken(format!("there is no move {place}, only {}", all.len())))?;
@@ -267,7 +271,7 @@ impl<'a, T: Model> Search<'a, T> {
 
     fn start(&mut self) -> Result<Place<T>, Broken> {
         let root = Path::START;
-        let start = self.model.start().map_err(|what| root.broken(what))?;
+        let start = caught(|| self.model.start()).map_err(|what| root.broken(what))?;
         self.is_new(&start, &root)?;
         Ok((start, Rc::new(root)))
     }
@@ -299,7 +303,7 @@ impl<'a, T: Model> Search<'a, T> {
                 is_cut = true;
                 continue;
             }
-            for (n, step) in self.model.moves(&state).iter().enumerate() {
+            for (n, step) in self.moves(&state, &path)?.iter().enumerate() {
                 let (place, is_new) = self.step(&state, &path, (n, step))?;
                 // The last states, which are most, need not be kept.
                 let is_last = self
@@ -331,24 +335,30 @@ impl<'a, T: Model> Search<'a, T> {
             step: Some((place, step.clone())),
             before: Some(path.clone()),
         };
-        let after = self.model.take(state, step);
+        let after = caught(|| self.model.take(state, step));
         let after = after.map_err(|what| path.broken(what))?;
         let is_new = self.is_new(&after, &path)?;
         Ok(((after, Rc::new(path)), is_new))
     }
 
+    /// What may happen next at the end of a path.
+    fn moves(&self, state: &T::State, path: &Path<T::Move>) -> Result<Vec<T::Move>, Broken> {
+        caught(|| Ok(self.model.moves(state))).map_err(|what| path.broken(what))
+    }
+
     /// Notes a state, and checks it if it is new.
     fn is_new(&mut self, state: &T::State, path: &Path<T::Move>) -> Result<bool, Broken> {
-        let digest = self.model.digest(state);
-        let digest = digest.map_err(|what| path.broken(what))?;
+        caught(|| self.checks(state)).map_err(|what| path.broken(what))
+    }
+
+    fn checks(&mut self, state: &T::State) -> Result<bool, String> {
+        let digest = self.model.digest(state)?;
         if !self.seen.insert(digest) {
             return Ok(false);
         }
-        let always = self.model.always(state);
-        always.map_err(|what| path.broken(what))?;
+        self.model.always(state)?;
         self.never.retain(|(_, holds)| !holds(state));
-        let settles = self.settles(state, digest);
-        settles.map_err(|what| path.broken(what))?;
+        self.settles(state, digest)?;
         Ok(true)
     }
 

@@ -6,9 +6,10 @@
 //! close; a container that is evicted; a host that crashes between any two of its steps (never within
 //! a call of the store); a clock that jumps.
 //!
-//! The *safety oracle* checks every invariant, P2, P3, P5, P6, P9, P10, P11 and P15 after every
-//! step. When the faults stop, agents answer, and the *liveness oracle* demands P7, and P8 within a
-//! bound that follows from the policy.
+//! The *safety oracle* checks P2, P3, P10, P11, P15 and the invariants of steps after every pass and
+//! every input, P5, P6, P9 and the invariants of states after every tick, and P10 whenever the town is
+//! loaded. When the faults stop, agents answer, and the *liveness oracle* demands P7, and P8 within a
+//! bound that follows from the policy. A panic is a failure as any other (P12).
 //!
 //! Every question to chance has a name (the `n`-th start of that agent fails), and its answer
 //! depends on the seed and the name alone. The same seed gives the same run to the byte, and a
@@ -46,6 +47,7 @@ mod people;
 mod rates;
 mod reviewers;
 mod setup;
+mod sometimes;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +63,7 @@ pub use self::dice::Happening;
 pub use self::hold::hold;
 pub use self::minimize::{Minimal, minimize};
 pub use self::rates::Rates;
+pub use self::sometimes::{HOURS_MANY, SEEDS_MANY};
 
 pub(crate) use self::dice::spread;
 
@@ -69,6 +72,8 @@ use self::dice::Dice;
 use self::forge::Forge;
 use self::host::Host;
 use self::oracle::Oracle;
+use self::trouble::StartOutage;
+use crate::panics::caught;
 
 /// Opens the same store again, as after a crash; or says why it can't be opened.
 pub type Reopen = Box<dyn Fn() -> Result<Box<dyn Store>, StoreError>>;
@@ -110,7 +115,7 @@ impl Default for Settings {
 }
 
 /// What a run was made of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Milliseconds of the town's life.
     pub simulated_ms: u64,
@@ -132,6 +137,12 @@ pub struct Figures {
     pub merged: u64,
     /// Live review beads at the end; each waits for a person, or for the people of its pull request.
     pub waiting: u64,
+    /// What happened by chance, and how often.
+    pub happenings: BTreeMap<&'static str, u64>,
+    /// Commands that were taken, and how often.
+    pub taken: BTreeMap<&'static str, u64>,
+    /// Rules that acted, and in how many actions.
+    pub acted: BTreeMap<&'static str, u64>,
 }
 
 impl Figures {
@@ -147,6 +158,15 @@ impl Figures {
         self.crashes += other.crashes;
         self.merged += other.merged;
         self.waiting += other.waiting;
+        add_each(&mut self.happenings, &other.happenings);
+        add_each(&mut self.taken, &other.taken);
+        add_each(&mut self.acted, &other.acted);
+    }
+}
+
+fn add_each(all: &mut BTreeMap<&'static str, u64>, other: &BTreeMap<&'static str, u64>) {
+    for (name, count) in other {
+        *all.entry(*name).or_default() += count;
     }
 }
 
@@ -179,40 +199,17 @@ pub struct Run {
 /// `fresh` makes an empty store and says how to open it again after a crash; the town in it is always
 /// called `sim`. The store's futures are polled on this thread by an executor that drives no timers
 /// and no sockets: a store of tokio's keeps the handle of a runtime of several threads and does its
-/// work by `handle.spawn(…).await`. An error of the store fails the run (`store: …`), and so does what
-/// is refused of [`Settings`].
+/// work by `handle.spawn(…).await`. An error of the store fails the run (`store: …`), and so do what
+/// is refused of [`Settings`] and a panic, the store's or the engine's (`P12: panic: …`).
 #[must_use]
 pub fn simulate(seed: u64, settings: &Settings, fresh: &dyn Fn() -> Reopen) -> Run {
-    let mut dice = Dice::new(seed, settings.only.clone());
-    let town = match setup::town(&dice, settings) {
-        Ok(town) => town,
+    let begun = caught(|| Simulation::begin(seed, settings, fresh));
+    let (mut simulation, town) = match begun {
+        Ok(begun) => begun,
         Err(what) => return Run::refused(what),
     };
-    dice.set_now(0);
-    let mut simulation = Simulation {
-        rates: match settings.weather {
-            true => settings.rates.of_seed(seed),
-            false => settings.rates,
-        },
-        dice,
-        now: 0,
-        skew: 0,
-        queue: BTreeMap::new(),
-        queued: 0,
-        events: 0,
-        host: Host::new(fresh()),
-        forge: Forge::default(),
-        sessions: BTreeMap::new(),
-        beating: false,
-        container: 1,
-        counts: BTreeMap::new(),
-        oracle: Oracle::default(),
-        figures: Figures::default(),
-        digest: seed,
-        trace: settings.trace.then(Vec::new),
-    };
     let ends = settings.hours.saturating_mul(3_600_000);
-    let outcome = simulation.run(town, ends);
+    let outcome = caught(|| simulation.run(town, ends));
     simulation.finish(outcome)
 }
 
@@ -262,6 +259,8 @@ struct Simulation {
     beating: bool,
     /// The number of the container that runs; 0: none does.
     container: u64,
+    /// Until when no agent can be started, if that is so.
+    start_outage: Option<StartOutage>,
     counts: BTreeMap<&'static str, u64>,
     oracle: Oracle,
     figures: Figures,
@@ -285,6 +284,40 @@ impl Run {
 }
 
 impl Simulation {
+    fn begin(
+        seed: u64,
+        settings: &Settings,
+        fresh: &dyn Fn() -> Reopen,
+    ) -> Result<(Self, Town), String> {
+        let mut dice = Dice::new(seed, settings.only.clone());
+        let town = setup::town(&dice, settings)?;
+        dice.set_now(0);
+        let simulation = Self {
+            rates: match settings.weather {
+                true => settings.rates.of_seed(seed),
+                false => settings.rates,
+            },
+            dice,
+            now: 0,
+            skew: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            events: 0,
+            host: Host::new(fresh()),
+            forge: Forge::default(),
+            sessions: BTreeMap::new(),
+            beating: false,
+            container: 1,
+            start_outage: None,
+            counts: BTreeMap::new(),
+            oracle: Oracle::default(),
+            figures: Figures::default(),
+            digest: seed,
+            trace: settings.trace.then(Vec::new),
+        };
+        Ok((simulation, town))
+    }
+
     fn run(&mut self, town: Town, ends: u64) -> Held {
         self.host_begins(town)?;
         self.plan(60_000, Next::PeopleAct);
@@ -299,6 +332,12 @@ impl Simulation {
     fn finish(mut self, outcome: Held) -> Run {
         self.figures.simulated_ms = self.now;
         self.figures.happened = self.dice.count();
+        self.figures.happenings = self.dice.kinds();
+        debug_assert_eq!(
+            self.figures.unnamed(),
+            None,
+            "it has no name in `sometimes`"
+        );
         if let Some(town) = &self.host.town {
             self.figures.waiting = liveness::live_reviews(town).count() as u64;
             self.figures.merged = self.oracle.merged();

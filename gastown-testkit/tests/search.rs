@@ -11,7 +11,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
 
 use gastown_testkit::search::{
-    Found, Limits, Order, Scenario, SmallTown, replay, scenarios, search,
+    Found, Limits, Model, Order, Scenario, SmallTown, Sometimes, replay, scenarios, search,
 };
 use serde_json::json;
 
@@ -201,4 +201,55 @@ fn a_host_searches_with_its_own_policy_and_settings() {
     assert!(unknown.contains("stuck_reviews"), "{unknown}");
     let config = town().with_config(json!({"merge_strategy": "by hand"}));
     assert!(config.unwrap_err().contains("merge_strategy"));
+}
+
+/// Numbers that grow by one or two, and a step that panics.
+struct Panics;
+
+impl Model for Panics {
+    type State = u128;
+    type Move = u128;
+
+    fn start(&self) -> Result<u128, String> {
+        Ok(0)
+    }
+    fn moves(&self, state: &u128) -> Vec<u128> {
+        match state {
+            0..4 => vec![1, 2],
+            other => panic!("no moves from {other}"),
+        }
+    }
+    fn take(&self, state: &u128, step: &u128) -> Result<u128, String> {
+        Ok(state + step)
+    }
+    fn digest(&self, state: &u128) -> Result<u128, String> {
+        Ok(*state)
+    }
+    fn always(&self, _: &u128) -> Result<(), String> {
+        Ok(())
+    }
+    fn calm(&self, _: &u128) -> Result<Option<u128>, String> {
+        Ok(None)
+    }
+    fn is_settled(&self, _: &u128) -> bool {
+        true
+    }
+    fn sometimes(&self) -> Vec<Sometimes<u128>> {
+        Vec::new()
+    }
+}
+
+/// A panic is a counterexample as any other, with its path.
+#[test]
+fn a_panic_is_a_counterexample() {
+    let limits = Limits {
+        states_max: 100,
+        moves_max: None,
+        order: Order::BreadthFirst,
+        calm_steps_max: 4,
+    };
+    let broken = search(&Panics, limits).broken.unwrap();
+    assert_eq!(broken.what, "P12: panic: no moves from 4");
+    assert_eq!(broken.moves, [1, 1]);
+    assert_eq!(broken.path, ["2", "2"]);
 }

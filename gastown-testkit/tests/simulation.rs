@@ -13,11 +13,14 @@
 #[path = "../examples/simulate/on_disk.rs"]
 mod on_disk;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use gastown_core::Policy;
 use gastown_store_memory::MemoryStore;
-use gastown_testkit::sim::{Figures, Rates, Reopen, Settings, hold, minimize, simulate};
+use gastown_testkit::sim::{
+    Figures, HOURS_MANY, Rates, Reopen, SEEDS_MANY, Settings, hold, minimize, simulate,
+};
 
 use on_disk::OnDisk;
 use serde_json::json;
@@ -63,6 +66,93 @@ fn storms_break_nothing_and_leave_nothing_stuck() {
     // A simulator in which nothing happens would pass, too.
     assert!(total.happened > 100, "{total:?}");
     assert!(total.crashes > 0 && total.merged > 0, "{total:?}");
+}
+
+/// Where agents often can't be started, breakers open, are probed and close; and what happens is what
+/// the figures say can happen.
+#[test]
+fn breakers_open_where_agents_cannot_be_started() {
+    let rates = Rates {
+        start_outages_per_hour: 1.0,
+        work_per_hour: 6.0,
+        commands_per_hour: 4.0,
+        ..Rates::CALM
+    };
+    let settings = Settings {
+        weather: false,
+        ..settings(8, rates)
+    };
+    let replay = |seed: u64, keys: Option<&str>| format!("again {seed} {keys:?}");
+    let total = hold(1..7, &settings, &memory, &replay).unwrap();
+    for rule in ["breaker/trip", "breaker/probe", "breaker/reset"] {
+        assert!(total.acted.contains_key(rule), "{rule}: {:?}", total.acted);
+    }
+    assert!(total.taken.contains_key("probe"), "{:?}", total.taken);
+    let never = total.never();
+    assert!(never.contains(&"an eviction"), "{never:?}");
+    assert!(!never.contains(&"breaker/trip"), "{never:?}");
+    assert!(!settings.must_show_all(SEEDS_MANY), "a calm shows not all");
+}
+
+/// Nothing that was run is nothing that was tested.
+#[test]
+fn what_runs_nothing_is_vacuous() {
+    let replay = |seed: u64, keys: Option<&str>| format!("again {seed} {keys:?}");
+    let none = hold(1..1, &settings(6, Rates::STORM), &memory, &replay).unwrap_err();
+    assert_eq!(none, "vacuous: nothing was run");
+    let short = hold(1..2, &settings(0, Rates::STORM), &memory, &replay).unwrap_err();
+    assert_eq!(short, none);
+    let many = settings(HOURS_MANY, Rates::STORM);
+    let few = Figures {
+        steps: 1,
+        ..Figures::default()
+    };
+    assert_eq!(few.show_something(&many, SEEDS_MANY - 1), Ok(()));
+    let told = few.show_something(&many, SEEDS_MANY).unwrap_err();
+    assert!(told.starts_with("vacuous: never: "), "{told}");
+    assert!(
+        told.contains("breaker/trip") && told.contains("an eviction"),
+        "{told}"
+    );
+    assert!(!many.must_show_all(SEEDS_MANY - 1));
+}
+
+/// A panic is a failure as any other: it names its seed, is made small and fails again.
+#[test]
+fn a_panic_is_made_small_and_fails_again() {
+    let panics = || -> Reopen {
+        let (store, opened) = (MemoryStore::new(), Cell::new(0));
+        Box::new(move || {
+            opened.set(opened.get() + 1);
+            assert!(opened.get() < 3, "opened once too often");
+            Ok(Box::new(store.clone()))
+        })
+    };
+    let rates = Rates {
+        crashes: 0.01,
+        ..Rates::STORM
+    };
+    let settings = settings(3, rates);
+    let replay = |seed: u64, keys: Option<&str>| format!("again {seed} {}", keys.unwrap_or("all"));
+    let told = hold(1..20, &settings, &panics, &replay).expect_err("a host crashes twice");
+    let (first, rest) = told.split_once('\n').unwrap();
+    assert!(first.starts_with("seed "), "{told}");
+    assert!(
+        first.ends_with("P12: panic: opened once too often"),
+        "{told}"
+    );
+    let (_, keys) = rest.rsplit_once(' ').unwrap();
+    let seed = first.split(' ').nth(1).unwrap().parse().unwrap();
+    let only = Settings {
+        only: Some(keys.split(',').map(|key| key.parse().unwrap()).collect()),
+        ..settings.clone()
+    };
+    let again = simulate(seed, &only, &panics).failure.unwrap();
+    assert!(told.ends_with(&format!("and then, {again}\n  replay: again {seed} {keys}")));
+
+    let refuses = || -> Reopen { panic!("there is no store") };
+    let failure = simulate(1, &settings, &refuses).failure.unwrap();
+    assert_eq!(failure.what, "P12: panic: there is no store");
 }
 
 #[test]

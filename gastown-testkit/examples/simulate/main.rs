@@ -182,15 +182,21 @@ fn main() -> ExitCode {
             });
         }
     });
-    let total = *total.lock().unwrap_or_else(PoisonError::into_inner);
+    let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     show(&total, arguments.seeds);
-    match failed.load(Ordering::Relaxed) {
-        0 => {
+    let failed = failed.load(Ordering::Relaxed);
+    let shown = total.show_something(&arguments.settings, arguments.seeds);
+    let verdict = match shown {
+        _ if failed > 0 => Err(format!("{failed} seeds failed")),
+        shown => shown,
+    };
+    match verdict {
+        Ok(()) => {
             println!("nothing failed");
             ExitCode::SUCCESS
         }
-        failed => {
-            println!("{failed} seeds failed");
+        Err(why) => {
+            println!("{why}");
             ExitCode::FAILURE
         }
     }
@@ -222,8 +228,16 @@ fn one(seed: u64, arguments: &Arguments, failed: &AtomicU64) -> Figures {
             arguments.store.name(),
             arguments.own
         );
+        let only = arguments
+            .settings
+            .only
+            .as_ref()
+            .map_or(String::new(), |keys| {
+                let keys: Vec<String> = keys.iter().map(u64::to_string).collect();
+                format!(" --only '{}'", keys.join(","))
+            });
         println!("seed {seed} {failure}");
-        println!("  replay: {replay} --trace");
+        println!("  replay: {replay} --trace{only}");
         if arguments.minimizes
             && let Some(minimal) = minimize(seed, &arguments.settings, &fresh)
         {
@@ -247,4 +261,8 @@ fn show(total: &Figures, seeds: u64) {
     println!("host crashes         {}", total.crashes);
     println!("reviews merged       {}", total.merged);
     println!("reviews that wait    {}", total.waiting);
+    let never = total.never();
+    if !never.is_empty() {
+        println!("  never: {}", never.join(", "));
+    }
 }

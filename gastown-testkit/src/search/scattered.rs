@@ -42,7 +42,7 @@ impl<T: Model> Search<'_, T> {
         let chance = |n: u64| spread(spread(walk) ^ n);
         let moves_max = self.limits.moves_max.map_or(u64::MAX, |max| max as u64);
         for n in 1..=(chance(0) % MOVES_MAX).min(moves_max) {
-            let moves = self.model.moves(&state);
+            let moves = self.moves(&state, &path)?;
             let (faults, usual): (Vec<_>, Vec<_>) = moves
                 .iter()
                 .enumerate()

@@ -52,6 +52,11 @@ impl Simulation {
                 reason: "the container has no room".into(),
             })
         };
+        match self.starts_are_out() {
+            Some(true) => return Some(failed(DispatchOutcome::Rejected)),
+            Some(false) => return None,
+            None => {}
+        }
         if self
             .dice
             .happens(self.rates.start_rejected, "a start is rejected", name, 0)

@@ -24,6 +24,8 @@ pub(crate) struct Dice {
     calm: bool,
     now: u64,
     count: u64,
+    /// How often each sort of thing happened.
+    kinds: BTreeMap<&'static str, u64>,
 }
 
 /// FNV-1a, spread by the finish of splitmix64.
@@ -51,6 +53,7 @@ impl Dice {
             calm: false,
             now: 0,
             count: 0,
+            kinds: BTreeMap::new(),
         }
     }
 
@@ -72,6 +75,11 @@ impl Dice {
         self.count
     }
 
+    /// How often each sort of thing happened.
+    pub(crate) fn kinds(&self) -> BTreeMap<&'static str, u64> {
+        self.kinds.clone()
+    }
+
     pub(crate) fn into_happened(self) -> Vec<Happening> {
         let mut all: Vec<Happening> = self.happened.into_values().collect();
         all.sort_by_key(|happening| (happening.at, happening.key));
@@ -85,7 +93,7 @@ impl Dice {
     }
 
     /// Whether the `n`-th `what` of `of` happens, where it does with probability `rate`.
-    pub(crate) fn happens(&mut self, rate: f64, what: &str, of: &str, n: u64) -> bool {
+    pub(crate) fn happens(&mut self, rate: f64, what: &'static str, of: &str, n: u64) -> bool {
         if self.calm || rate <= 0.0 {
             return false;
         }
@@ -96,6 +104,8 @@ impl Dice {
             return false;
         }
         self.count = self.count.saturating_add(1);
+        let kind = self.kinds.entry(what).or_default();
+        *kind = kind.saturating_add(1);
         let at = self.now;
         self.happened.entry(key).or_insert_with(|| Happening {
             key,

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::{Failure, Figures, Minimal, Reopen, Settings, minimize, simulate};
 
-/// Runs seeds until one fails; gives what the runs were made of.
+/// Runs seeds until one fails; gives what the runs were made of, if that is something
+/// ([`Figures::show_something`]).
 ///
 /// `replay` is the command that runs one seed again, without or with the keys of the only
 /// happenings that matter ([`Settings::only`]), parted by commas; an empty text where the seed fails
@@ -13,7 +14,8 @@ use super::{Failure, Figures, Minimal, Reopen, Settings, minimize, simulate};
 ///
 /// # Errors
 /// The failure of the first seed that fails: what did not hold, how it is replayed, and the few
-/// happenings that matter, found by [`minimize`] in up to some hundred more runs.
+/// happenings that matter, found by [`minimize`] in up to some hundred more runs. Or why nothing was
+/// tested.
 ///
 /// ```no_run
 /// use gastown_store_memory::MemoryStore;
@@ -46,10 +48,15 @@ pub fn hold(
     replay: &dyn Fn(u64, Option<&str>) -> String,
 ) -> Result<Figures, String> {
     let mut total = Figures::default();
+    let count = seeds.end.saturating_sub(seeds.start);
+    let only = settings.only.as_ref().map(|keys| joined(keys));
     for seed in seeds {
         let run = simulate(seed, settings, fresh);
         if let Some(failure) = run.failure {
-            let mut told = format!("seed {seed} {failure}\n  replay: {}", replay(seed, None));
+            let mut told = format!(
+                "seed {seed} {failure}\n  replay: {}",
+                replay(seed, only.as_deref())
+            );
             if let Some(minimal) = minimize(seed, settings, fresh) {
                 let keys = replay(seed, Some(&minimal.keys()));
                 told.push_str(&format!("\n{minimal}\n  replay: {keys}"));
@@ -58,7 +65,13 @@ pub fn hold(
         }
         total.add(&run.figures);
     }
+    total.show_something(settings, count)?;
     Ok(total)
+}
+
+fn joined<'a>(keys: impl IntoIterator<Item = &'a u64>) -> String {
+    let keys: Vec<String> = keys.into_iter().map(u64::to_string).collect();
+    keys.join(",")
 }
 
 impl fmt::Display for Failure {
@@ -71,8 +84,7 @@ impl Minimal {
     /// The keys of what has to happen, parted by commas, for [`Settings::only`]; nothing where nothing has to.
     #[must_use]
     pub fn keys(&self) -> String {
-        let keys: Vec<String> = self.happened.iter().map(|h| h.key.to_string()).collect();
-        keys.join(",")
+        joined(self.happened.iter().map(|happening| &happening.key))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The host: the commit protocol of spec 6.2 over a real store, and crashes between its steps.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use futures_executor::block_on;
@@ -375,6 +376,7 @@ impl Simulation {
             let asked = command.clone();
             let text = match town.execute(command, now) {
                 Ok(receipt) => {
+                    *self.figures.taken.entry(name).or_default() += 1;
                     self.oracle.helped(&before, &asked);
                     receipt.text
                 }
@@ -408,6 +410,9 @@ impl Simulation {
                 match town.apply(action, now) {
                     Ok(asked) => settled.effects.extend(asked),
                     Err(error) => return Err(format!("P2: {}: {error}", action.rule)),
+                }
+                if let Cow::Borrowed(rule) = action.rule {
+                    *self.figures.acted.entry(rule).or_default() += 1;
                 }
                 self.note(&action.rule);
                 self.tell(|| format!("{}: {:?}", action.rule, action.kind));

@@ -6,7 +6,8 @@ use gastown_core::commands::{
     StartConvoy, UpdateBead,
 };
 use gastown_core::{
-    Bead, BeadId, Caller, Command, CommandKind, ConvoyMergeMode, EdgeKind, Priority, RigId,
+    Bead, BeadId, BreakerState, Caller, Command, CommandKind, ConvoyMergeMode, EdgeKind, Priority,
+    RigId,
 };
 
 use super::{Next, Simulation};
@@ -14,6 +15,8 @@ use super::{Next, Simulation};
 /// How often somebody might turn to the town, in milliseconds.
 const TURN: u64 = 10 * 60_000;
 const TURNS_PER_HOUR: f64 = 6.0;
+/// How much more often than another command somebody sends `probe` while the breaker is open.
+const PROBE_ASKED: f64 = 2.0;
 
 impl Simulation {
     /// Somebody may have work, and somebody may want something.
@@ -34,6 +37,18 @@ impl Simulation {
             n,
         ) {
             self.bring_work(n);
+        }
+        // Whoever is told that agents can't be started looks after it, and asks for another try.
+        let town = self.host.town.as_ref();
+        let is_open = town.is_some_and(|town| town.state().breaker.state == BreakerState::Open);
+        let asks = if is_open { PROBE_ASKED } else { 0.0 };
+        let wants = asks * rates.commands_per_hour / TURNS_PER_HOUR;
+        if self
+            .dice
+            .happens(wants, "a probe is asked for", "people", n)
+        {
+            let command = Command::new(Caller::user("ann"), Probe {});
+            self.host.commands.push(command);
         }
         if self.dice.happens(
             rates.commands_per_hour / TURNS_PER_HOUR,

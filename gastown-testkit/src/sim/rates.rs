@@ -36,7 +36,7 @@ pub struct Rates {
     pub event_lost: f64,
     /// An event comes twice.
     pub event_doubled: f64,
-    /// An event comes minutes or hours late.
+    /// An event comes late, by at most 80 minutes.
     pub event_late: f64,
     /// An effect fails or its outcome is unknown.
     pub effect_fails: f64,
@@ -51,6 +51,8 @@ pub struct Rates {
     pub pr_slow: f64,
     /// The forge is down, limits or rejects, per hour.
     pub outages_per_hour: f64,
+    /// No agent can be started for a while, per hour.
+    pub start_outages_per_hour: f64,
     /// A merge is refused, queued, or errs.
     pub merge_fails: f64,
     /// Checks fail.
@@ -103,6 +105,7 @@ impl Rates {
         pr_down: 0.0,
         pr_slow: 0.0,
         outages_per_hour: 0.0,
+        start_outages_per_hour: 0.0,
         merge_fails: 0.0,
         checks_fail: 0.0,
         checks_silent: 0.0,
@@ -142,6 +145,7 @@ impl Rates {
         pr_down: 0.04,
         pr_slow: 0.1,
         outages_per_hour: 0.06,
+        start_outages_per_hour: 0.06,
         merge_fails: 0.25,
         checks_fail: 0.2,
         checks_silent: 0.03,
@@ -185,17 +189,23 @@ impl Rates {
         self
     }
 
-    fn per_hour(&mut self) -> [&mut f64; 5] {
+    /// Whether each of them is more than nothing.
+    pub(crate) fn has_everything(mut self) -> bool {
+        self.all().into_iter().all(|rate| *rate > 0.0)
+    }
+
+    fn per_hour(&mut self) -> [&mut f64; 6] {
         [
             &mut self.work_per_hour,
             &mut self.commands_per_hour,
             &mut self.outages_per_hour,
             &mut self.evictions_per_hour,
             &mut self.clock_jumps_per_hour,
+            &mut self.start_outages_per_hour,
         ]
     }
 
-    fn all(&mut self) -> [&mut f64; 35] {
+    fn all(&mut self) -> [&mut f64; 36] {
         [
             &mut self.work_per_hour,
             &mut self.commands_per_hour,
@@ -232,6 +242,7 @@ impl Rates {
             &mut self.pr_down,
             &mut self.old_ready,
             &mut self.pr_slow,
+            &mut self.start_outages_per_hour,
         ]
     }
 }

@@ -105,5 +105,9 @@ fn some_policy(dice: &Dice) -> Policy {
         policy.lineage_dispatches = 8;
         policy.landing_attempts = 2;
     }
+    // So that probes can all be made within hours.
+    if pick(2, "few probes") == 0 {
+        policy.probe_limit = 2;
+    }
     policy
 }

@@ -9,10 +9,26 @@ const MINUTE: u64 = 60_000;
 /// How often something might happen, in milliseconds.
 const TURN: u64 = 15 * MINUTE;
 const TURNS_PER_HOUR: f64 = 4.0;
+/// How long no agent can be started, about, in milliseconds: an hour is enough for several probes.
+const START_OUTAGE: u64 = 60 * MINUTE;
 /// The farthest that the wall clock is ever off, in milliseconds.
 pub(crate) const SKEW_MAX: i64 = 4 * 3_600_000;
 
+/// A time in which no agent can be started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StartOutage {
+    until: u64,
+    /// Whether starts are refused; else nothing is heard of them.
+    says_so: bool,
+}
+
 impl Simulation {
+    /// Whether no agent can be started now; and if so, whether that is said.
+    pub(super) fn starts_are_out(&self) -> Option<bool> {
+        let outage = self.start_outage.filter(|outage| self.now < outage.until);
+        outage.map(|outage| outage.says_so)
+    }
+
     pub(super) fn trouble(&mut self) -> Held {
         if self.dice.is_calm() {
             return Ok(());
@@ -33,6 +49,13 @@ impl Simulation {
             .happens(per(rates.outages_per_hour), "an outage", "world", n)
         {
             self.outage(n);
+        }
+        let outages = per(rates.start_outages_per_hour);
+        if self
+            .dice
+            .happens(outages, "no agent can be started", "world", n)
+        {
+            self.start_outage(n);
         }
         if self.dice.happens(
             per(rates.clock_jumps_per_hour),
@@ -99,6 +122,18 @@ impl Simulation {
         self.forge.outage = Some((until, error));
     }
 
+    /// Whoever starts agents refuses all of them, or takes them and starts none.
+    fn start_outage(&mut self, n: u64) {
+        let what = "nothing starts for";
+        let minutes = 1 + self.dice.span(START_OUTAGE, what, "world", n) / MINUTE;
+        let says_so = self.dice.below(3, "whether starts are refused", "world", n) != 0;
+        self.tell(|| format!("no agent can be started for {minutes} minutes"));
+        self.start_outage = Some(StartOutage {
+            until: self.now + minutes * MINUTE,
+            says_so,
+        });
+    }
+
     /// The wall clock jumps; the host sees that it drifted from the other one, and says so.
     fn jump(&mut self, n: u64) {
         let limit = SKEW_MAX as u64;
@@ -122,6 +157,7 @@ impl Simulation {
         self.tell(|| "the faults stop".into());
         self.dice.calm_down();
         self.forge.outage = None;
+        self.start_outage = None;
         self.host_is_up()?;
         self.set_skew(0);
         self.tick()?;
