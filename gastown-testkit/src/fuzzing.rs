@@ -250,10 +250,15 @@ fn holds<D: Debug + ?Sized>(held: Result<(), String>, after: &D) {
 #[must_use]
 pub fn towns() -> [Town; 2] {
     let mut troubled = written(&small_town());
-    if let Some(town) = troubled.get_mut("town") {
-        town["drain"] = json!({"nonce": "n1", "started_at": "2026-04-04T11:59:00Z"});
-        town["breaker"] =
-            json!({"state": "open", "opened_at": "2026-04-04T11:55:00Z", "in_a_row": 5});
+    if let Some(town) = troubled.get_mut("town").and_then(Value::as_object_mut) {
+        town.insert(
+            "drain".into(),
+            json!({"nonce": "n1", "started_at": "2026-04-04T11:59:00Z"}),
+        );
+        town.insert(
+            "breaker".into(),
+            json!({"state": "open", "opened_at": "2026-04-04T11:55:00Z", "in_a_row": 5}),
+        );
     }
     match wire::snapshot_from_value(troubled) {
         Ok(troubled) => [small_town(), troubled],
