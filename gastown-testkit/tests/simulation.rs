@@ -74,13 +74,13 @@ fn storms_break_nothing_and_leave_nothing_stuck() {
 fn breakers_open_where_agents_cannot_be_started() {
     let rates = Rates {
         start_outages_per_hour: 1.0,
-        work_per_hour: 6.0,
+        work_per_hour: 2.0,
         commands_per_hour: 4.0,
         ..Rates::CALM
     };
     let settings = Settings {
         weather: false,
-        ..settings(8, rates)
+        ..settings(6, rates)
     };
     let replay = |seed: u64, keys: Option<&str>| format!("again {seed} {keys:?}");
     let total = hold(1..7, &settings, &memory, &replay).unwrap();
