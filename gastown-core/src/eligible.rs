@@ -300,13 +300,12 @@ fn without_branch(town: &Town, mr: &Bead) -> Option<Wait> {
     if !has_no_pr || !town.targets_feature_branch(mr) {
         return None;
     }
-    match convoy_obstacle(town, town.bead(town.source_of(mr)?)?)? {
-        Obstacle::BranchMissing(convoy) => {
-            let text = "its convoy's feature branch is not there yet";
-            Some(Wait::on(WaitFor::Bead, text).id(convoy.as_str()))
-        }
-        other => other.wait(),
+    let obstacle = convoy_obstacle(town, town.bead(town.source_of(mr)?)?)?;
+    if let Obstacle::BranchMissing(convoy) = obstacle {
+        let text = "its convoy's feature branch is not there yet";
+        return Some(Wait::on(WaitFor::Bead, text).id(convoy.as_str()));
     }
+    obstacle.wait()
 }
 
 /// What of an MR bead a person holds: itself, or what it reviews.

@@ -183,7 +183,8 @@ fn sorts(town: &Town) -> BTreeSet<String> {
     ];
     let of_town = of_town
         .into_iter()
-        .filter_map(|(has, sort)| has.then(|| sort.to_owned()));
+        .filter(|(has, _)| *has)
+        .map(|(_, sort)| sort.to_owned());
     let of_beads = town.beads().filter_map(|bead| match &bead.kind {
         BeadKind::MergeRequest(_) => Some(format!("a review that is {}", bead.status.as_str())),
         _ if !bead.is_live() => None,

@@ -49,7 +49,7 @@ pub fn hold(
 ) -> Result<Figures, String> {
     let mut total = Figures::default();
     let count = seeds.end.saturating_sub(seeds.start);
-    let only = settings.only.as_ref().map(|keys| joined(keys));
+    let only = settings.only.as_ref().map(joined);
     for seed in seeds {
         let run = simulate(seed, settings, fresh);
         if let Some(failure) = run.failure {
