@@ -264,10 +264,15 @@ pub(crate) fn review_obstacles(town: &Town, mr: &Bead) -> Vec<Wait> {
         let text = "its source is a step or a request, which is not worked on by itself";
         waits.push(Wait::on(WaitFor::Bead, text).id(source.id.as_str()));
     }
-    waits.extend(hold_on(town, mr));
-    waits.extend(overtaken(town, mr));
-    waits.extend(without_branch(town, mr));
+    waits.extend(kept_back(town, mr));
     waits
+}
+
+/// What keeps a refinery from an MR bead whether it is sent or goes on.
+fn kept_back(town: &Town, mr: &Bead) -> impl Iterator<Item = Wait> {
+    [hold_on, overtaken, without_branch]
+        .into_iter()
+        .filter_map(move |keeps| keeps(town, mr))
 }
 
 /// Whether the refinery of an MR bead merges it, and no forge: to send it is to merge.
@@ -332,9 +337,7 @@ fn hold_on(town: &Town, mr: &Bead) -> Option<Wait> {
 /// Whether an idle refinery may keep an MR bead, to be dispatched again (spec 3.6).
 pub(crate) fn refinery_may_go_on(town: &Town, mr: &Bead) -> bool {
     mr.status == BeadStatus::InProgress
-        && hold_on(town, mr).is_none()
-        && overtaken(town, mr).is_none()
-        && without_branch(town, mr).is_none()
+        && kept_back(town, mr).next().is_none()
         && !town.has_live_blocker(&mr.id)
 }
 
