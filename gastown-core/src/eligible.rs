@@ -155,8 +155,9 @@ impl Obstacle<'_> {
                 WaitFor::Person,
                 "its line of work has no dispatch left; a person may grant more",
             ),
+            // The convoy says what its branch waits for: the forge, or a person once it was tried too often.
             Obstacle::BranchMissing(convoy) => Wait::on(
-                WaitFor::Forge,
+                WaitFor::Bead,
                 "its convoy's feature branch is not there yet",
             )
             .id(convoy.as_str()),
@@ -305,12 +306,7 @@ fn without_branch(town: &Town, mr: &Bead) -> Option<Wait> {
     if !has_no_pr || !town.targets_feature_branch(mr) {
         return None;
     }
-    let obstacle = convoy_obstacle(town, town.bead(town.source_of(mr)?)?)?;
-    if let Obstacle::BranchMissing(convoy) = obstacle {
-        let text = "its convoy's feature branch is not there yet";
-        return Some(Wait::on(WaitFor::Bead, text).id(convoy.as_str()));
-    }
-    obstacle.wait()
+    convoy_obstacle(town, town.bead(town.source_of(mr)?)?)?.wait()
 }
 
 /// What of an MR bead a person holds: itself, or what it reviews.

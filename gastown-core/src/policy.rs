@@ -110,7 +110,7 @@ policy! {
     /// After a condition was told: none waits for a person, zero fails the review and reopens its
     /// source, a time fails the review and holds its source.
     poll_give_up_after: Option<Duration> = None, "iso_option";
-    /// Refused merges after which a person is asked.
+    /// Refused merges after which a person is asked; zero is as one.
     merge_refusal_limit: u32 = 5, "plain";
     /// Repair rounds per review and cause, after which a person is asked.
     repair_rounds: u32 = 5, "plain";

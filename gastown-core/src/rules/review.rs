@@ -17,13 +17,9 @@ mod verify;
 mod waiting;
 
 use super::Rule;
-use alloc::vec::Vec;
 
 use crate::bead::{Bead, BeadStatus};
-use crate::condition::{Condition, ConditionKind};
-use crate::pass::Pass;
 use crate::review::Review;
-use crate::verdict::{Wait, WaitFor};
 
 pub(super) const RECOVER: &[Rule] = &[
     source_gone::RULE,
@@ -50,28 +46,6 @@ pub(super) const WATCH: &[Rule] = &[
 fn live_pull_request(mr: &Bead) -> Option<(&Review, &str)> {
     let review = mr.review()?;
     Some((review, review.pr_url.as_deref()?)).filter(|_| mr.is_live())
-}
-
-/// Waits for a condition of the world.
-fn condition_wait(condition: &Condition, text: &str) -> Wait {
-    let kind = condition.kind.as_str();
-    let mut wait = Wait::on(WaitFor::Condition, alloc::format!("{text}: {kind}"))
-        .id(kind)
-        .since(condition.since);
-    wait.until = condition.until.or(condition.next_probe_at);
-    wait
-}
-
-/// Waits until a condition is over: for it, and for the pull request whose look can show that.
-fn waits_for_probe(pass: &Pass<'_>, condition: &Condition) -> Vec<Wait> {
-    let mut waits = alloc::vec![condition_wait(condition, "the forge can't be asked")];
-    if condition.kind != ConditionKind::RateLimited
-        && let Some(probe) = pass.looks().probe_of(condition)
-    {
-        let text = "its pull request probes the forge";
-        waits.push(Wait::on(WaitFor::Bead, text).id(probe.as_str()));
-    }
-    waits
 }
 
 /// The review of a direct merge that a refinery has in hand: begun, without a pull request.

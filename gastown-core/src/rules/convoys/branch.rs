@@ -1,6 +1,7 @@
 //! `convoys/branch`: the feature branch of each rig is created.
 
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Issues;
@@ -11,6 +12,7 @@ use crate::convoy::{BranchState, ConvoyBranch};
 use crate::ids::RigId;
 use crate::pass::{Due, Pass};
 use crate::reason::ReasonCode;
+use crate::rules::conditions::waits_for_probe;
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
 
@@ -41,7 +43,7 @@ fn evaluate(pass: &Pass<'_>, bead: &Bead) -> Verdict {
                 }
                 .into(),
             ),
-            Err(wait) => waits.push(wait),
+            Err(other) => waits.extend(other),
         }
     }
     if is_given_up(pass, &issues) {
@@ -83,8 +85,8 @@ fn missing<'a>(
         .filter(move |(rig, record)| record.state != BranchState::Created && rigs.contains(rig))
 }
 
-/// Whether the branch of one rig is to be created now; else who or what it waits for.
-fn due(pass: &Pass<'_>, rig: &RigId, record: &ConvoyBranch) -> Result<(), Wait> {
+/// Whether the branch of one rig is to be created now; else whom or what it waits for.
+fn due(pass: &Pass<'_>, rig: &RigId, record: &ConvoyBranch) -> Result<(), Vec<Wait>> {
     let asked = |text: &str| {
         let wait = Wait::on(WaitFor::Forge, format!("{text} in {rig}"));
         record.at.map_or(wait.clone(), |at| wait.since(at))
@@ -98,24 +100,23 @@ fn due(pass: &Pass<'_>, rig: &RigId, record: &ConvoyBranch) -> Result<(), Wait> 
             }
     });
     if let Due::At(until) = unanswered(pass, record) {
-        return Err(asked("its branch is being created").not_before(until));
+        return Err(vec![asked("its branch is being created").not_before(until)]);
     }
-    match (record.state, record.at) {
-        (BranchState::Created, _) => Err(asked("its branch is there")),
-        _ if record.is_given_up(pass.policy().poll_transient_limit) => Err(Wait::on(
-            WaitFor::Person,
-            format!("its branch can't be created in {rig}; a person was told"),
-        )),
-        // The world around it is out of order: no try is spent on that (spec 1.8).
-        _ if condition.is_some() => {
-            let kind = condition.map_or("", |condition| condition.kind.as_str());
-            Err(Wait::on(WaitFor::Condition, format!("its branch in {rig} waits")).id(kind))
-        }
-        (BranchState::None | BranchState::Asked, _) | (BranchState::Failed, None) => Ok(()),
-        (BranchState::Failed, Some(at)) => match pass.stale(at, pass.policy().forge_backoff) {
-            Due::Now => Ok(()),
-            Due::At(until) => Err(asked("its branch is asked for again").not_before(until)),
-        },
+    if record.is_given_up(pass.policy().poll_transient_limit) {
+        let text = format!("its branch can't be created in {rig}; a person was told");
+        return Err(vec![Wait::on(WaitFor::Person, text)]);
+    }
+    // The world around it is out of order: no try is spent on that (spec 1.8).
+    if let Some(condition) = condition {
+        let text = format!("its branch in {rig} waits");
+        return Err(waits_for_probe(pass, condition, &text));
+    }
+    let failed_at = record.at.filter(|_| record.state == BranchState::Failed);
+    match failed_at.map(|at| pass.stale(at, pass.policy().forge_backoff)) {
+        None | Some(Due::Now) => Ok(()),
+        Some(Due::At(until)) => Err(vec![
+            asked("its branch is asked for again").not_before(until),
+        ]),
     }
 }
 
@@ -232,6 +233,29 @@ mod tests {
         its branch convoy/x/c1/head could not be created in 10 tries; see to the forge and its credentials, then acknowledge this topic=escalation:t1-e1
         at rest after 3 passes
         "#);
+    }
+
+    /// Whom its issues wait for says the convoy: the forge is asked no more.
+    #[test]
+    fn convoys_branch_that_was_given_up_keeps_its_issues_waiting_for_a_person() {
+        let given_up = convoy(&FAILED.replace("\"tries\":9", "\"tries\":10"))
+            .replace(" labels=[\"gt:held\"]", "");
+        let (mut town, now) = (town(&given_up), crate::testing::at("1h"));
+        let _ = crate::settle(&mut town, now);
+        let waits = |id: &str| {
+            let waits = crate::waits_for(&town, now, &id.parse().unwrap());
+            let said = waits.iter().map(|wait| {
+                let of = wait.id.as_deref().unwrap_or("none");
+                alloc::format!("{} {:?} {of}: {}", wait.rule, wait.kind, wait.text)
+            });
+            said.collect::<alloc::vec::Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(waits("b1"), @"dispatch/issue Bead c1: its convoy's feature branch is not there yet");
+        insta::assert_snapshot!(waits("c1"), @"
+        convoys/branch Person none: its branch can't be created in r1; a person was told
+        convoys/close Bead b1: its issue b1 is open
+        convoys/close Bead b2: its issue b2 is in_progress
+        ");
     }
 
     #[test]

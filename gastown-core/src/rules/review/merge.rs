@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{condition_wait, live_pull_request};
+use super::live_pull_request;
 use crate::action::{ActionKind, MarkAutoMerge, MergePr};
 use crate::bead::Bead;
 use crate::certificate::{age_max, certify};
@@ -14,6 +14,7 @@ use crate::green::{Green, PULL_REQUEST};
 use crate::pass::{Due, Pass};
 use crate::reason::ReasonCode;
 use crate::review::Review;
+use crate::rules::conditions::condition_wait;
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
 

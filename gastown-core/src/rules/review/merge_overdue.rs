@@ -4,12 +4,12 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 
-use super::condition_wait;
 use crate::action::MarkAutoMerge;
 use crate::bead::Bead;
 use crate::pass::{Due, Pass};
 use crate::reason::ReasonCode;
 use crate::review::OFF_UNSEEN;
+use crate::rules::conditions::condition_wait;
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
 

@@ -4,13 +4,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{condition_wait, live_pull_request, waits_for_probe};
+use super::live_pull_request;
 use crate::action::PollPr;
 use crate::bead::Bead;
 use crate::condition::ConditionKind;
 use crate::config::{AutoMergeDelay, Settings};
 use crate::pass::{Due, Pass};
 use crate::review::Review;
+use crate::rules::conditions::{condition_wait, waits_for_probe};
 use crate::rules::{On, Rule};
 use crate::time::Timestamp;
 use crate::verdict::{Verdict, Wait, WaitFor};
@@ -105,7 +106,7 @@ fn under_condition(pass: &Pass<'_>, mr: &Bead, answer_due: Option<Timestamp>) ->
             return UnderCondition::Waits(vec![condition_wait(condition, text)]);
         }
         if pass.looks().probe_of(condition) != Some(&mr.id) {
-            return UnderCondition::Waits(waits_for_probe(pass, condition));
+            return UnderCondition::Waits(waits_for_probe(pass, condition, text));
         }
         let Some(probe_at) = condition.next_probe_at else {
             continue;

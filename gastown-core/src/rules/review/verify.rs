@@ -1,11 +1,11 @@
 //! `review/verify`: whether a direct merge landed is asked, never believed.
 
-use super::waits_for_probe;
 use crate::action::VerifyMerge;
 use crate::bead::Bead;
 use crate::pass::{Due, Pass};
 use crate::reason::ReasonCode;
 use crate::review::{Review, VERIFY_TRIES_MAX, Verify};
+use crate::rules::conditions::waits_for_probe;
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
 
@@ -26,7 +26,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     // While the forge is in trouble no try is spent (spec 1.8).
     let trouble = pass.town.polls_are_held_by(&mr.id);
     if let Some(condition) = trouble {
-        return Verdict::Wait(waits_for_probe(pass, condition));
+        return Verdict::Wait(waits_for_probe(pass, condition, "the forge can't be asked"));
     }
     let due = match verify.asked_at {
         None => Due::Now,

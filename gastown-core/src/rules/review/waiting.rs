@@ -2,11 +2,12 @@
 
 use alloc::format;
 
-use super::{condition_wait, live_pull_request};
+use super::live_pull_request;
 use crate::action::NotifyMayor;
 use crate::apply::WAITING_TOPIC;
 use crate::bead::Bead;
 use crate::pass::{Due, Pass};
+use crate::rules::conditions::condition_wait;
 use crate::rules::{On, Rule};
 use crate::verdict::{Verdict, Wait, WaitFor};
 
