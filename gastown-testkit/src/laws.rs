@@ -48,6 +48,12 @@ pub fn rules(actions: &[Action]) -> Vec<String> {
         .collect()
 }
 
+/// P3: what is said where more is due after all the passes that the policy allows.
+pub(crate) fn restless(limit: u32, due: &[Action]) -> String {
+    let due: Vec<&str> = due.iter().map(|action| &*action.rule).collect();
+    format!("P3: the town does not come to rest within {limit} passes: {due:?}")
+}
+
 /// The first violation, as an error.
 ///
 /// # Errors
@@ -150,10 +156,11 @@ fn one_chain_each(actions: &[Action]) -> Result<(), String> {
 /// # Errors
 /// What must hold and does not.
 pub fn rests(town: &mut Town, now: Timestamp) -> Result<Rested, String> {
-    let limit = town.policy().settle_limit;
+    let limit = town.policy().settle_limit.max(1);
     let mut settling = Settling::default();
     let mut rested = Rested::default();
-    for _ in 0..=limit {
+    let mut passes = 0_u32;
+    loop {
         settling.note(town)?;
         let before = town.clone();
         let actions = reconcile(town, now);
@@ -161,6 +168,9 @@ pub fn rests(town: &mut Town, now: Timestamp) -> Result<Rested, String> {
             no_sentinel(&rested.actions)?;
             no_sentinel(&rested.effects)?;
             return Ok(rested);
+        }
+        if passes >= limit {
+            return Err(restless(limit, &actions));
         }
         one_chain_each(&actions)?;
         for action in &actions {
@@ -177,9 +187,8 @@ pub fn rests(town: &mut Town, now: Timestamp) -> Result<Rested, String> {
             "a pass",
         )?;
         rested.actions.extend(actions);
+        passes = passes.saturating_add(1);
     }
-    let due = rules(&reconcile(town, now));
-    Err(format!("P3: not at rest after {limit} passes: {due:?}"))
 }
 
 /// P2: what heals without waiting is healed in a settled town, and what does not heal was there

@@ -26,6 +26,7 @@ pub mod host;
 pub mod laws;
 pub mod lives;
 mod loaded;
+mod overlay;
 mod panics;
 pub mod search;
 pub mod sim;

@@ -43,6 +43,7 @@ mod host;
 mod liveness;
 mod minimize;
 mod oracle;
+mod pace;
 mod people;
 mod rates;
 mod reviewers;
@@ -72,6 +73,7 @@ use self::dice::Dice;
 use self::forge::Forge;
 use self::host::Host;
 use self::oracle::Oracle;
+use self::pace::Pace;
 use self::trouble::StartOutage;
 use crate::panics::caught;
 
@@ -95,8 +97,8 @@ pub struct Settings {
     pub only: Option<BTreeSet<u64>>,
     /// A host's own thresholds; none: each seed moves some of the defaults.
     pub policy: Option<Policy>,
-    /// A host's own settings of a town, as its snapshot has them (`town.config`); none: each seed
-    /// has others.
+    /// A host's own settings of a town, as its snapshot has them (`town.config`). What is not there each
+    /// seed has of its own: merges by pull request or direct, say.
     pub config: Option<Value>,
 }
 
@@ -244,6 +246,7 @@ enum Next {
 
 struct Simulation {
     rates: Rates,
+    pace: Pace,
     dice: Dice,
     /// Milliseconds since the beginning, by a clock that never jumps.
     now: u64,
@@ -297,6 +300,7 @@ impl Simulation {
                 true => settings.rates.of_seed(seed),
                 false => settings.rates,
             },
+            pace: Pace::of(town.policy()),
             dice,
             now: 0,
             skew: 0,

@@ -76,13 +76,14 @@ fn nothing_breaks_near_the_beginning_of_any_small_town() {
         (
             "convoy",
             3,
-            194,
-            "a landing is verified, a convoy lands, a rework is made",
+            252,
+            "a landing is verified, a convoy lands, a rework is made, an exit of an older session is \
+             under way",
         ),
         (
             "town",
             2,
-            318,
+            325,
             "the engine merges, a landing is verified, a convoy lands, a merge is refused, an exit of an \
              older session is under way",
         ),
@@ -163,21 +164,31 @@ fn a_host_searches_with_its_own_policy_and_settings() {
         "{off_grid}"
     );
     // What comes of several times, or after ever longer ones, is not beyond what is told apart.
-    for (policy, name) in [
+    for (policy, why) in [
         (
             json!({"poll_quiet_interval": "PT3M59.999S"}),
-            "poll_quiet_interval",
+            "policy.poll_quiet_interval: longer than pr_poll_interval",
         ),
         (
             json!({"pr_waiting_notice": "PT59.999S"}),
-            "pr_waiting_notice",
+            "policy.pr_waiting_notice: reminders come after ever longer times",
         ),
-        (json!({"probe_limit": 9}), "probe_interval"),
-        (json!({"forge_backoff_max": "P3000D"}), "forge_backoff"),
+        (json!({"probe_limit": 9}), "policy.probe_interval: "),
+        (
+            json!({"forge_backoff_max": "P3000D"}),
+            "policy.forge_backoff: doubled without end",
+        ),
     ] {
         let told = refused(policy);
-        assert!(told.contains(&format!("policy.{name}")), "{told}");
+        assert!(told.contains(why), "{told}");
+        assert!(!told.contains("on the grid"), "{told}");
     }
+    // A time is a time, however it is written: as the engine writes it, too.
+    let written = ["PT0M59.999S", "PT59.999S"].map(|minute| {
+        let town = town().with_policy(json!({"stuck_review": minute}));
+        steps(&town.unwrap())
+    });
+    assert_eq!(written[0], written[1]);
     let delayed =
         |minutes| town().with_config(json!({"refinery": {"auto_merge_delay_minutes": minutes}}));
     let never = |town: &SmallTown| {

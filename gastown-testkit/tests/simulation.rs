@@ -290,6 +290,46 @@ fn letting_only_what_happened_happen_changes_nothing() {
     assert_eq!(nothing.figures.happened, 0);
 }
 
+/// Whatever a host's thresholds are, towns of it have time to work, and P8 its time to come: beats and looks
+/// keep to the sides of what they are compared with.
+#[test]
+fn hosts_with_short_or_endless_thresholds_hold() {
+    let policies = [
+        Policy {
+            heartbeat_timeout: Duration::from_secs(5),
+            ..Policy::default()
+        },
+        Policy {
+            pr_poll_interval: Duration::from_secs(30),
+            ..Policy::default()
+        },
+        Policy {
+            merge_outcome_timeout: Duration::from_secs(60),
+            ..Policy::default()
+        },
+        Policy {
+            repair_rounds: u32::MAX,
+            merge_refusal_limit: 0,
+            poll_transient_limit: 1,
+            ..Policy::default()
+        },
+    ];
+    let (seeds, hours) = extent((3, 3), (60, 6));
+    for policy in policies {
+        let own = Settings {
+            policy: Some(policy.clone()),
+            ..settings(hours, Rates::STORM)
+        };
+        let mut total = Figures::default();
+        for seed in 21..21 + seeds {
+            let run = simulate(seed, &own, &memory);
+            assert_eq!(run.failure, None, "seed {seed} {policy:?}");
+            total.add(&run.figures);
+        }
+        assert!(total.merged > 0, "{policy:?}");
+    }
+}
+
 /// A host checks its own thresholds and settings; what they can't be is said.
 #[test]
 fn a_host_simulates_its_own_policy_and_settings() {
@@ -305,6 +345,16 @@ fn a_host_simulates_its_own_policy_and_settings() {
         run.digest,
         simulate(1, &settings(1, Rates::STORM), &memory).digest
     );
+    // What a host says nothing of, each seed has of its own.
+    let none = settings(1, Rates::STORM);
+    let empty = Settings {
+        config: Some(json!({})),
+        ..none.clone()
+    };
+    for seed in 1..4 {
+        let digest = |settings: &Settings| simulate(seed, settings, &memory).digest;
+        assert_eq!(digest(&empty), digest(&none), "seed {seed}");
+    }
     own.config = Some(json!({"merge_strategy": "by hand"}));
     let refused = simulate(1, &own, &memory).failure.unwrap();
     assert!(refused.what.contains("merge_strategy"), "{refused:?}");

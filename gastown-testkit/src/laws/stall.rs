@@ -104,7 +104,10 @@ fn is_sound(
             Some(other) if other.is_live() => moves(town, now, other, sound, way),
             _ => demand(goes_on, "a bead that is not there, or has ended"),
         },
-        WaitFor::Forge => demand(goes_on || asks_the_forge(bead), "a forge that nobody asks"),
+        WaitFor::Forge => demand(
+            goes_on || wait.until.is_some_and(|until| until > now) || asks_the_forge(bead),
+            "a forge that nobody asks",
+        ),
         WaitFor::Person => demand(knows(town, bead), "a person whom nobody told"),
         // One that ends at a time of its own is told to nobody.
         WaitFor::Condition => demand(
@@ -134,13 +137,13 @@ fn is_at_work(town: &Town, bead: &Bead, id: &str) -> bool {
     runs || rig_works || matches!(bead.kind, BeadKind::Message(_))
 }
 
-/// An effect that asks the forge is under way, or a person can ask it.
+/// A merge, or the question whether one landed, is under way. What else asks the forge is waited for until a
+/// time of its own.
 fn asks_the_forge(bead: &Bead) -> bool {
-    match &bead.kind {
-        BeadKind::MergeRequest(review) => review.pr_url.is_some() || review.verify.is_some(),
-        BeadKind::Issue(_) | BeadKind::Convoy(_) => true,
-        BeadKind::Escalation(_) | BeadKind::Molecule | BeadKind::Message(_) => false,
-    }
+    bead.review().is_some_and(|review| {
+        let is_asked = (review.verify.as_ref()).is_some_and(|verify| verify.asked_at.is_some());
+        review.auto_merge.attempt.is_some() || is_asked
+    })
 }
 
 /// A person was told, or a person's own command makes it wait, or the forge tells the people of

@@ -1,10 +1,12 @@
 //! The small towns that are searched.
 
 use std::slice;
+use std::time::Duration;
 
-use gastown_core::{Town, wire};
+use gastown_core::{Policy, Town, wire};
 use serde_json::{Value, json};
 
+use crate::overlay::lay_over;
 use crate::towns::now;
 
 /// One small town.
@@ -46,26 +48,35 @@ fn minutes(n: u32) -> String {
 /// What no searched town waits for, unless nothing else is left.
 const NEVER: &str = "P3000D";
 
-/// Refuses times that do not lie on the grid of the search.
+/// Refuses times that do not lie on the grid of the search, however they are written.
 pub(super) fn check_times(policy: &Value) -> Result<(), String> {
     let policy = policy.as_object().ok_or("policy: expected an object")?;
     let grid = [1, 2, 3, 4].map(minutes);
+    let may_be = [NEVER, "PT0S"].map(String::from);
+    let allowed: Vec<Duration> = (grid.iter().chain(&may_be))
+        .filter_map(|text| time(text))
+        .collect();
     for (name, value) in policy {
         let times = value
             .as_array()
             .map_or(slice::from_ref(value), Vec::as_slice);
-        for time in times.iter().filter_map(Value::as_str) {
-            let is_time = time.starts_with('P');
-            let is_on_grid = time == "PT0S" || time == NEVER || grid.iter().any(|at| at == time);
-            if is_time && !is_on_grid {
+        for text in times.iter().filter_map(Value::as_str) {
+            // What is no time is refused where the policy is read.
+            if time(text).is_some_and(|time| !allowed.contains(&time)) {
                 return Err(format!(
-                    "policy.{name}: {time} is not on the grid of the search; expected PT0S, {}, or {NEVER}",
+                    "policy.{name}: {text} is not on the grid of the search; expected PT0S, {}, or {NEVER}",
                     grid.join(", ")
                 ));
             }
         }
     }
     Ok(())
+}
+
+/// What a policy reads a text as.
+fn time(text: &str) -> Option<Duration> {
+    let policy = serde_json::from_value::<Policy>(json!({"start_grace": text}));
+    policy.ok().map(|policy| policy.start_grace)
 }
 
 /// Thresholds on a grid of minutes, budgets of one or two, and nothing that comes by the hour.
@@ -95,18 +106,6 @@ fn policy() -> Value {
 /// texts, which the engine goes by, is that in which they were made: states whose names have the same ranks
 /// go on in the same way.
 const SEQUENCE: u64 = 1_000;
-
-/// Puts what an object has over another's, member by member.
-fn lay_over(under: &mut Value, over: &Value) {
-    match (under, over) {
-        (Value::Object(under), Value::Object(over)) => {
-            for (name, value) in over {
-                lay_over(under.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        (under, over) => under.clone_from(over),
-    }
-}
 
 impl Scenario {
     /// The town that the scenario begins with, with what of its thresholds and settings is another.
@@ -169,7 +168,7 @@ impl Scenario {
         let convoy = |id: &str| {
             json!({"id": id, "type": "convoy", "status": "open", "title": id, "created_at": at,
                    "convoy": {"feature_branch": "convoy/c/c/head", "total": 2,
-                              "merge_mode": "review-then-land"}})
+                              "branches": {"r2": {"state": "none"}}, "merge_mode": "review-then-land"}})
         };
         let edge = |from: &str, kind: &str, to: &str| json!({"bead_id": from, "depends_on": to, "type": kind});
         let pr = json!("https://github.com/acme/r1/pull/1");

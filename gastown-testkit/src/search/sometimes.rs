@@ -1,7 +1,9 @@
 //! What has to happen in some state of a small town, else its search shows nothing.
 
 use gastown_core::reviews::ReviewOutcome;
-use gastown_core::{Bead, BeadStatus, BreakerState, ReasonCode, Review, Work};
+use gastown_core::{
+    Bead, BeadStatus, BranchState, BreakerState, ConvoyBranch, ReasonCode, Review, Work,
+};
 
 use super::Sometimes;
 use super::scenarios::Scenario;
@@ -48,10 +50,15 @@ pub(super) fn of(scenario: Scenario, faults: u8) -> Vec<Sometimes<State>> {
         }));
     }
     if matches!(scenario, Scenario::Convoy | Scenario::Town) {
-        all.push(("a convoy lands", |state| {
-            let mut beads = state.town.beads();
-            beads.any(|bead| bead.convoy().is_some() && !bead.is_live())
-        }));
+        all.extend::<[Sometimes<State>; 2]>([
+            ("a convoy lands", |state| {
+                let mut beads = state.town.beads();
+                beads.any(|bead| bead.convoy().is_some() && !bead.is_live())
+            }),
+            ("a branch is made", |state| {
+                any_branch(state, |branch| branch.state == BranchState::Created)
+            }),
+        ]);
     }
     if faults == 0 {
         return all;
@@ -71,6 +78,13 @@ pub(super) fn of(scenario: Scenario, faults: u8) -> Vec<Sometimes<State>> {
                 })
             }),
         ]);
+    }
+    if matches!(scenario, Scenario::Convoy | Scenario::Town) {
+        all.push(("a branch is asked for again", |state| {
+            any_branch(state, |branch| {
+                branch.tries > 1 && branch.state == BranchState::Asked
+            })
+        }));
     }
     if has_no_rig {
         all.push(("a review without a rig ends", |state| {
@@ -105,6 +119,11 @@ pub(super) fn of(scenario: Scenario, faults: u8) -> Vec<Sometimes<State>> {
         }),
     ]);
     all
+}
+
+fn any_branch(state: &State, is_so: impl Fn(&ConvoyBranch) -> bool) -> bool {
+    let mut convoys = state.town.beads().filter_map(Bead::convoy);
+    convoys.any(|convoy| convoy.branches.values().any(&is_so))
 }
 
 fn any_review(state: &State, is_so: impl Fn(&Bead, &Review) -> bool) -> bool {

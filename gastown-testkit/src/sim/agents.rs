@@ -122,7 +122,7 @@ impl Simulation {
         self.plan(takes, Next::Ends(start.agent_id.clone(), start.session));
         if !self.beating {
             self.beating = true;
-            self.plan(30_000, Next::Beats);
+            self.plan(self.pace.beat * 2 / 3, Next::Beats);
         }
     }
 
@@ -149,7 +149,7 @@ impl Simulation {
         if !self.beating {
             return;
         }
-        self.plan(45_000, Next::Beats);
+        self.plan(self.pace.beat, Next::Beats);
         if !self.host.is_up() {
             return;
         }

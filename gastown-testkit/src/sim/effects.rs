@@ -12,10 +12,6 @@ use gastown_core::{
 use super::forge::{Asked, looks_green};
 use super::{Held, Next, Simulation};
 
-/// How long a look takes at least where looks are slow, in milliseconds: longer than the usual interval, and
-/// with what chance adds shorter than the gap between two green looks that ends a delay (spec 4.4, 7).
-const SLOW_LOOK: u64 = 70_000;
-
 impl Simulation {
     /// An effect's turn has come.
     pub(super) fn performs(&mut self, effect: Effect, life: u64) -> Held {
@@ -53,7 +49,8 @@ impl Simulation {
         if let EffectKind::PollPr(poll) = &effect.kind
             && self.forge.prs.get(&poll.pr_url).is_some_and(|pr| pr.slow)
         {
-            after += SLOW_LOOK + self.dice.span(SLOW_LOOK / 2, "how slow", &name, 0);
+            let least = self.pace.slow_look;
+            after += least + self.dice.span(least / 2, "how slow", &name, 0);
         }
         let results = results.into_iter().collect();
         self.plan(after, Next::Finishes(effect.key, results, life));

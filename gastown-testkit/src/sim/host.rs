@@ -13,6 +13,7 @@ use gastown_core::{
 use super::setup::TOWN;
 use super::{Held, Next, Reopen, Simulation};
 use crate::events_judged::Facts;
+use crate::laws::restless;
 
 /// Events that one tick takes.
 const EVENTS_PER_TICK_MAX: usize = 64;
@@ -397,8 +398,11 @@ impl Simulation {
     /// Settles pass by pass, checking each (P2, P3 and the invariants of steps).
     fn settle(&mut self, town: &mut Town, now: Timestamp) -> Result<Settled, String> {
         let mut settled = Settled::default();
-        for _ in 0..=town.policy().settle_limit {
+        let limit = town.policy().settle_limit.max(1);
+        let mut passes = 0_u32;
+        loop {
             let actions = match outlook(town, now) {
+                Outlook::Due(actions) if passes >= limit => return Err(restless(limit, &actions)),
                 Outlook::Due(actions) => actions,
                 Outlook::Rest { until } => {
                     settled.wakeup = until;
@@ -425,9 +429,8 @@ impl Simulation {
             self.oracle.acted(&before, &actions, town, now)?;
             self.judges_fairly(&before, &actions)?;
             settled.actions += actions.len() as u64;
+            passes += 1;
         }
-        let due: Vec<_> = reconcile(town, now).into_iter().map(|a| a.rule).collect();
-        Err(format!("P3: the town does not come to rest: {due:?}"))
     }
 
     fn commit(

@@ -132,17 +132,23 @@ impl Simulation {
 /// a session that dawdles.
 fn bound(town: &Town) -> u64 {
     let policy = town.policy();
-    let found = policy.drain_timeout
-        + policy.gupp_stop
-        + policy.stalled_timeout
-        + policy.stuck_review
-        + policy.settled_review_grace
-        + policy.probe_pause(policy.probe_limit)
-        + policy.forge_backoff_max
-        + policy.attempts_reset_after
-        + Duration::from_millis(SKEW_MAX.unsigned_abs());
+    // Each batch of what waits for judgement, and the last of them to be given up.
+    let judged = (policy.triage_pause).saturating_mul(policy.triage_carries.saturating_add(1));
+    let found = sum([
+        policy.drain_timeout,
+        policy.gupp_stop,
+        policy.stalled_timeout,
+        policy.stuck_review,
+        policy.settled_review_grace,
+        policy.probe_pause(policy.probe_limit),
+        policy.forge_backoff_max,
+        policy.attempts_reset_after,
+        judged,
+        Duration::from_millis(SKEW_MAX.unsigned_abs()),
+    ]);
     let lines = u32::try_from(town.live_beads().count()).unwrap_or(u32::MAX);
-    let all = found + line(policy, longest_delay(town)) * lines.saturating_add(1);
+    let each = line(policy, longest_delay(town)).saturating_mul(lines.saturating_add(1));
+    let all = found.saturating_add(each);
     u64::try_from(all.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -160,17 +166,31 @@ fn longest_delay(town: &Town) -> Duration {
 
 fn line(policy: &Policy, delay: Duration) -> Duration {
     let work = Duration::from_secs(3_600);
-    let attempt = policy.start_grace
-        + policy.heartbeat_timeout
-        + policy.backoff(u32::MAX)
-        + policy.stale_in_progress
-        + policy.abandoned_review
-        + work;
-    let look =
-        policy.poll_quiet_interval + policy.pr_poll_interval * 4 + policy.merge_outcome_timeout;
-    let rounds =
-        policy.repair_rounds * 4 + policy.merge_refusal_limit + policy.landing_attempts + 5;
+    let attempt = sum([
+        policy.start_grace,
+        policy.heartbeat_timeout,
+        policy.backoff(u32::MAX),
+        policy.stale_in_progress,
+        policy.abandoned_review,
+        work,
+    ]);
+    let look = sum([
+        policy.poll_quiet_interval,
+        policy.pr_poll_interval.saturating_mul(4),
+        policy.merge_outcome_timeout,
+    ]);
+    let rounds = (policy.repair_rounds.saturating_mul(4))
+        .saturating_add(policy.merge_refusal_limit)
+        .saturating_add(policy.landing_attempts)
+        .saturating_add(6);
     // Each head has to be green for the whole delay.
-    let round = look + delay + policy.merge_outcome_timeout + policy.landing_cooldown_max;
-    (attempt + round) * rounds.saturating_add(1)
+    let merged = policy.merge_outcome_timeout;
+    let round = sum([attempt, look, delay, merged, policy.landing_cooldown_max]);
+    round.saturating_mul(rounds)
+}
+
+/// Thresholds that stand for never are as long as a time can be.
+fn sum(times: impl IntoIterator<Item = Duration>) -> Duration {
+    let times = times.into_iter();
+    times.fold(Duration::ZERO, Duration::saturating_add)
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::dice::Dice;
+use crate::overlay::lay_over;
 use crate::towns::now;
 
 /// The name of every simulated town.
@@ -35,7 +36,7 @@ pub(crate) fn town(dice: &Dice, settings: &Settings) -> Result<Town, String> {
         0 => json!(null),
         n => json!(n.saturating_mul(2)),
     };
-    let config = json!({
+    let mut config = json!({
         "merge_strategy": if mostly("strategy") { "pr" } else { "direct" },
         "max_polecats_per_rig": max_polecats,
         "refinery": {
@@ -48,13 +49,16 @@ pub(crate) fn town(dice: &Dice, settings: &Settings) -> Result<Town, String> {
             "auto_resolve_merge_conflicts": mostly("conflicts"),
         },
     });
+    if let Some(own) = &settings.config {
+        lay_over(&mut config, own);
+    }
     let (beads, edges) = if pick(3, "no rig") == 0 {
         without_rig()
     } else {
         (json!([]), json!([]))
     };
     let snapshot = json!({"format": wire::SNAPSHOT_FORMAT, "rigs": rigs,
-        "town": {"id": TOWN, "config": settings.config.clone().unwrap_or(config),
+        "town": {"id": TOWN, "config": config,
                  "policy": policy(dice, settings)?},
         "beads": beads, "dependencies": edges});
     wire::snapshot_from_value(snapshot).map_err(|error| format!("the setup is refused: {error}"))

@@ -57,15 +57,14 @@ pub(super) fn nothing_holds(town: &Town, dispatch: &DispatchAgent) -> Held {
 
 /// 1.7: what is dispatched builds on nothing that is live or, with policy `block`, has failed.
 pub(super) fn nothing_blocks(town: &Town, dispatch: &DispatchAgent) -> Held {
-    // What a failed repair means for its review has rules of its own.
-    let bead = town.bead(&dispatch.bead_id);
-    if bead.is_none_or(|bead| bead.work().is_none()) {
+    let Some(bead) = town.bead(&dispatch.bead_id) else {
         return Ok(());
-    }
+    };
+    // What a failed repair means for its review has rules of its own.
+    let failure_blocks =
+        bead.work().is_some() && town.policy().failed_blocker == FailedBlocker::Block;
     let holds = |blocker: &Bead| {
-        blocker.is_live()
-            || (blocker.status == BeadStatus::Failed
-                && town.policy().failed_blocker == FailedBlocker::Block)
+        blocker.is_live() || (failure_blocks && blocker.status == BeadStatus::Failed)
     };
     let mut blockers = town
         .depends_on(&dispatch.bead_id, EdgeKind::Blocks)
