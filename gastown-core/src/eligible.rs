@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::bead::{Bead, BeadStatus};
 use crate::breaker::BreakerState;
 use crate::config::Settings;
+use crate::edge::EdgeKind;
 use crate::ids::{AgentId, BeadId};
 use crate::pass::{Due, Pass, Plan};
 use crate::town::{Blocker, Town};
@@ -290,11 +291,18 @@ fn overtaken(town: &Town, mr: &Bead) -> Option<Wait> {
     if !is_issue || !source.is_live() || !is_merged_by_agent(town, mr) {
         return None;
     }
+    // What waits for this review itself does not go first: both would wait for ever.
+    let is_behind = |id: &BeadId| *id == mr.id || town.waits_behind(id, |bead| bead.id == mr.id);
     if source.status != BeadStatus::InReview {
+        if town.depends_on(&source.id, EdgeKind::Blocks).any(is_behind) {
+            return None;
+        }
         let text = format!("{} was taken up again", source.id);
         return Some(Wait::on(WaitFor::Bead, text).id(source.id.as_str()));
     }
-    let newer = town.newer_review(mr)?;
+    let newer = town
+        .newer_review(mr)
+        .filter(|newer| !is_behind(&newer.id))?;
     let text = format!("{} of the same source is newer", newer.id);
     Some(Wait::on(WaitFor::Bead, text).id(newer.id.as_str()))
 }

@@ -91,6 +91,16 @@ mod tests {
         );
     }
 
+    /// What builds on a review that was withdrawn waits for the one that goes on in its place.
+    #[test]
+    fn i8_a_circle_through_a_closed_review_is_reported() {
+        let town = "bead b1 issue in_review status_changed_at=0s\nbead m1 merge_request closed review.source=b1 review.outcome=withdrawn\nbead m2 merge_request open review.source=b1\nbead b2 issue open\nedge m1 tracks b1\nedge m2 tracks b1\nedge m2 blocks b2\nedge b2 blocks m1";
+        let told = violations(town, "0s");
+        assert!(told.contains("cycle of b2, m1, m2"), "{told}");
+        let merged = town.replace("m2 merge_request open", "m2 merge_request closed");
+        assert!(!violations(&merged, "0s").contains("cycle"));
+    }
+
     #[test]
     fn i8_a_field_that_disagrees_with_its_edge_is_reported() {
         let town = "bead b1 issue in_review status_changed_at=0s\nbead m1 merge_request open review.source=b2\nedge m1 tracks b1";

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::Town;
-use crate::bead::Bead;
+use crate::bead::{Bead, BeadStatus};
 use crate::edge::{Edge, EdgeKind};
 use crate::ids::BeadId;
 
@@ -79,8 +79,8 @@ impl Town {
     }
 
     /// What `bead` waits for before it can be settled, in the sense in which `blocks` must stay
-    /// acyclic: its blockers, a source's live MR beads, what its convoy stands for, and, of a
-    /// molecule and its steps, the bead through which they are worked on.
+    /// acyclic: its blockers, a source's live MR beads (a closed review's, too), what its convoy stands
+    /// for, and, of a molecule and its steps, the bead through which they are worked on.
     fn waits_on(&self, bead: &BeadId, convoys: Convoys) -> BTreeSet<&BeadId> {
         let mut out: BTreeSet<&BeadId> = self.depends_on(bead, EdgeKind::Blocks).collect();
         let live = self.bead(bead).filter(|bead| bead.is_live());
@@ -95,6 +95,17 @@ impl Town {
             if live_review || (waits_for_issues && tracker.work().is_some()) {
                 out.insert(other);
             }
+        }
+        // A review that has closed is settled as the work is that it is of: by a review that goes on.
+        let closed = self
+            .bead(bead)
+            .filter(|bead| bead.review().is_some() && bead.status == BeadStatus::Closed);
+        if let Some(source) = closed.and_then(|mr| self.source_of(mr)) {
+            let live = self
+                .reviews_of(source)
+                .into_iter()
+                .filter(|mr| mr.is_live());
+            out.extend(live.map(|mr| &mr.id));
         }
         let is_issue = self.bead(bead).is_some_and(|b| b.work().is_some());
         if convoys == Convoys::HoldIssues && is_issue {

@@ -19,7 +19,7 @@ use crate::work::Work;
 /// A blocker that is not settled (spec 1.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blocker<'a> {
-    /// Its work is under way, or its review is.
+    /// Its work is under way; or its review, which is named then, since what has ended moves no more.
     Unsettled(&'a BeadId),
     /// It failed, or closed without its merge: only a person can help.
     Failed(&'a BeadId),
@@ -260,8 +260,8 @@ impl Town {
                 if is_review && reviews.is_empty() {
                     reviews.push(bead);
                 }
-                if reviews.iter().any(|mr| mr.is_live()) {
-                    Some(Blocker::Unsettled(blocker))
+                if let Some(mr) = reviews.iter().find(|mr| mr.is_live()) {
+                    Some(Blocker::Unsettled(&mr.id))
                 } else if reviews.is_empty() || reviews.iter().any(|mr| is_merged(mr)) || release {
                     None
                 } else {

@@ -457,4 +457,26 @@ mod tests {
             "bead m1 merge_request closed rig_id=r1 review.source=gone review.outcome=withdrawn"
         ));
     }
+
+    /// What has ended moves no more; the review that goes on does.
+    #[test]
+    fn dispatch_issue_that_builds_on_what_has_ended_waits_for_the_review_that_goes_on() {
+        let waits = |blocker: &str| {
+            let text = alloc::format!(
+                "rig r1
+                bead b1 issue {blocker} rig_id=r1 status_changed_at=0s
+                bead b2 issue open rig_id=r1
+                bead m1 merge_request closed rig_id=r1 review.source=b1 review.outcome=withdrawn
+                bead m2 merge_request open rig_id=r1 review.source=b1
+                edge b2 blocks m1
+                edge b2 blocks b1"
+            );
+            let id = BeadId::new("b2").unwrap();
+            let waits = crate::explain::waits_for(&town(&text), at("0s"), &id);
+            let ids = waits.into_iter().map(|wait| wait.id.unwrap_or_default());
+            ids.collect::<alloc::vec::Vec<_>>().join(" ")
+        };
+        assert_eq!(waits("in_review"), "b1 m2");
+        assert_eq!(waits("closed"), "m2 m2");
+    }
 }

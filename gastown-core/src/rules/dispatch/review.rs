@@ -470,6 +470,16 @@ mod tests {
         );
         let ended = newer.replace("m2 merge_request open", "m2 merge_request failed");
         assert!(is_sent(&ended, "m1"));
+
+        // What waits for this review itself does not go before it.
+        for edges in [
+            "edge b1 blocks m1",
+            "bead b3 issue open rig_id=r1\nedge b1 blocks b3\nedge b3 blocks m1",
+        ] {
+            assert!(is_sent(&std::format!("{again}\n{edges}"), "m1"), "{edges}");
+        }
+        let waits = "bead b3 issue open rig_id=r1\nedge m2 blocks b3\nedge b3 blocks m1";
+        assert!(is_sent(&std::format!("{newer}\n{waits}"), "m1"));
     }
 
     /// Spec 3.5: nobody merges into a branch that is not there, or that nobody lands any more.
