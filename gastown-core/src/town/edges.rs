@@ -118,7 +118,7 @@ impl Town {
     /// Whether `bead` waits for a bead of some sort, or for one that does.
     pub(crate) fn waits_behind(&self, bead: &BeadId, sort: impl Fn(&Bead) -> bool) -> bool {
         let mut seen: BTreeSet<&BeadId> = BTreeSet::from([bead]);
-        let mut ahead = self.waits_on(bead, Convoys::WaitForIssues);
+        let mut ahead = self.waits_on_now(bead);
         while let Some(next) = ahead.pop_first() {
             if !seen.insert(next) {
                 continue;
@@ -126,9 +126,21 @@ impl Town {
             if self.bead(next).is_some_and(&sort) {
                 return true;
             }
-            ahead.extend(self.waits_on(next, Convoys::WaitForIssues));
+            ahead.extend(self.waits_on_now(next));
         }
         false
+    }
+
+    /// What `bead` really waits for: one that has ended no longer does for its own blockers, only for a
+    /// review that goes on.
+    fn waits_on_now(&self, bead: &BeadId) -> BTreeSet<&BeadId> {
+        let mut ahead = self.waits_on(bead, Convoys::WaitForIssues);
+        if self.bead(bead).is_some_and(|bead| !bead.is_live()) {
+            for blocker in self.depends_on(bead, EdgeKind::Blocks) {
+                ahead.remove(blocker);
+            }
+        }
+        ahead
     }
 
     /// The groups of beads that wait for each other, each by id: of one that is added to or taken

@@ -478,6 +478,9 @@ mod tests {
         ] {
             assert!(is_sent(&std::format!("{again}\n{edges}"), "m1"), "{edges}");
         }
+        // But what has ended waits for nothing any more.
+        let over = "bead b3 issue closed rig_id=r1\nedge b1 blocks b3\nedge b3 blocks m1";
+        assert!(!is_sent(&std::format!("{again}\n{over}"), "m1"));
         let waits = "bead b3 issue open rig_id=r1\nedge m2 blocks b3\nedge b3 blocks m1";
         assert!(is_sent(&std::format!("{newer}\n{waits}"), "m1"));
     }
