@@ -174,6 +174,18 @@ impl Policy {
         doubled(self.landing_cooldown, attempts).min(self.landing_cooldown_max)
     }
 
+    /// How often the merge of one head may be refused (spec 1.10): one refusal at least, since only who tries is
+    /// refused.
+    ///
+    /// ```
+    /// let policy = gastown_core::Policy { merge_refusal_limit: 0, ..Default::default() };
+    /// assert_eq!(policy.refusals_max(), 1);
+    /// ```
+    #[must_use]
+    pub fn refusals_max(&self) -> u32 {
+        self.merge_refusal_limit.max(1)
+    }
+
     /// The pause after `strikes` errors of the forge (spec 1.10).
     #[must_use]
     pub fn forge_pause(&self, strikes: u32) -> Duration {

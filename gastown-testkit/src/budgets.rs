@@ -82,11 +82,6 @@ pub(crate) fn no_merge_beside(mr: &Bead) -> Result<(), String> {
     }
 }
 
-/// How often one head may be merged: one refusal is the first that can be known, so zero is as one.
-pub(crate) fn merges_of_a_head(town: &Town) -> u32 {
-    town.policy().merge_refusal_limit.max(1)
-}
-
 /// While merges are held, an answer that is not known, or says what is known already, costs its
 /// review nothing (spec 1.8).
 fn cost_nothing(before: &Town, answer: &MergeAttempted, after: &Town) -> bool {
@@ -230,7 +225,7 @@ impl Budgets {
             return Ok(());
         };
         let count = (self.merges).one_more((mr.id.clone(), review.head_sha.clone()));
-        if count > merges_of_a_head(town) {
+        if count > town.policy().refusals_max() {
             return Err(format!("P15: {} is merged for the {count}th time", mr.id));
         }
         Ok(())

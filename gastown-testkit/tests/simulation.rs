@@ -115,6 +115,13 @@ fn what_runs_nothing_is_vacuous() {
         "{told}"
     );
     assert!(!many.must_show_all(SEEDS_MANY - 1));
+    // A host's own settings may rule much out, but not that work is done.
+    let own = Settings {
+        config: Some(json!({})),
+        ..many
+    };
+    let told = few.show_something(&own, SEEDS_MANY).unwrap_err();
+    assert_eq!(told, "vacuous: never: work comes, dispatch/issue, a merge");
 }
 
 /// A panic is a failure as any other: it names its seed, is made small and fails again.

@@ -228,7 +228,7 @@ impl Town {
         let Some(mr) = self.repaired_mr(repair).cloned() else {
             return;
         };
-        let limit = self.policy().merge_refusal_limit;
+        let limit = self.policy().refusals_max();
         let head = work.head_sha().unwrap_or(OFF_UNSEEN);
         self.edit_bead(&mr, |mr| {
             if !mr.told.contains_key(&ReasonCode::Dequeued)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use gastown_core::{Action, ActionKind, Bead, BeadId, BreakerState, Review, Town};
 
-use crate::budgets::{self, no_merge_beside, probe_is_allowed};
+use crate::budgets::{no_merge_beside, probe_is_allowed};
 use crate::laws::has_no_stand_in;
 
 /// Of a pass: what it sends agents, landings and merges for.
@@ -38,7 +38,7 @@ pub(super) fn of_a_pass(before: &Town, actions: &[Action], after: &Town) -> Resu
                 mr.map_or(Ok(()), no_merge_beside)?;
                 let review = mr.and_then(Bead::review);
                 let refusals = review.map_or(0, |review| review.auto_merge.refusals);
-                if refusals >= budgets::merges_of_a_head(before) {
+                if refusals >= before.policy().refusals_max() {
                     let mr = &merge.bead_id;
                     return Err(format!("P15: {mr} is merged after {refusals} refusals"));
                 }

@@ -156,19 +156,19 @@ impl Figures {
         if self.steps == 0 || settings.hours == 0 {
             return Err("vacuous: nothing was run".into());
         }
-        let never = self.never();
-        let demanded: Vec<&str> = match settings.must_show_work(seeds) {
-            true if settings.must_show_all(seeds) => never,
-            true => never
-                .into_iter()
-                .filter(|what| WORK.contains(what))
-                .chain((self.merged == 0).then_some("a merge"))
-                .collect(),
-            false => return Ok(()),
-        };
-        match demanded.is_empty() {
+        if !settings.must_show_work(seeds) {
+            return Ok(());
+        }
+        let mut never = self.never();
+        if !settings.must_show_all(seeds) {
+            never.retain(|what| WORK.contains(what));
+        }
+        if self.merged == 0 {
+            never.push("a merge");
+        }
+        match never.is_empty() {
             true => Ok(()),
-            false => Err(format!("vacuous: never: {}", demanded.join(", "))),
+            false => Err(format!("vacuous: never: {}", never.join(", "))),
         }
     }
 

@@ -212,7 +212,7 @@ impl Town {
     /// the engine keeps its hands off this head (spec 4.5).
     pub(super) fn merge_was_refused(&mut self, id: &BeadId, words: &str, now: Timestamp) {
         self.merge_was_stopped(id, words);
-        let limit = self.policy().merge_refusal_limit;
+        let limit = self.policy().refusals_max();
         let Some(refusals) = self.bead(id).and_then(|mr| mr.review()).map(|review| {
             let refusals = review.auto_merge.refusals;
             refusals.saturating_add(1)

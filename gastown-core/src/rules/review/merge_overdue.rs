@@ -47,7 +47,7 @@ fn evaluate(pass: &Pass<'_>, mr: &Bead) -> Verdict {
     }
     let refusals = auto.refusals.saturating_add(1);
     let head = review.head_sha.as_deref().unwrap_or(OFF_UNSEEN);
-    let spent = review.is_at(&attempt.head_sha) && refusals >= pass.policy().merge_refusal_limit;
+    let spent = review.is_at(&attempt.head_sha) && refusals >= pass.policy().refusals_max();
     let mark = MarkAutoMerge {
         bead_id: mr.id.clone(),
         pending: false,
