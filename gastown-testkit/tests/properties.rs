@@ -80,10 +80,12 @@ proptest! {
         let _ = settle(&mut town, now());
         // What waits for itself came so from outside: I8 names it, no command makes it, and no rule can end it.
         let is_circle = |told: &gastown_core::Violation| told.invariant == "I8" && told.message.contains("cycle");
-        if check(&town, now()).iter().any(is_circle) {
+        let stalls = laws::no_silent_stall(&town, now());
+        let by_itself = stalls.as_ref().is_err_and(|why| why.contains("waits for itself"));
+        if by_itself && check(&town, now()).iter().any(is_circle) {
             return Ok(());
         }
-        held(laws::no_silent_stall(&town, now()), &seed.snapshot())?;
+        held(stalls, &seed.snapshot())?;
     }
 
     #[test]
